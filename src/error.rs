@@ -1,0 +1,336 @@
+//! One error for the whole library: what is wrong, where, and what to do about it.
+//!
+//! The binary prints an [`Error`] as one line, its [`remedy`](Error::remedy) as a second, and exits with its
+//! [`exit_code`](Error::exit_code). Faults of a snapshot carry a [`Place`], down to row group and column.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// How the process ends. The numbers are relied on by scripts: see README.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done, also where nothing was due.
+    Done = 0,
+    /// Failed at run time: a disk full, a permission missing.
+    Failed = 1,
+    /// The command line does not make sense.
+    Usage = 2,
+    /// The snapshot is refused.
+    Snapshot = 3,
+    /// The policy is refused.
+    Policy = 4,
+    /// A guard tripped; nothing was published.
+    Guard = 5,
+    /// A run does not verify, or is not approved.
+    Verification = 6,
+    /// Interrupted by the user.
+    Interrupted = 130,
+}
+
+/// Where in a snapshot something is: file, and where known row group and column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// Index of the row group within the file.
+    pub row_group: Option<usize>,
+    /// Name of the column in the file.
+    pub column: Option<String>,
+}
+
+impl Place {
+    /// A whole file.
+    pub fn file(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), row_group: None, column: None }
+    }
+
+    /// The same place, narrowed to a row group.
+    #[must_use]
+    pub fn row_group(mut self, index: usize) -> Self {
+        self.row_group = Some(index);
+        self
+    }
+
+    /// The same place, narrowed to a column.
+    #[must_use]
+    pub fn column(mut self, name: impl Into<String>) -> Self {
+        self.column = Some(name.into());
+        self
+    }
+
+    /// The error that `fault` is at this place.
+    #[must_use]
+    pub fn refuse(self, fault: Fault) -> Error {
+        Error::Snapshot { place: self, fault }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(row_group) = self.row_group {
+            write!(f, ", row group {row_group}")?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, ", column `{column}`")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a snapshot is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file has no Parquet footer.
+    #[error("not a Parquet file ({0})")]
+    NotParquet(String),
+    /// The path has neither a file nor a folder.
+    #[error("no such file or folder")]
+    Absent,
+    /// A folder without a single snapshot file.
+    #[error("no Parquet files in this folder")]
+    NoFiles,
+    /// The same file was named twice.
+    #[error("the same file is named twice, which would count its devices twice")]
+    NamedTwice,
+    /// A column of the contract is not in the file.
+    #[error("no such column; the file has {found}")]
+    MissingColumn {
+        /// The names that are there.
+        found: String,
+    },
+    /// Two columns of the file lay claim to one column of the contract.
+    #[error("two columns of the file are both read as `{0}`")]
+    AmbiguousColumn(&'static str),
+    /// A column has a type that the contract does not accept.
+    #[error("is {found}, which cannot be read as {wanted}")]
+    WrongKind {
+        /// The Parquet type found.
+        found: String,
+        /// What would be accepted.
+        wanted: &'static str,
+    },
+    /// Bytes that do not decode.
+    #[error("corrupt data: {0}")]
+    Corrupt(String),
+    /// Neither `--as-of`, nor `_snapshot.json`, nor the key-value of the files says when it was taken.
+    #[error("the snapshot does not say when it was taken")]
+    NoAsOf,
+    /// Files that were taken at different moments.
+    #[error("taken at {found}, other files of this snapshot at {other}")]
+    MixedAsOf {
+        /// The moment of this file.
+        found: String,
+        /// The moment of an earlier file.
+        other: String,
+    },
+    /// A date or time that cannot be read.
+    #[error("`{0}` is not a date or a time")]
+    BadTime(String),
+    /// The seal cannot be understood.
+    #[error("not a seal that this version understands: {0}")]
+    BadSeal(String),
+    /// Bytes, rows or digest are not those sealed.
+    #[error("differs from its seal: {what} is {found}, sealed as {sealed}")]
+    SealBroken {
+        /// Which of the sealed figures.
+        what: &'static str,
+        /// As found now.
+        found: String,
+        /// As sealed.
+        sealed: String,
+    },
+    /// A file that the seal does not name.
+    #[error("is not named in the seal: a file too many")]
+    NotSealed,
+    /// A file that the seal names and the folder lacks.
+    #[error("is named in the seal and is not there: a file too few")]
+    SealedFileMissing,
+    /// The file changed between opening and the end of the scan.
+    #[error("changed while it was read")]
+    Changed,
+    /// `check --strict` found something.
+    #[error("{0} kinds of finding, and --strict accepts none")]
+    Findings(usize),
+}
+
+impl Fault {
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotParquet(_) => "name Parquet files, or folders of them; a truncated copy must be copied again",
+            Self::Absent => "check the path",
+            Self::NoFiles => "name a folder with Parquet files; hidden files and names that begin with `_` are skipped",
+            Self::NamedTwice => "name each file or folder once",
+            Self::MissingColumn { .. } => "map the estate's own name under [snapshot.columns] of the policy",
+            Self::AmbiguousColumn(_) => "map one column only under [snapshot.columns] of the policy",
+            Self::WrongKind { .. } => "export the column in an accepted type, or map another column to it",
+            Self::Corrupt(_) => "export or copy the file again",
+            Self::NoAsOf => "say --as-of DATE, or seal the snapshot with `smi-sweep check --seal --taken-at TIME`",
+            Self::MixedAsOf { .. } => "sweep files of one moment only, or say --as-of",
+            Self::BadTime(_) => "write 2026-11-01 or 2026-11-01T06:30:00Z",
+            Self::BadSeal(_) | Self::SealBroken { .. } | Self::NotSealed | Self::SealedFileMissing => {
+                "restore the snapshot, or seal it anew with `smi-sweep check --seal` if the change is meant"
+            }
+            Self::Changed => "sweep a snapshot that nobody writes to",
+            Self::Findings(_) => "mend the snapshot, or map the spellings in the policy",
+        }
+    }
+}
+
+/// Where in a policy a slip is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyPlace {
+    /// The file, or the name of the built-in.
+    pub source: String,
+    /// Line and column, both from 1, where they are known.
+    pub line_column: Option<(usize, usize)>,
+}
+
+impl fmt::Display for PolicyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.source)?;
+        if let Some((line, column)) = self.line_column {
+            write!(f, ":{line}:{column}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A guard that stopped a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GuardTrip {
+    /// The policy whose guard it is.
+    pub policy: String,
+    /// The guard's key in the policy.
+    pub guard: &'static str,
+    /// What the run came to, as text.
+    pub reached: String,
+    /// What the guard allows, as text.
+    pub limit: String,
+    /// The flag that accepts exactly this run.
+    pub way_on: String,
+}
+
+/// Everything that can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line does not make sense.
+    #[error("{what}")]
+    Usage {
+        /// What does not fit.
+        what: String,
+        /// What to write instead.
+        remedy: String,
+    },
+    /// The snapshot is refused.
+    #[error("{place}: {fault}")]
+    Snapshot {
+        /// Where.
+        place: Place,
+        /// Why.
+        fault: Fault,
+    },
+    /// The policy is refused.
+    #[error("{place}: {what}")]
+    Policy {
+        /// Where.
+        place: PolicyPlace,
+        /// Why.
+        what: String,
+        /// What to write instead.
+        remedy: String,
+    },
+    /// A guard tripped; nothing was published.
+    #[error("policy `{}`: guard {} stopped the run: {} where {} is the limit; nothing was published", .0.policy, .0.guard, .0.reached, .0.limit)]
+    Guard(GuardTrip),
+    /// A run directory is not what its record says.
+    #[error("{}: {what}", path.display())]
+    Verification {
+        /// The run directory, or a file in it.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// An operation of the system failed.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A Parquet file could not be written.
+    #[error("{}: cannot write Parquet: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The writer's answer.
+        source: parquet::errors::ParquetError,
+    },
+    /// The figures of a run do not add up: a defect of this program, and no manifest is published.
+    #[error("internal figures disagree: {0}; nothing was published")]
+    Unbalanced(String),
+    /// The user asked to stop.
+    #[error("interrupted; nothing was published")]
+    Interrupted,
+}
+
+impl Error {
+    /// Wraps a system error with what was tried on which path.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Wraps an error of the Parquet writer. A failed write of the system keeps its own words.
+    pub fn write(path: impl AsRef<Path>) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| match source {
+            parquet::errors::ParquetError::External(inner) if inner.is::<io::Error>() => {
+                let source = inner.downcast::<io::Error>().map_or_else(io::Error::other, |e| *e);
+                Self::Io { action: "write", path, source }
+            }
+            source => Self::Write { path, source },
+        }
+    }
+
+    /// What the user can do about it, in one line; empty where there is nothing to add.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Usage { remedy, .. } | Self::Policy { remedy, .. } => remedy.clone(),
+            Self::Snapshot { fault, .. } => fault.remedy().into(),
+            Self::Guard(trip) => trip.way_on.clone(),
+            Self::Verification { .. } => "do not load this run; sweep again".into(),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => "free some space, or choose another --out".into(),
+                io::ErrorKind::PermissionDenied => "check who may read and write there".into(),
+                io::ErrorKind::AlreadyExists => "choose a name that does not exist yet".into(),
+                _ => String::new(),
+            },
+            Self::Unbalanced(_) => "please report this with the snapshot's schema".into(),
+            Self::Write { .. } | Self::Interrupted => String::new(),
+        }
+    }
+
+    /// The exit code that goes with it.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage { .. } => ExitCode::Usage,
+            Self::Snapshot { .. } => ExitCode::Snapshot,
+            Self::Policy { .. } => ExitCode::Policy,
+            Self::Guard(_) => ExitCode::Guard,
+            Self::Verification { .. } => ExitCode::Verification,
+            Self::Io { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
+            Self::Interrupted => ExitCode::Interrupted,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The words of the Smart Metering Inventory: what a device is, what may become of it, and how that is counted.
+//!
+//! Pure values; nothing here reads or writes. The rule that turns a device into a [`Disposition`] is in
+//! [`crate::policy`].
+
+mod device_id;
+mod device_type;
+mod disposition;
+mod status;
+mod tally;
+pub mod time;
+
+pub use device_id::{DeviceId, TEXT_LEN};
+pub use device_type::{DeviceType, TypeNames, TypeSet, UnknownType};
+pub use disposition::{Disposition, Reason};
+pub use status::{SmiStatus, StatusSet};
+pub use tally::{Tally, TallyByType};
+
+/// Who notified a device: the value of `notifying_role`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A party that is told of deletions by an N8.
+    ServiceUser,
+    /// A Communication Service Provider: there is no way to alert one.
+    Csp,
+}
+
+impl Role {
+    /// Reads the snapshot's spelling, which is exact.
+    #[must_use]
+    pub fn from_text(text: &[u8]) -> Option<Self> {
+        match text {
+            b"ServiceUser" => Some(Self::ServiceUser),
+            b"CSP" => Some(Self::Csp),
+            _ => None,
+        }
+    }
+}
+
+/// The longest Notifying Party that can be addressed, in bytes.
+pub const PARTY_MAX_BYTES: usize = 64;

@@ -1,0 +1,8 @@
+//! placeholder
+pub mod cli;
+pub mod error;
+pub mod estate;
+pub mod pool;
+pub mod watch;
+pub use error::{Error, Result};
+pub mod sweep;

@@ -1,0 +1,3 @@
+//! placeholder
+mod findings;
+pub use findings::{Due, Findings, Parties, PartyRegister, Quarantined};

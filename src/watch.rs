@@ -1,0 +1,57 @@
+//! What a long operation tells those who wait, and how they stop it.
+//!
+//! The library neither prints nor looks at the clock; a caller that wants progress or timings passes a [`Watch`].
+
+/// What an operation is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// Opening files and reading footers.
+    Open,
+    /// Comparing files with their seal.
+    VerifySeal,
+    /// Looking for Device IDs that occur twice.
+    Unique,
+    /// Reading and judging rows.
+    Scan,
+    /// Sorting findings.
+    Sort,
+    /// Writing files.
+    Write,
+}
+
+impl Stage {
+    /// The word for progress lines and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::VerifySeal => "verify_seal",
+            Self::Unique => "unique",
+            Self::Scan => "scan",
+            Self::Sort => "sort",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Somebody who waits for an operation. Called from many threads.
+pub trait Watch: Sync {
+    /// A stage begins, of so many units (rows or bytes; 0 where that is not known).
+    fn begin(&self, stage: Stage, units: u64);
+    /// So many units of the current stage are done.
+    fn advance(&self, units: u64);
+    /// Whether the operation should stop with [`Error::Interrupted`](crate::Error::Interrupted).
+    fn interrupted(&self) -> bool;
+}
+
+/// Nobody waits.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn begin(&self, _: Stage, _: u64) {}
+    fn advance(&self, _: u64) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
