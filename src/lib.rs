@@ -5,4 +5,5 @@ pub mod estate;
 pub mod pool;
 pub mod watch;
 pub use error::{Error, Result};
+pub mod snapshot;
 pub mod sweep;

@@ -3,6 +3,7 @@
 //! Pure values; nothing here reads or writes. The rule that turns a device into a [`Disposition`] is in
 //! [`crate::policy`].
 
+mod column;
 mod device_id;
 mod device_type;
 mod disposition;
@@ -10,6 +11,7 @@ mod status;
 mod tally;
 pub mod time;
 
+pub use column::Column;
 pub use device_id::{DeviceId, TEXT_LEN};
 pub use device_type::{DeviceType, TypeNames, TypeSet, UnknownType};
 pub use disposition::{Disposition, Reason};

@@ -1,3 +1,21 @@
-//! placeholder
+//! The engine: judges a row group, runs them all in parallel, and hands findings on in order.
+//!
+//! [`sweep`] is the whole of it. [`morsel`] judges one row group, reading columns through [`lanes`]; what can only be
+//! said of the whole snapshot (duplicates, guards, quotations of bad rows) comes after, in [`engine`](self). What is
+//! done with the findings is [`crate::run`]'s.
+
+mod dates;
+mod engine;
+mod fields;
 mod findings;
+pub mod guard;
+pub mod lanes;
+mod morsel;
+mod plan;
+mod quote;
+
+pub use engine::{Options, Swept, morsels, sweep};
 pub use findings::{Due, Findings, Parties, PartyRegister, Quarantined};
+pub use guard::{Expected, Headroom};
+pub use lanes::Reader;
+pub use morsel::Morsel;

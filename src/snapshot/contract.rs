@@ -1,0 +1,236 @@
+//! The column contract: which Parquet types each column may have, and how a file's columns are bound to it.
+//!
+//! The Parquet types decide what a column is. An Arrow schema embedded in the file is not consulted, but for one thing:
+//! `arrow` writers store seconds and `Date64` as plain INT64, and say the unit nowhere else.
+
+use std::collections::BTreeMap;
+
+use arrow_schema::{DataType, TimeUnit};
+use parquet::arrow::parquet_to_arrow_schema;
+use parquet::basic::{ConvertedType, LogicalType, TimeUnit as ParquetUnit, Type as Physical};
+use parquet::file::metadata::FileMetaData;
+use parquet::schema::types::{ColumnDescriptor, Type};
+
+use crate::error::{Error, Fault, Place, Result};
+use crate::estate::Column;
+
+/// The unit of a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Second,
+    /// Milliseconds.
+    Milli,
+    /// Microseconds.
+    Micro,
+    /// Nanoseconds.
+    Nano,
+}
+
+/// The physical form of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Text of any length.
+    Text,
+    /// Bytes of any length, without an annotation: text from some writers, an EUI-64 from others.
+    Raw,
+    /// Eight bytes, an EUI-64.
+    Fixed8,
+    /// A 64-bit number, the bit pattern of an EUI-64.
+    Number,
+    /// A 64-bit count since 1970.
+    Timestamp(Unit),
+    /// Nanoseconds of the day and a Julian day.
+    Int96,
+    /// A 32-bit count of days since 1970.
+    Date,
+}
+
+impl Form {
+    /// Bytes of a plain value; `None` where each value says its own length.
+    #[must_use]
+    pub const fn width(self) -> Option<usize> {
+        match self {
+            Self::Text | Self::Raw => None,
+            Self::Fixed8 | Self::Number | Self::Timestamp(_) => Some(8),
+            Self::Int96 => Some(12),
+            Self::Date => Some(4),
+        }
+    }
+}
+
+/// A column of the contract, as one file has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bound {
+    /// Index among the file's leaf columns.
+    pub leaf: usize,
+    /// The file's own name for it.
+    pub name: String,
+    /// Its physical form.
+    pub form: Form,
+    /// Whether rows may be null.
+    pub optional: bool,
+}
+
+/// The columns of one file, by [`Column`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns([Option<Bound>; Column::ALL.len()]);
+
+impl Columns {
+    /// The column, where the file has it. All but the role are always there.
+    #[must_use]
+    pub fn get(&self, column: Column) -> Option<&Bound> {
+        self.0[column as usize].as_ref()
+    }
+
+    /// Those that are there.
+    pub fn iter(&self) -> impl Iterator<Item = (Column, &Bound)> {
+        Column::ALL.into_iter().filter_map(|column| Some((column, self.get(column)?)))
+    }
+
+    /// Finds the columns of the contract in a file. `names` maps names of the file to ours; a column that is mapped
+    /// is looked for under its mapped name only.
+    ///
+    /// # Errors
+    /// A column that is missing, there twice, or of a type that the contract does not accept.
+    pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
+        let mut columns: [Option<Bound>; Column::ALL.len()] = Default::default();
+        for column in Column::ALL {
+            let mapped: Vec<&str> =
+                names.iter().filter(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str()).collect();
+            let wanted = if mapped.is_empty() { vec![column.name()] } else { mapped };
+            columns[column as usize] = find(file, column, &wanted, place)?;
+        }
+        Ok(Self(columns))
+    }
+}
+
+fn find(file: &FileMetaData, column: Column, wanted: &[&str], place: &Place) -> Result<Option<Bound>> {
+    let fields = file.schema().get_fields();
+    let mut found = fields.iter().filter(|field| wanted.contains(&field.name()));
+    let (Some(field), second) = (found.next(), found.next()) else {
+        if !column.required() {
+            return Ok(None);
+        }
+        let found = match fields.iter().map(|field| field.name()).collect::<Vec<_>>() {
+            names if names.is_empty() => "no columns at all".into(),
+            names => names.join(", "),
+        };
+        return Err(place.clone().column(wanted.join("` or `")).refuse(Fault::MissingColumn { found }));
+    };
+    if second.is_some() {
+        return Err(place.clone().column(field.name()).refuse(Fault::AmbiguousColumn(column.name())));
+    }
+    let refuse = |found: String| -> Error {
+        place.clone().column(field.name()).refuse(Fault::WrongKind { found, wanted: accepted(column) })
+    };
+    if field.is_group() {
+        return Err(refuse("a nested column".into()));
+    }
+    let schema = file.schema_descr();
+    let leaf = (0..schema.num_columns())
+        .find(|&leaf| schema.column(leaf).path().parts() == [field.name()])
+        .ok_or_else(|| refuse("a nested column".into()))?;
+    let descriptor = schema.column(leaf);
+    if descriptor.max_rep_level() > 0 || descriptor.max_def_level() > 1 {
+        return Err(refuse("a repeated column".into()));
+    }
+    let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(field)))?;
+    Ok(Some(Bound { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
+}
+
+/// What the contract accepts, in words for an error.
+const fn accepted(column: Column) -> &'static str {
+    match column {
+        Column::DeviceId => "a Device ID: text, 8 bytes, or a 64-bit integer",
+        Column::DeviceType | Column::SmiStatus | Column::NotifyingRole => "text",
+        Column::StatusSince => "a date: TIMESTAMP, INT96 or DATE",
+        Column::NotifyingParty => "a party: text, 8 bytes, or a 64-bit integer",
+    }
+}
+
+fn form_of(column: Column, descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<Form> {
+    let text = text_form(descriptor);
+    match column {
+        Column::DeviceType | Column::SmiStatus | Column::NotifyingRole => text,
+        Column::DeviceId | Column::NotifyingParty => text.or_else(|| match descriptor.physical_type() {
+            Physical::FIXED_LEN_BYTE_ARRAY if descriptor.type_length() == 8 && unannotated(descriptor) => {
+                Some(Form::Fixed8)
+            }
+            Physical::INT64 if is_integer(descriptor) => Some(Form::Number),
+            _ => None,
+        }),
+        Column::StatusSince => match descriptor.physical_type() {
+            Physical::INT96 => Some(Form::Int96),
+            Physical::INT32 if is_date(descriptor) => Some(Form::Date),
+            Physical::INT64 => timestamp_unit(descriptor, file, leaf).map(Form::Timestamp),
+            _ => None,
+        },
+    }
+}
+
+fn unannotated(descriptor: &ColumnDescriptor) -> bool {
+    descriptor.logical_type_ref().is_none() && descriptor.converted_type() == ConvertedType::NONE
+}
+
+fn text_form(descriptor: &ColumnDescriptor) -> Option<Form> {
+    if descriptor.physical_type() != Physical::BYTE_ARRAY {
+        return None;
+    }
+    match (descriptor.logical_type_ref(), descriptor.converted_type()) {
+        (Some(LogicalType::String | LogicalType::Enum), _)
+        | (None, ConvertedType::UTF8 | ConvertedType::ENUM) => Some(Form::Text),
+        (None, ConvertedType::NONE) => Some(Form::Raw),
+        _ => None,
+    }
+}
+
+fn is_integer(descriptor: &ColumnDescriptor) -> bool {
+    match descriptor.logical_type_ref() {
+        Some(logical) => matches!(logical, LogicalType::Integer(_)),
+        None => matches!(
+            descriptor.converted_type(),
+            ConvertedType::NONE | ConvertedType::INT_64 | ConvertedType::UINT_64
+        ),
+    }
+}
+
+fn is_date(descriptor: &ColumnDescriptor) -> bool {
+    matches!(descriptor.logical_type_ref(), Some(LogicalType::Date)) || descriptor.converted_type() == ConvertedType::DATE
+}
+
+fn timestamp_unit(descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<Unit> {
+    match (descriptor.logical_type_ref(), descriptor.converted_type()) {
+        (Some(LogicalType::Timestamp(timestamp)), _) => Some(match timestamp.unit {
+            ParquetUnit::MILLIS => Unit::Milli,
+            ParquetUnit::MICROS => Unit::Micro,
+            ParquetUnit::NANOS => Unit::Nano,
+        }),
+        (None, ConvertedType::TIMESTAMP_MILLIS) => Some(Unit::Milli),
+        (None, ConvertedType::TIMESTAMP_MICROS) => Some(Unit::Micro),
+        (None, ConvertedType::NONE) => hinted_unit(file, leaf),
+        _ => None,
+    }
+}
+
+/// The unit that an embedded Arrow schema gives to a plain INT64.
+fn hinted_unit(file: &FileMetaData, leaf: usize) -> Option<Unit> {
+    let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).ok()?;
+    let name = file.schema_descr().column(leaf).name().to_owned();
+    match schema.field_with_name(&name).ok()?.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => Some(Unit::Second),
+        DataType::Date64 => Some(Unit::Milli),
+        _ => None,
+    }
+}
+
+fn describe(field: &Type) -> String {
+    let physical = field.get_physical_type();
+    match field.get_basic_info().logical_type_ref() {
+        Some(logical) => format!("{physical} ({logical:?})"),
+        None if field.get_basic_info().converted_type() != ConvertedType::NONE => {
+            format!("{physical} ({})", field.get_basic_info().converted_type())
+        }
+        None => format!("a plain {physical}"),
+    }
+}

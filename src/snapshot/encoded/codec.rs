@@ -1,0 +1,96 @@
+//! Decompression of page bodies into buffers that are used again.
+//!
+//! Uncompressed, snappy and zstd are handled here, since nearly all snapshots come in one of them; the rest is left to
+//! the arrow reader.
+
+use parquet::basic::Compression;
+
+use super::{Damage, Result};
+
+/// The codecs that are handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// Stored as it is.
+    Plain,
+    /// Snappy, raw format.
+    Snappy,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Codec {
+    /// The codec of a chunk, where it is handled here.
+    #[must_use]
+    pub const fn of(compression: Compression) -> Option<Self> {
+        match compression {
+            Compression::UNCOMPRESSED => Some(Self::Plain),
+            Compression::SNAPPY => Some(Self::Snappy),
+            Compression::ZSTD(_) => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+/// Decompresses, with state that is worth keeping between pages.
+#[derive(Default)]
+pub struct Unpacker {
+    snappy: snap::raw::Decoder,
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+impl Unpacker {
+    /// Decompresses `packed` into `into`, whose length becomes `expected`.
+    ///
+    /// # Errors
+    /// Where the bytes do not decompress, or not to the expected length.
+    pub fn unpack(&mut self, codec: Codec, packed: &[u8], expected: usize, into: &mut Vec<u8>) -> Result<()> {
+        let written = match codec {
+            Codec::Plain => {
+                into.clear();
+                into.extend_from_slice(packed);
+                packed.len()
+            }
+            Codec::Snappy => {
+                let claimed = snap::raw::decompress_len(packed).map_err(|e| Damage::corrupt(e.to_string()))?;
+                require(claimed, expected)?;
+                set_len(into, expected)?;
+                self.snappy.decompress(packed, into).map_err(|e| Damage::corrupt(e.to_string()))?
+            }
+            Codec::Zstd => {
+                let zstd = match &mut self.zstd {
+                    Some(zstd) => zstd,
+                    none => none.insert(
+                        zstd::bulk::Decompressor::new().map_err(|e| Damage::corrupt(format!("zstd: {e}")))?,
+                    ),
+                };
+                set_len(into, expected)?;
+                zstd.decompress_to_buffer(packed, &mut into[..])
+                    .map_err(|e| Damage::corrupt(format!("zstd: {e}")))?
+            }
+        };
+        require(written, expected)
+    }
+}
+
+impl std::fmt::Debug for Unpacker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unpacker")
+    }
+}
+
+/// Sets the length without clearing what is there: all of it is overwritten, or the page is refused.
+fn set_len(buffer: &mut Vec<u8>, len: usize) -> Result<()> {
+    if buffer.len() < len {
+        buffer.try_reserve(len - buffer.len()).map_err(|_| Damage::corrupt("a page is larger than memory"))?;
+    }
+    buffer.resize(len, 0);
+    Ok(())
+}
+
+fn require(found: usize, expected: usize) -> Result<()> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Damage::corrupt(format!("a page unpacks to {found} bytes where its header says {expected}")))
+    }
+}

@@ -1,0 +1,376 @@
+//! From one page of a chunk to the next, decompressing only those that are asked for.
+
+use super::{Codec, Damage, Encoding, PageHeader, PageKind, PageWalk, Result, Run, Runs, Unpacker};
+
+/// One column chunk as it lies in the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    /// All of its pages.
+    pub bytes: &'a [u8],
+    /// How page bodies are compressed.
+    pub codec: Codec,
+    /// Whether rows may be null.
+    pub optional: bool,
+    /// How many rows the footer says there are.
+    pub rows: usize,
+    /// Bytes of a plain value; `None` where each value says its own length.
+    pub width: Option<usize>,
+}
+
+/// A data page, decompressed, its levels resolved.
+#[derive(Debug)]
+pub struct Page<'p> {
+    /// Number of its first row within the row group.
+    pub first_row: usize,
+    /// How many rows it has.
+    pub rows: usize,
+    /// Which of them have a value.
+    pub validity: Validity<'p>,
+    /// How many of them have one.
+    pub values: usize,
+    /// The values of those that have one.
+    pub body: Values<'p>,
+}
+
+impl Page<'_> {
+    /// Number of the row after its last.
+    #[must_use]
+    pub const fn end(&self) -> usize {
+        self.first_row + self.rows
+    }
+}
+
+/// Which rows of a page have a value.
+#[derive(Debug, Clone, Copy)]
+pub enum Validity<'p> {
+    /// All.
+    All,
+    /// Those whose bit is set.
+    Bits {
+        /// Least significant bit first.
+        words: &'p [u64],
+        /// For each word, how many bits are set before it.
+        ranks: &'p [u32],
+    },
+}
+
+impl Validity<'_> {
+    /// The position of a row's value among the values of the page; `None` where the row is null.
+    #[must_use]
+    #[inline]
+    pub fn position(&self, row: usize) -> Option<usize> {
+        match self {
+            Self::All => Some(row),
+            Self::Bits { words, ranks } => {
+                let (word, bit) = (words[row / 64], row % 64);
+                let before = (word & ((1u64 << bit) - 1)).count_ones();
+                (word >> bit & 1 == 1).then(|| (ranks[row / 64] + before) as usize)
+            }
+        }
+    }
+}
+
+/// The values of a page.
+#[derive(Debug, Clone)]
+pub enum Values<'p> {
+    /// One after the other.
+    Plain(&'p [u8]),
+    /// Codes into the dictionary.
+    Codes(Runs<'p>, &'p Dictionary),
+}
+
+/// The dictionary of a chunk.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    bytes: Vec<u8>,
+    /// Start and length of each value.
+    spans: Vec<(u32, u32)>,
+}
+
+impl Dictionary {
+    /// How many values it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The value of a code.
+    ///
+    /// # Errors
+    /// A code beyond the dictionary.
+    #[inline]
+    pub fn get(&self, code: u32) -> Result<&[u8]> {
+        let (start, len) = *self.spans.get(code as usize).ok_or_else(|| {
+            Damage::corrupt(format!("code {code} is beyond the dictionary's {} values", self.spans.len()))
+        })?;
+        Ok(&self.bytes[start as usize..][..len as usize])
+    }
+
+    /// All values in the order of their codes.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.spans.iter().map(|&(start, len)| &self.bytes[start as usize..][..len as usize])
+    }
+
+    fn index(&mut self, values: usize, width: Option<usize>) -> Result<()> {
+        self.spans.clear();
+        let short = || Damage::corrupt("the dictionary is shorter than its values");
+        // Each value takes a byte or more, or none at all where the width is 0, which no column of ours has.
+        if values > self.bytes.len() {
+            return Err(short());
+        }
+        let mut at = 0usize;
+        for _ in 0..values {
+            let (start, len) = match width {
+                Some(width) => (at, width),
+                None => {
+                    let len = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
+                    (at + 4, u32::from_le_bytes(*len) as usize)
+                }
+            };
+            at = start.checked_add(len).filter(|&end| end <= self.bytes.len()).ok_or_else(short)?;
+            self.spans.push((start as u32, len as u32));
+        }
+        Ok(())
+    }
+}
+
+/// Buffers of a [`PageCursor`], kept from chunk to chunk.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    unpacker: Unpacker,
+    page: Vec<u8>,
+    dictionary: Dictionary,
+    words: Vec<u64>,
+    ranks: Vec<u32>,
+}
+
+/// Walks over the data pages of a chunk.
+#[derive(Debug)]
+pub struct PageCursor<'a, 'b> {
+    chunk: Chunk<'a>,
+    walk: PageWalk<'a>,
+    buffers: &'b mut Buffers,
+    /// Whether the dictionary of this chunk has been read.
+    dictionary: bool,
+    /// First row of the data page that the walk comes to next.
+    next_row: usize,
+    /// Number of that page among the data pages of the chunk.
+    ordinal: usize,
+}
+
+/// A data page that was found, and not yet decompressed.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// Its number among the data pages of the chunk.
+    pub ordinal: usize,
+    /// Number of its first row within the row group.
+    pub first_row: usize,
+    header: PageHeader,
+    body: &'a [u8],
+}
+
+impl Head<'_> {
+    /// Whether its values are codes into the dictionary.
+    #[must_use]
+    pub fn is_coded(&self) -> bool {
+        self.header.encoding == Encoding::Codes
+    }
+
+    /// Number of the row after its last.
+    #[must_use]
+    pub const fn end(&self) -> usize {
+        self.first_row + self.header.values
+    }
+}
+
+impl<'a, 'b> PageCursor<'a, 'b> {
+    /// Begins before the first page.
+    pub fn new(chunk: Chunk<'a>, buffers: &'b mut Buffers) -> Self {
+        Self { chunk, walk: PageWalk::new(chunk.bytes), buffers, dictionary: false, next_row: 0, ordinal: 0 }
+    }
+
+    /// Reads the dictionary page, where the chunk begins with one, without going further.
+    ///
+    /// # Errors
+    /// A damaged page.
+    pub fn dictionary(&mut self) -> Result<Option<&Dictionary>> {
+        if !self.dictionary {
+            let mut ahead = self.walk.clone();
+            if let Some((header, body)) = ahead.next_page()?
+                && header.kind == PageKind::Dictionary
+            {
+                self.read_dictionary(&header, body)?;
+                self.walk = ahead;
+            }
+        }
+        Ok(self.dictionary.then_some(&self.buffers.dictionary))
+    }
+
+    /// Goes to the page that has `row`, passing over those before it as they are. Rows must not descend.
+    ///
+    /// # Errors
+    /// A damaged page, or a chunk that ends before that row.
+    pub fn find(&mut self, row: usize) -> Result<Head<'a>> {
+        loop {
+            let Some((header, body)) = self.walk.next_page()? else {
+                return Err(Damage::corrupt(format!(
+                    "the pages end after {} rows of {}",
+                    self.next_row, self.chunk.rows
+                )));
+            };
+            match header.kind {
+                PageKind::Other => {}
+                PageKind::Dictionary => self.read_dictionary(&header, body)?,
+                PageKind::Data | PageKind::DataV2 { .. } => {
+                    let head = Head { ordinal: self.ordinal, first_row: self.next_row, header, body };
+                    self.ordinal += 1;
+                    // Flat columns have as many values as rows.
+                    self.next_row += header.values;
+                    if self.next_row > self.chunk.rows {
+                        return Err(Damage::corrupt(format!("the pages have more than {} rows", self.chunk.rows)));
+                    }
+                    if row < self.next_row {
+                        debug_assert!(head.first_row <= row, "a page is found once only");
+                        return Ok(head);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_dictionary(&mut self, header: &PageHeader, body: &[u8]) -> Result<()> {
+        if self.dictionary {
+            return Err(Damage::corrupt("a second dictionary"));
+        }
+        if header.encoding != Encoding::Plain {
+            return Err(Damage::Unhandled);
+        }
+        let Buffers { unpacker, dictionary, .. } = &mut *self.buffers;
+        unpacker.unpack(self.chunk.codec, body, header.uncompressed, &mut dictionary.bytes)?;
+        dictionary.index(header.values, self.chunk.width)?;
+        self.dictionary = true;
+        Ok(())
+    }
+
+    /// Decompresses a page and resolves its levels.
+    ///
+    /// # Errors
+    /// A damaged page, or one in a form that is not handled.
+    pub fn open<'p>(&'p mut self, head: &Head<'p>) -> Result<Page<'p>> {
+        let Head { header, body, first_row, .. } = *head;
+        let Buffers { unpacker, page, dictionary, words, ranks } = &mut *self.buffers;
+        // The second layout keeps levels before the values and uncompressed, the first has all in one.
+        let (levels_apart, packed, codec) = match header.kind {
+            PageKind::DataV2 { repetition_bytes, definition_bytes, compressed, .. } => {
+                let (levels, packed) =
+                    body.split_at_checked(repetition_bytes + definition_bytes).ok_or_else(levels_too_long)?;
+                let codec = if compressed && !packed.is_empty() { self.chunk.codec } else { Codec::Plain };
+                (Some(&levels[repetition_bytes..]), packed, codec)
+            }
+            _ => (None, body, self.chunk.codec),
+        };
+        let expected =
+            header.uncompressed.checked_sub(body.len() - packed.len()).ok_or_else(levels_too_long)?;
+        let unpacked: &'p [u8] = if codec == Codec::Plain {
+            if packed.len() != expected {
+                return Err(Damage::corrupt("an uncompressed page is not as long as its header says"));
+            }
+            packed
+        } else {
+            unpacker.unpack(codec, packed, expected, page)?;
+            page
+        };
+        let (levels, values) = match (header.kind, levels_apart) {
+            _ if !self.chunk.optional => (None, unpacked),
+            // Some writers leave the levels out where no row is null.
+            (PageKind::DataV2 { nulls: 0, .. }, Some([])) => (None, unpacked),
+            (_, Some(levels)) => (Some(levels), unpacked),
+            _ if !header.hybrid_levels => return Err(Damage::Unhandled),
+            _ => {
+                let (length, rest) = unpacked.split_first_chunk::<4>().ok_or_else(levels_too_long)?;
+                let (levels, values) =
+                    rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(levels_too_long)?;
+                (Some(levels), values)
+            }
+        };
+        let present = match levels {
+            Some(levels) => read_levels(levels, header.values, words, ranks)?,
+            None => None,
+        };
+        let count = present.unwrap_or(header.values);
+        if let PageKind::DataV2 { nulls, .. } = header.kind
+            && nulls != header.values - count
+        {
+            return Err(Damage::corrupt("a page has another number of nulls than its header says"));
+        }
+        let body = match header.encoding {
+            Encoding::Plain => Values::Plain(values),
+            Encoding::Codes if self.dictionary => Values::Codes(Runs::of_codes(values, count)?, dictionary),
+            Encoding::Codes => return Err(Damage::corrupt("codes without a dictionary")),
+            Encoding::Other => return Err(Damage::Unhandled),
+        };
+        let validity = if present.is_some() { Validity::Bits { words, ranks } } else { Validity::All };
+        Ok(Page { first_row, rows: header.values, validity, values: count, body })
+    }
+}
+
+fn levels_too_long() -> Damage {
+    Damage::corrupt("the levels of a page are longer than the page")
+}
+
+/// Reads definition levels into a bitmap with ranks, and says how many rows have a value; `None` where all have.
+fn read_levels(levels: &[u8], rows: usize, words: &mut Vec<u64>, ranks: &mut Vec<u32>) -> Result<Option<usize>> {
+    let mut runs = Runs::new(levels, 1, rows)?;
+    words.clear();
+    words.resize(rows.div_ceil(64), 0);
+    let mut at = 0;
+    while let Some(run) = runs.next_run()? {
+        match run {
+            Run::Same { code: 1, len } if len == rows => return Ok(None),
+            Run::Same { code: 0, .. } => {}
+            Run::Same { code: 1, len } => set_bits(words, at, len),
+            Run::Same { code, .. } => return Err(Damage::corrupt(format!("a definition level of {code}"))),
+            Run::Packed { bytes, len } => copy_bits(words, at, bytes, len),
+        }
+        at += run.len();
+    }
+    ranks.clear();
+    let mut total = 0u32;
+    for word in words.iter() {
+        ranks.push(total);
+        total += word.count_ones();
+    }
+    Ok((total as usize != rows).then_some(total as usize))
+}
+
+/// Sets `len` bits from `at` on.
+fn set_bits(words: &mut [u64], mut at: usize, len: usize) {
+    let end = at + len;
+    while at < end {
+        let here = (64 - at % 64).min(end - at);
+        words[at / 64] |= (u64::MAX >> (64 - here)) << (at % 64);
+        at += here;
+    }
+}
+
+/// Copies `len` bits, which begin at the first bit of `bytes`, to `at`.
+fn copy_bits(words: &mut [u64], at: usize, bytes: &[u8], len: usize) {
+    let mut done = 0;
+    while done < len {
+        let here = (len - done).min(32);
+        let bits = u64::from(super::code_at(bytes, 32, done / 32)) & (u64::MAX >> (64 - here));
+        let (word, bit) = ((at + done) / 64, (at + done) % 64);
+        words[word] |= bits << bit;
+        if bit + here > 64 {
+            words[word + 1] |= bits >> (64 - bit);
+        }
+        done += here;
+    }
+}
+

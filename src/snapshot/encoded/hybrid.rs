@@ -1,0 +1,268 @@
+//! The hybrid of run-length and bit-packed runs, in which Parquet stores dictionary codes and definition levels.
+//!
+//! [`Runs`] yields whole runs, so that a run of a million equal codes costs as much as one of eight. Packed runs are
+//! unpacked eight codes at a time from one word; single codes are picked out without touching their neighbours.
+
+use super::{Damage, Result};
+
+/// One run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Run<'a> {
+    /// The same code, so many times.
+    Same {
+        /// The code.
+        code: u32,
+        /// How many times; at least one.
+        len: usize,
+    },
+    /// Codes packed to the runs' bit width, least significant bits first.
+    Packed {
+        /// The packed bytes, enough for `len` codes.
+        bytes: &'a [u8],
+        /// How many codes; at least one.
+        len: usize,
+    },
+}
+
+impl Run<'_> {
+    /// How many codes there are in the run.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a run has at least one code")]
+    pub const fn len(&self) -> usize {
+        match *self {
+            Self::Same { len, .. } | Self::Packed { len, .. } => len,
+        }
+    }
+}
+
+/// The runs of one page.
+#[derive(Debug, Clone)]
+pub struct Runs<'a> {
+    rest: &'a [u8],
+    width: u8,
+    left: usize,
+}
+
+impl<'a> Runs<'a> {
+    /// Runs of `values` codes of `width` bits each.
+    ///
+    /// # Errors
+    /// A width of more than 32 bits.
+    pub fn new(bytes: &'a [u8], width: u8, values: usize) -> Result<Self> {
+        if width > 32 {
+            return Err(Damage::corrupt(format!("codes of {width} bits")));
+        }
+        Ok(Self { rest: bytes, width, left: values })
+    }
+
+    /// Runs of the `values` dictionary codes in a data page, whose first byte is their width.
+    ///
+    /// # Errors
+    /// An empty page that should have values, or a width of more than 32 bits.
+    pub fn of_codes(bytes: &'a [u8], values: usize) -> Result<Self> {
+        match bytes.split_first() {
+            Some((&width, rest)) => Self::new(rest, width, values),
+            None if values == 0 => Self::new(&[], 0, 0),
+            None => Err(Damage::corrupt("a page of codes is empty")),
+        }
+    }
+
+    /// Bits of a code.
+    #[must_use]
+    pub const fn width(&self) -> u8 {
+        self.width
+    }
+
+    /// The next run; `None` once all values have come.
+    ///
+    /// # Errors
+    /// Runs that end before all values have come.
+    pub fn next_run(&mut self) -> Result<Option<Run<'a>>> {
+        while self.left > 0 {
+            let header = self.varint()?;
+            let run = if header & 1 == 1 { self.packed(header >> 1)? } else { self.same(header >> 1)? };
+            // A run may be empty, and the last may be longer than the values that are left.
+            if run.len() > 0 {
+                self.left -= run.len();
+                return Ok(Some(run));
+            }
+        }
+        Ok(None)
+    }
+
+    fn same(&mut self, len: usize) -> Result<Run<'a>> {
+        let bytes = usize::from(self.width.div_ceil(8));
+        let (code, rest) = self.rest.split_at_checked(bytes).ok_or_else(ends_early)?;
+        let code = code.iter().rev().fold(0u32, |code, &byte| code << 8 | u32::from(byte));
+        self.rest = rest;
+        Ok(Run::Same { code, len: len.min(self.left) })
+    }
+
+    fn packed(&mut self, groups: usize) -> Result<Run<'a>> {
+        let len = groups.saturating_mul(8).min(self.left);
+        let width = usize::from(self.width);
+        let needed = (len * width).div_ceil(8);
+        // Some writers cut the padding of the last group off; the codes themselves must be there.
+        let whole = groups.saturating_mul(width).min(self.rest.len());
+        if whole < needed {
+            return Err(ends_early());
+        }
+        let (bytes, rest) = self.rest.split_at(whole);
+        self.rest = rest;
+        Ok(Run::Packed { bytes, len })
+    }
+
+    fn varint(&mut self) -> Result<usize> {
+        let mut value = 0u64;
+        for shift in (0..35).step_by(7) {
+            let (&byte, rest) = self.rest.split_first().ok_or_else(ends_early)?;
+            self.rest = rest;
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return usize::try_from(value).map_err(|_| Damage::corrupt("a run is too long"));
+            }
+        }
+        Err(Damage::corrupt("the length of a run is too long"))
+    }
+}
+
+fn ends_early() -> Damage {
+    Damage::corrupt("the runs of a page end early")
+}
+
+/// The code at `index` of packed `bytes`. Bytes that are not there read as zero.
+#[must_use]
+#[inline]
+pub fn code_at(bytes: &[u8], width: u8, index: usize) -> u32 {
+    let bit = index * usize::from(width);
+    let from = bytes.get(bit / 8..).unwrap_or_default();
+    let word = match from.first_chunk::<8>() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => from.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    };
+    // 7 bits of offset and 32 of code fit into the word.
+    ((word >> (bit % 8)) & ((1u64 << width) - 1)) as u32
+}
+
+/// Unpacks the codes from `start` on, as many as fit into `out`, of at most 8 bits each.
+pub fn unpack(bytes: &[u8], width: u8, start: usize, out: &mut [u8]) {
+    match width {
+        0 => out.fill(0),
+        1 => unpack_width::<1>(bytes, start, out),
+        2 => unpack_width::<2>(bytes, start, out),
+        3 => unpack_width::<3>(bytes, start, out),
+        4 => unpack_width::<4>(bytes, start, out),
+        5 => unpack_width::<5>(bytes, start, out),
+        6 => unpack_width::<6>(bytes, start, out),
+        7 => unpack_width::<7>(bytes, start, out),
+        _ => {
+            for (index, code) in out.iter_mut().enumerate() {
+                *code = bytes.get(start + index).copied().unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Eight codes of `W` bits are `W` bytes: one word holds a group, whatever the width.
+fn unpack_width<const W: usize>(bytes: &[u8], start: usize, out: &mut [u8]) {
+    // Single codes up to the next whole group of eight.
+    let head = (start.next_multiple_of(8) - start).min(out.len());
+    let (singles, groups) = out.split_at_mut(head);
+    for (index, code) in singles.iter_mut().enumerate() {
+        *code = code_at(bytes, W as u8, start + index) as u8;
+    }
+    let mut at = (start + head) / 8 * W;
+    let mut groups = groups.chunks_exact_mut(8);
+    let mut done = head;
+    for group in groups.by_ref() {
+        let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
+            // The last bytes of a run: less than a word is left.
+            for (index, code) in group.iter_mut().enumerate() {
+                *code = code_at(bytes, W as u8, start + done + index) as u8;
+            }
+            at += W;
+            done += 8;
+            continue;
+        };
+        let word = u64::from_le_bytes(*word);
+        for (index, code) in group.iter_mut().enumerate() {
+            *code = (word >> (index * W)) as u8 & ((1u16 << W) - 1) as u8;
+        }
+        at += W;
+        done += 8;
+    }
+    for (index, code) in groups.into_remainder().iter_mut().enumerate() {
+        *code = code_at(bytes, W as u8, start + done + index) as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pack(codes: &[u32], width: u8) -> Vec<u8> {
+        let mut bytes = vec![0u8; (codes.len() * usize::from(width)).div_ceil(8)];
+        for (index, &code) in codes.iter().enumerate() {
+            for bit in 0..usize::from(width) {
+                let at = index * usize::from(width) + bit;
+                bytes[at / 8] |= ((code >> bit & 1) as u8) << (at % 8);
+            }
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn packed_codes_come_back_from_any_start(width in 1u8..=32, codes in prop::collection::vec(any::<u32>(), 1..200), start in 0usize..64) {
+            let codes: Vec<u32> = codes.into_iter().map(|c| c & (u64::MAX >> (64 - width)) as u32).collect();
+            let bytes = pack(&codes, width);
+            for (index, &code) in codes.iter().enumerate() {
+                prop_assert_eq!(code_at(&bytes, width, index), code);
+            }
+            let start = start.min(codes.len());
+            if width <= 8 {
+                let mut out = vec![0xAA; codes.len() - start];
+                unpack(&bytes, width, start, &mut out);
+                let expected: Vec<u8> = codes[start..].iter().map(|&c| c as u8).collect();
+                prop_assert_eq!(out, expected);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic_nor_yield_too_much(bytes in prop::collection::vec(any::<u8>(), 0..100), width in 0u8..=32, values in 0usize..500) {
+            let mut runs = Runs::new(&bytes, width, values).unwrap();
+            let mut total = 0;
+            while let Ok(Some(run)) = runs.next_run() {
+                total += run.len();
+                if let Run::Packed { bytes, len } = run {
+                    let _ = code_at(bytes, width, len - 1);
+                }
+            }
+            prop_assert!(total <= values);
+        }
+    }
+
+    #[test]
+    fn runs_of_both_kinds_alternate() {
+        // 5 times code 2, then one packed group of eight 3-bit codes of which three are left to come.
+        let mut bytes = vec![5 << 1, 2, 1 << 1 | 1];
+        bytes.extend(pack(&[1, 2, 3, 4, 5, 6, 7, 0], 3));
+        let mut runs = Runs::new(&bytes, 3, 8).unwrap();
+        assert_eq!(runs.next_run().unwrap(), Some(Run::Same { code: 2, len: 5 }));
+        assert!(matches!(runs.next_run().unwrap(), Some(Run::Packed { len: 3, .. })));
+        assert_eq!(runs.next_run().unwrap(), None);
+    }
+
+    #[test]
+    fn runs_that_end_early_are_damage() {
+        assert!(Runs::new(&[5 << 1, 2], 3, 8).unwrap().next_run().is_ok());
+        let mut runs = Runs::new(&[5 << 1, 2], 3, 8).unwrap();
+        runs.next_run().unwrap();
+        assert!(runs.next_run().is_err());
+        assert!(Runs::new(&[1 << 1 | 1, 0], 3, 8).unwrap().next_run().is_err());
+        assert!(Runs::new(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80], 3, 8).unwrap().next_run().is_err());
+        assert!(Runs::of_codes(&[], 3).is_err());
+        assert!(Runs::of_codes(&[33, 0], 3).is_err());
+    }
+}

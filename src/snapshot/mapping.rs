@@ -1,0 +1,76 @@
+//! Files mapped into memory. The only place in the project where `unsafe` stands for the sake of reading.
+//!
+//! A snapshot is immutable by contract, and the engine checks before it publishes that no file changed meanwhile
+//! (see [`super::SourceFile::unchanged`]). What a mapping cannot survive is a file that is cut short while it is
+//! mapped: the system then ends the process, and since runs are published by one rename, nothing is published.
+
+#![expect(unsafe_code, reason = "mapping files is what this module is for")]
+
+use std::fs::{File, Metadata};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use memmap2::{Advice, Mmap, MmapOptions, UncheckedAdvice};
+
+use crate::error::{Error, Result};
+
+/// A file mapped into memory, for reading only.
+#[derive(Debug, Clone)]
+pub struct Mapped {
+    map: Arc<Mmap>,
+}
+
+/// Lets [`Bytes`] own a share of the mapping.
+struct Owner(Arc<Mmap>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Mapped {
+    /// Maps a file, and says what the system knows of it. An empty file maps to no bytes.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened or mapped.
+    pub fn open(path: &Path) -> Result<(Self, Metadata)> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let metadata = file.metadata().map_err(Error::io("inspect", path))?;
+        // SAFETY: the bytes are only ever read, as untrusted input, through code that checks every length. That nobody
+        // writes to a snapshot while it is swept is the contract of those who run the engine; `SourceFile::unchanged`
+        // holds them to it before anything is published.
+        let map = unsafe { MmapOptions::new().map(&file) }.map_err(Error::io("map into memory", path))?;
+        Ok((Self { map: Arc::new(map) }, metadata))
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// The whole file as shared bytes, for readers that want to own theirs.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        Bytes::from_owner(Owner(Arc::clone(&self.map)))
+    }
+
+    /// Tells the system that these bytes are wanted soon. Advice only: a refusal changes nothing.
+    pub fn will_need(&self, range: Range<usize>) {
+        let _ = self.map.advise_range(Advice::WillNeed, range.start, range.len());
+    }
+
+    /// Gives the memory of these bytes back; they stay in the system's cache and can be read again.
+    pub fn release(&self, range: Range<usize>) {
+        let range = range.start.min(self.map.len())..range.end.min(self.map.len());
+        if range.is_empty() {
+            return;
+        }
+        // SAFETY: the mapping is read-only and backed by a file, so that pages which are dropped come back from the
+        // file with the same content. There are no changes of ours that could be lost.
+        let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, range.start, range.len()) };
+    }
+}

@@ -1,0 +1,207 @@
+//! What the engine reads: a dated, immutable, ordered set of Parquet files.
+//!
+//! Opening a [`Snapshot`] finds its files, maps them, binds their columns to the contract, verifies the seal where there
+//! is one, and settles the moment it was taken. Judging rows is [`crate::sweep`]'s.
+
+mod contract;
+mod discover;
+pub mod encoded;
+mod mapping;
+mod seal;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+pub use contract::{Bound, Columns, Form, Unit};
+pub use seal::{SEAL_FILE, Seal, SealedFile};
+pub use source::{SourceFile, TAKEN_AT_KEY};
+
+use crate::error::{Fault, Place, Result};
+use crate::estate::{Column, time};
+use crate::pool::Pool;
+use crate::watch::{Stage, Watch};
+
+/// Where the as-of time of a sweep comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOfFrom {
+    /// The user said so.
+    Argument,
+    /// `taken_at` of `_snapshot.json`.
+    Seal,
+    /// The key-value `smi.taken_at` of the files.
+    Files,
+}
+
+impl AsOfFrom {
+    /// The word for the run record.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Argument => "argument",
+            Self::Seal => "seal",
+            Self::Files => "files",
+        }
+    }
+}
+
+/// A dated, immutable, ordered set of files.
+#[derive(Debug)]
+pub struct Snapshot {
+    files: Vec<SourceFile>,
+    /// The seals that were verified and say when their folder was taken.
+    sealed_at: Vec<(PathBuf, String)>,
+}
+
+impl Snapshot {
+    /// Opens a snapshot: files, or folders of files. `names` maps the files' names for columns to ours.
+    ///
+    /// # Errors
+    /// Where a path is not there, a file is no Parquet file or does not keep the column contract, or a folder
+    /// differs from its seal.
+    pub fn open(
+        paths: &[PathBuf],
+        names: &BTreeMap<String, Column>,
+        pool: &Pool,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        Self::open_with(paths, names, pool, watch, true)
+    }
+
+    /// As [`open`](Self::open), for a snapshot whose seal is about to be replaced: it is not verified.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_unverified(
+        paths: &[PathBuf],
+        names: &BTreeMap<String, Column>,
+        pool: &Pool,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
+        Self::open_with(paths, names, pool, watch, false)
+    }
+
+    fn open_with(
+        paths: &[PathBuf],
+        names: &BTreeMap<String, Column>,
+        pool: &Pool,
+        watch: &dyn Watch,
+        verify: bool,
+    ) -> Result<Self> {
+        let found = discover::discover(paths)?;
+        watch.begin(Stage::Open, found.len() as u64);
+        let mut files = pool.map(found, |found| {
+            let file = SourceFile::open(found, names);
+            watch.advance(1);
+            file
+        })?;
+        let mut first_row = 0;
+        for file in &mut files {
+            file.first_row = first_row;
+            first_row += file.rows;
+        }
+        let sealed_at = if verify { verify_seals(&mut files, pool, watch)? } else { Vec::new() };
+        Ok(Self { files, sealed_at })
+    }
+
+    /// The files in path order.
+    #[must_use]
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// Rows of all files.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+
+    /// Size of all files.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(SourceFile::bytes).sum()
+    }
+
+    /// When the snapshot says it was taken, UTC microseconds, and where it says so.
+    ///
+    /// # Errors
+    /// Seals or files that contradict each other, or say it in a way that cannot be read.
+    pub fn taken_at(&self) -> Result<Option<(i64, AsOfFrom)>> {
+        let seals = self.sealed_at.iter().map(|(path, text)| (Place::file(path), Some(text.as_str())));
+        if let Some(micros) = agree(seals)? {
+            return Ok(Some((micros, AsOfFrom::Seal)));
+        }
+        if self.files.iter().all(|file| file.taken_at().is_none()) {
+            return Ok(None);
+        }
+        let micros = agree(self.files.iter().map(|file| (file.place(), file.taken_at())))?;
+        Ok(micros.map(|micros| (micros, AsOfFrom::Files)))
+    }
+
+    /// The moment to judge by: what the user says, else what the snapshot says. The wall clock has no part in it.
+    ///
+    /// # Errors
+    /// Where neither says, or the snapshot contradicts itself.
+    pub fn as_of(&self, argument: Option<i64>) -> Result<(i64, AsOfFrom)> {
+        if let Some(micros) = argument {
+            return Ok((micros, AsOfFrom::Argument));
+        }
+        self.taken_at()?.ok_or_else(|| self.anywhere().refuse(Fault::NoAsOf))
+    }
+
+    /// The file that has a row of the snapshot, and the row's number in it.
+    #[must_use]
+    pub fn locate(&self, row: u64) -> Option<(&SourceFile, u64)> {
+        let after = self.files.partition_point(|file| file.first_row <= row);
+        // Files without rows share their first row with the file behind them.
+        let file = self.files[..after].iter().rev().find(|file| file.rows > 0)?;
+        Some((file, row - file.first_row))
+    }
+
+    /// Whether all files are still those that were opened.
+    ///
+    /// # Errors
+    /// The first file that is not.
+    pub fn unchanged(&self) -> Result<()> {
+        self.files.iter().try_for_each(SourceFile::unchanged)
+    }
+
+    fn anywhere(&self) -> Place {
+        let file = self.files.first();
+        Place::file(file.map_or_else(PathBuf::new, |file| file.root.clone().unwrap_or_else(|| file.path.clone())))
+    }
+}
+
+/// Verifies the seal of every folder that has one, and says what it says of the time.
+fn verify_seals(files: &mut [SourceFile], pool: &Pool, watch: &dyn Watch) -> Result<Vec<(PathBuf, String)>> {
+    let roots: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.root.clone()).collect();
+    let mut times = Vec::new();
+    for root in roots {
+        let Some(seal) = Seal::read(&root)? else { continue };
+        let mut inside: Vec<&mut SourceFile> =
+            files.iter_mut().filter(|file| file.root.as_ref() == Some(&root)).collect();
+        seal.verify(&root, &mut inside, pool, watch)?;
+        if let Some(taken_at) = seal.taken_at {
+            times.push((root.join(SEAL_FILE), taken_at));
+        }
+    }
+    Ok(times)
+}
+
+/// The one moment that all agree on; `None` where there are none to ask.
+fn agree<'a>(times: impl Iterator<Item = (Place, Option<&'a str>)>) -> Result<Option<i64>> {
+    let mut agreed: Option<(i64, &str)> = None;
+    for (place, text) in times {
+        let text = text.unwrap_or("no time at all");
+        let micros = time::parse(text);
+        match (agreed, micros) {
+            (Some((other, _)), Some(micros)) if other == micros => {}
+            (None, Some(micros)) => agreed = Some((micros, text)),
+            (None, None) => return Err(place.refuse(Fault::BadTime(text.into()))),
+            (Some((_, other)), _) => {
+                return Err(place.refuse(Fault::MixedAsOf { found: text.into(), other: other.into() }));
+            }
+        }
+    }
+    Ok(agreed.map(|(micros, _)| micros))
+}

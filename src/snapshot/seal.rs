@@ -1,0 +1,148 @@
+//! The seal of a snapshot folder: `_snapshot.json`, with bytes, rows and BLAKE3 digest of each file.
+//!
+//! Parquet itself does not notice a flipped bit. Where a folder carries a seal, every byte of it is verified before
+//! anything is judged, and a file too many or too few is refused as well.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{SourceFile, mapping::Mapped};
+use crate::error::{Error, Fault, Place, Result};
+use crate::pool::Pool;
+use crate::watch::{Stage, Watch};
+
+/// Name of the seal within its folder.
+pub const SEAL_FILE: &str = "_snapshot.json";
+
+/// The version of the format that is written, and understood.
+const SCHEMA: &str = "smi-sweep/snapshot/1";
+
+/// What a seal says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seal {
+    schema: String,
+    /// When the snapshot was taken, where that is known: RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<String>,
+    /// The files, by path.
+    pub files: Vec<SealedFile>,
+}
+
+/// What a seal says of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedFile {
+    /// Path below the folder.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Its digest, in hex.
+    pub blake3: String,
+}
+
+impl Seal {
+    /// Reads the seal of a folder, where it has one.
+    ///
+    /// # Errors
+    /// A seal that cannot be read or understood.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(SEAL_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        };
+        let bad = |what: String| Place::file(&path).refuse(Fault::BadSeal(what));
+        let seal: Self = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        if seal.schema != SCHEMA {
+            return Err(bad(format!("its schema is `{}`, not `{SCHEMA}`", seal.schema)));
+        }
+        Ok(Some(seal))
+    }
+
+    /// Digests the files of a folder and describes them.
+    ///
+    /// # Errors
+    /// Where the user interrupts.
+    pub fn of(files: &[SourceFile], taken_at: Option<String>, pool: &Pool, watch: &dyn Watch) -> Result<Self> {
+        let digests = digests(&files.iter().collect::<Vec<_>>(), pool, watch)?;
+        let files = files
+            .iter()
+            .zip(digests)
+            .map(|(file, blake3)| SealedFile { path: file.relative.clone(), rows: file.rows, bytes: file.bytes(), blake3 })
+            .collect();
+        Ok(Self { schema: SCHEMA.into(), taken_at, files })
+    }
+
+    /// Writes the seal into its folder, whole or not at all.
+    ///
+    /// # Errors
+    /// Where the folder cannot be written to.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(SEAL_FILE);
+        let text = serde_json::to_string_pretty(self).map_err(|error| Error::io("write", &path)(error.into()))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write into", folder))?;
+        writeln!(file, "{text}").and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", &path))?;
+        file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+        Ok(())
+    }
+
+    /// Compares the files of a folder with the seal, and notes their digests in them.
+    ///
+    /// # Errors
+    /// The first difference, in the order of the files.
+    pub fn verify(&self, folder: &Path, files: &mut [&mut SourceFile], pool: &Pool, watch: &dyn Watch) -> Result<()> {
+        // What costs nothing comes first.
+        for sealed in &self.files {
+            if !files.iter().any(|file| file.relative == sealed.path) {
+                return Err(Place::file(folder.join(&sealed.path)).refuse(Fault::SealedFileMissing));
+            }
+        }
+        let mut entries = Vec::new();
+        for file in files.iter() {
+            let Some(sealed) = self.files.iter().find(|sealed| sealed.path == file.relative) else {
+                return Err(file.place().refuse(Fault::NotSealed));
+            };
+            differ(file, "its size", file.bytes().to_string(), sealed.bytes.to_string())?;
+            differ(file, "its number of rows", file.rows.to_string(), sealed.rows.to_string())?;
+            entries.push(sealed);
+        }
+        let digests = digests(&files.iter().map(|file| &**file).collect::<Vec<_>>(), pool, watch)?;
+        for ((file, sealed), digest) in files.iter_mut().zip(entries).zip(digests) {
+            differ(file, "its BLAKE3 digest", digest.clone(), sealed.blake3.clone())?;
+            file.digest = Some(digest);
+        }
+        Ok(())
+    }
+}
+
+fn differ(file: &SourceFile, what: &'static str, found: String, sealed: String) -> Result<()> {
+    if found == sealed { Ok(()) } else { Err(file.place().refuse(Fault::SealBroken { what, found, sealed })) }
+}
+
+fn digests(files: &[&SourceFile], pool: &Pool, watch: &dyn Watch) -> Result<Vec<String>> {
+    watch.begin(Stage::VerifySeal, files.iter().map(|file| file.bytes()).sum());
+    pool.map(files.to_vec(), |file| digest(file.map(), watch))
+}
+
+/// How much is digested at a time: enough for all workers to share, little enough to stay small in memory.
+const PIECE: usize = 16 << 20;
+
+fn digest(map: &Mapped, watch: &dyn Watch) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    let mut at = 0;
+    for piece in map.as_slice().chunks(PIECE) {
+        if watch.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        hasher.update_rayon(piece);
+        map.release(at..at + piece.len());
+        at += piece.len();
+        watch.advance(piece.len() as u64);
+    }
+    Ok(hasher.finalize().to_hex().to_string())
+}

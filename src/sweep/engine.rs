@@ -1,0 +1,181 @@
+//! The sweep of a whole snapshot: row groups in parallel, then what can only be said of all of them together.
+
+use std::sync::PoisonError;
+
+use super::fields::party;
+use super::findings::{Due, Findings, Parties};
+use super::guard::Expected;
+use super::lanes::Reader;
+use super::morsel::{Judged, Morsel, Scratch, judge};
+use super::plan::Plan;
+use super::{guard, quote};
+use crate::error::{Error, GuardTrip, Result};
+use crate::estate::{DeviceId, Disposition, Reason};
+use crate::policy::{Policy, Rules};
+use crate::pool::Pool;
+use crate::snapshot::Snapshot;
+use crate::watch::{Stage, Watch};
+
+/// What to sweep by.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The policies; all are answered by one scan.
+    pub policies: &'a [Policy],
+    /// The moment to judge by, UTC microseconds.
+    pub as_of: i64,
+    /// Exact numbers that take the place of guards.
+    pub expected: Expected,
+    /// Device IDs that occur more than once anywhere in the snapshot, ascending, where that was asked for: their due
+    /// rows count as duplicates.
+    pub duplicates: &'a [DeviceId],
+    /// Which reader is used.
+    pub reader: Reader,
+}
+
+/// What one policy came to.
+#[derive(Debug)]
+pub struct Swept {
+    /// The policy, bound to the moment.
+    pub rules: Rules,
+    /// What it found.
+    pub findings: Findings,
+    /// The guards that it would pass; where there are any, nothing may be published.
+    pub trips: Vec<GuardTrip>,
+}
+
+/// Sweeps a snapshot under every policy, in the policies' order.
+///
+/// Guards that trip are reported in [`Swept::trips`], not as errors, so that the figures can be shown.
+///
+/// # Errors
+/// Policies that read a snapshot differently, damaged data, a file that changed meanwhile, or an interruption.
+pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dyn Watch) -> Result<Vec<Swept>> {
+    let Some(first) = options.policies.first() else { return Ok(Vec::new()) };
+    for other in options.policies {
+        if other.spellings != first.spellings || other.types != first.types {
+            return Err(Error::Usage {
+                what: format!("policies `{}` and `{}` read snapshots differently", first.name, other.name),
+                remedy: "give them the same [snapshot] and [types] sections, or sweep once for each".into(),
+            });
+        }
+    }
+    let rules: Vec<Rules> = options.policies.iter().map(|policy| policy.bind(options.as_of)).collect();
+    let room: Vec<u64> = options
+        .policies
+        .iter()
+        .map(|policy| options.expected.quarantined.unwrap_or(policy.guard.max_quarantined).saturating_add(1))
+        .collect();
+    let plan = Plan::new(snapshot, first, &rules, options.reader, &room, watch);
+    watch.begin(Stage::Scan, snapshot.rows());
+    let judged = pool.map_with(morsels(snapshot), Scratch::default, |scratch, morsel| judge(&plan, morsel, scratch))?;
+    snapshot.unchanged()?;
+
+    watch.begin(Stage::Sort, 0);
+    let met = std::mem::take(&mut *plan.parties.lock().unwrap_or_else(PoisonError::into_inner)).into_met();
+    let (parties, rank) = Parties::sorted(met);
+    let gathered = gather(judged, rules.len());
+    drop(plan);
+    let mut swept = Vec::new();
+    for ((gathered, rules), policy) in gathered.into_iter().zip(rules).zip(options.policies) {
+        let (mut findings, rows) = settle(gathered, &parties, &rank, options.duplicates, pool);
+        balance(&findings, snapshot.rows())?;
+        let trips = guard::trips(policy, &findings.by_type.total(), snapshot.rows(), options.expected);
+        if trips.is_empty() {
+            findings.quarantined = quote::quote(snapshot, &rows, options.reader, pool)?;
+        }
+        swept.push(Swept { rules, findings, trips });
+    }
+    Ok(swept)
+}
+
+/// Every row group, in the order of the snapshot.
+#[must_use]
+pub fn morsels(snapshot: &Snapshot) -> Vec<Morsel> {
+    let mut morsels = Vec::new();
+    for (index, file) in snapshot.files().iter().enumerate() {
+        let mut first_row = file.first_row;
+        for group in 0..file.footer.num_row_groups() {
+            morsels.push(Morsel { file: index, group, first_row });
+            first_row += file.group_rows(group) as u64;
+        }
+    }
+    morsels
+}
+
+/// Puts the row groups' findings together, for each policy.
+fn gather(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<Judged> {
+    let mut gathered: Vec<Judged> = (0..policies).map(|_| Judged::default()).collect();
+    for (policy, gathered) in gathered.iter_mut().enumerate() {
+        gathered.due.reserve_exact(judged.iter().map(|morsel| morsel[policy].due.len()).sum());
+    }
+    for morsel in judged {
+        for (gathered, mut own) in gathered.iter_mut().zip(morsel) {
+            gathered.by_type += &own.by_type;
+            gathered.due.append(&mut own.due);
+            gathered.quarantined.append(&mut own.quarantined);
+        }
+    }
+    gathered
+}
+
+/// Sorts the due rows, tells duplicates and rows without an addressee from deletions, and counts both.
+fn settle(
+    gathered: Judged,
+    parties: &Parties,
+    rank: &[u32],
+    duplicates: &[DeviceId],
+    pool: &Pool,
+) -> (Findings, Vec<(u64, Reason)>) {
+    let Judged { mut by_type, mut due, mut quarantined } = gathered;
+    pool.sort_unstable_by_key(&mut due, |due| (due.id, due.row));
+    let mut kept = 0;
+    let mut at = 0;
+    while at < due.len() {
+        let id = due[at].id;
+        let same = due[at..].iter().take_while(|due| due.id == id).count();
+        let duplicate = same > 1 || duplicates.binary_search(&id).is_ok();
+        for index in at..at + same {
+            let mut row = due[index];
+            let flaw = if duplicate { Some(Reason::DuplicateDeviceId) } else { flaw(&row) };
+            if let Some(reason) = flaw {
+                by_type.add(row.type_code, Disposition::Quarantined(reason), 1);
+                quarantined.push((row.row, reason));
+                continue;
+            }
+            by_type.add(row.type_code, Disposition::Delete { alert: row.alert }, 1);
+            row.party = rank.get(row.party as usize).copied().unwrap_or(Parties::NONE);
+            due[kept] = row;
+            kept += 1;
+        }
+        at += same;
+    }
+    due.truncate(kept);
+    quarantined.sort_unstable_by_key(|(row, _)| *row);
+    (Findings { by_type, due, parties: parties.clone(), quarantined: Vec::new() }, quarantined)
+}
+
+/// What is wrong with a due row besides its Device ID.
+fn flaw(due: &Due) -> Option<Reason> {
+    match due.party {
+        party::UNKNOWN_ROLE => Some(Reason::UnknownRole),
+        party::MISSING if due.alert => Some(Reason::MissingParty),
+        party::BAD if due.alert => Some(Reason::BadParty),
+        _ => None,
+    }
+}
+
+fn balance(findings: &Findings, rows: u64) -> Result<()> {
+    let total = findings.by_type.total();
+    if total.rows() != rows {
+        return Err(Error::Unbalanced(format!("{} rows were judged of {rows}", total.rows())));
+    }
+    if total.deletes() != findings.due.len() as u64 {
+        return Err(Error::Unbalanced(format!(
+            "{} deletions were counted and {} are listed",
+            total.deletes(),
+            findings.due.len()
+        )));
+    }
+    Ok(())
+}
+

@@ -1,0 +1,166 @@
+//! Single values of a column, for the few rows that are still in play.
+//!
+//! Pages without such a row are not decompressed. In the others a plain value of fixed width is found by its position,
+//! a code is picked out of its run, and a value that says its own length is stepped up to.
+
+use super::{Lane, LaneBuffers, Reader, Value, plain::PlainWalk, reference};
+use crate::error::Result;
+use crate::snapshot::encoded::{
+    self, Chunk, Damage, Dictionary, Page, PageCursor, Run, Runs, Validity, Values, code_at,
+};
+
+/// What can be said of a page's rows without reading it: a value that is judged like each of theirs.
+pub type StandIn<'a> = &'a dyn Fn(usize) -> Option<i64>;
+
+/// Reads the values of `rows`, which ascend, and calls `take` with the index into `rows` and the value of each.
+///
+/// # Errors
+/// A damaged chunk.
+pub fn read(
+    lane: Lane<'_>,
+    rows: &[u32],
+    reader: Reader,
+    buffers: &mut LaneBuffers,
+    mut take: impl FnMut(usize, Value<'_>),
+) -> Result<()> {
+    lane.read(
+        reader,
+        &mut take,
+        |take, chunk| by_pages(chunk, rows, buffers, |_| None, |index, value| take(index, value), |_, _| {}),
+        |take| reference::values(lane, rows, |index, value| take(index, value)),
+    )
+}
+
+/// As [`read`], but asks `stand_in` for each page, by its number, whether it must be read at all; where it need not be,
+/// `spared` is called with the stand-in for each of its rows.
+///
+/// # Errors
+/// A damaged chunk.
+pub fn read_unless(
+    lane: Lane<'_>,
+    rows: &[u32],
+    reader: Reader,
+    stand_in: StandIn<'_>,
+    buffers: &mut LaneBuffers,
+    take: impl FnMut(usize, Result<Value<'_>, i64>),
+) -> Result<()> {
+    let take = std::cell::RefCell::new(take);
+    lane.read(
+        reader,
+        &mut (),
+        |(), chunk| {
+            by_pages(
+                chunk,
+                rows,
+                buffers,
+                stand_in,
+                |index, value| take.borrow_mut()(index, Ok(value)),
+                |index, value| take.borrow_mut()(index, Err(value)),
+            )
+        },
+        |()| reference::values(lane, rows, |index, value| take.borrow_mut()(index, Ok(value))),
+    )
+}
+
+fn by_pages(
+    chunk: Chunk<'_>,
+    rows: &[u32],
+    buffers: &mut LaneBuffers,
+    stand_in: impl Fn(usize) -> Option<i64>,
+    mut take: impl FnMut(usize, Value<'_>),
+    mut spared: impl FnMut(usize, i64),
+) -> encoded::Result<()> {
+    let mut cursor = PageCursor::new(chunk, &mut buffers.pages);
+    let mut at = 0;
+    while let Some(&row) = rows.get(at) {
+        let head = cursor.find(row as usize)?;
+        let end = at + rows[at..].partition_point(|&row| (row as usize) < head.end());
+        if let Some(value) = stand_in(head.ordinal) {
+            (at..end).for_each(|index| spared(index, value));
+        } else {
+            let page = cursor.open(&head)?;
+            read_page(&page, chunk.width, &rows[at..end], |index, value| take(at + index, value))?;
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+/// Reads the values of rows that all lie in one page.
+fn read_page(
+    page: &Page<'_>,
+    width: Option<usize>,
+    rows: &[u32],
+    mut take: impl FnMut(usize, Value<'_>),
+) -> encoded::Result<()> {
+    let positions = rows.iter().map(|&row| match page.validity {
+        Validity::All => Some(row as usize - page.first_row),
+        validity @ Validity::Bits { .. } => validity.position(row as usize - page.first_row),
+    });
+    let null = Value { bytes: None, code: None };
+    match (&page.body, width) {
+        (Values::Plain(bytes), Some(width)) => {
+            if bytes.len() < page.values.saturating_mul(width) {
+                return Err(Damage::corrupt("a page of plain values ends early"));
+            }
+            for (index, position) in positions.enumerate() {
+                let bytes = position.map(|position| &bytes[position * width..][..width]);
+                take(index, Value { bytes, code: None });
+            }
+        }
+        (Values::Plain(bytes), None) => {
+            let mut walk = PlainWalk::new(bytes);
+            for (index, position) in positions.enumerate() {
+                let bytes = position.map(|position| walk.value(position)).transpose()?;
+                take(index, Value { bytes, code: None });
+            }
+        }
+        (Values::Codes(runs, dictionary), _) => {
+            let mut walk = CodeWalk::new(runs.clone(), dictionary);
+            for (index, position) in positions.enumerate() {
+                match position {
+                    Some(position) => {
+                        let (code, bytes) = walk.value(position)?;
+                        take(index, Value { bytes: Some(bytes), code: Some(code) });
+                    }
+                    None => take(index, null),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Steps forward over the codes of a page, a run at a time.
+struct CodeWalk<'p> {
+    runs: Runs<'p>,
+    dictionary: &'p Dictionary,
+    run: Option<Run<'p>>,
+    /// Position of the first code of the run.
+    start: usize,
+}
+
+impl<'p> CodeWalk<'p> {
+    const fn new(runs: Runs<'p>, dictionary: &'p Dictionary) -> Self {
+        Self { runs, dictionary, run: None, start: 0 }
+    }
+
+    #[inline]
+    fn value(&mut self, position: usize) -> encoded::Result<(u32, &'p [u8])> {
+        let run = loop {
+            match self.run {
+                Some(run) if position < self.start + run.len() => break run,
+                passed => {
+                    self.start += passed.map_or(0, |run| run.len());
+                    let next = self.runs.next_run()?;
+                    self.run = Some(next.ok_or_else(|| Damage::corrupt("a page has fewer codes than values"))?);
+                }
+            }
+        };
+        let code = match run {
+            Run::Same { code, .. } => code,
+            Run::Packed { bytes, .. } => code_at(bytes, self.runs.width(), position - self.start),
+        };
+        Ok((code, self.dictionary.get(code)?))
+    }
+}
