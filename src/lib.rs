@@ -2,6 +2,7 @@
 pub mod cli;
 pub mod error;
 pub mod estate;
+pub mod policy;
 pub mod pool;
 pub mod watch;
 pub use error::{Error, Result};

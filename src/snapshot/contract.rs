@@ -178,8 +178,9 @@ fn text_form(descriptor: &ColumnDescriptor) -> Option<Form> {
         return None;
     }
     match (descriptor.logical_type_ref(), descriptor.converted_type()) {
-        (Some(LogicalType::String | LogicalType::Enum), _)
-        | (None, ConvertedType::UTF8 | ConvertedType::ENUM) => Some(Form::Text),
+        (Some(LogicalType::String | LogicalType::Enum), _) | (None, ConvertedType::UTF8 | ConvertedType::ENUM) => {
+            Some(Form::Text)
+        }
         (None, ConvertedType::NONE) => Some(Form::Raw),
         _ => None,
     }
@@ -188,15 +189,15 @@ fn text_form(descriptor: &ColumnDescriptor) -> Option<Form> {
 fn is_integer(descriptor: &ColumnDescriptor) -> bool {
     match descriptor.logical_type_ref() {
         Some(logical) => matches!(logical, LogicalType::Integer(_)),
-        None => matches!(
-            descriptor.converted_type(),
-            ConvertedType::NONE | ConvertedType::INT_64 | ConvertedType::UINT_64
-        ),
+        None => {
+            matches!(descriptor.converted_type(), ConvertedType::NONE | ConvertedType::INT_64 | ConvertedType::UINT_64)
+        }
     }
 }
 
 fn is_date(descriptor: &ColumnDescriptor) -> bool {
-    matches!(descriptor.logical_type_ref(), Some(LogicalType::Date)) || descriptor.converted_type() == ConvertedType::DATE
+    matches!(descriptor.logical_type_ref(), Some(LogicalType::Date))
+        || descriptor.converted_type() == ConvertedType::DATE
 }
 
 fn timestamp_unit(descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<Unit> {

@@ -59,12 +59,7 @@ impl Snapshot {
     /// # Errors
     /// Where a path is not there, a file is no Parquet file or does not keep the column contract, or a folder
     /// differs from its seal.
-    pub fn open(
-        paths: &[PathBuf],
-        names: &BTreeMap<String, Column>,
-        pool: &Pool,
-        watch: &dyn Watch,
-    ) -> Result<Self> {
+    pub fn open(paths: &[PathBuf], names: &BTreeMap<String, Column>, pool: &Pool, watch: &dyn Watch) -> Result<Self> {
         Self::open_with(paths, names, pool, watch, true)
     }
 

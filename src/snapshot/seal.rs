@@ -73,7 +73,12 @@ impl Seal {
         let files = files
             .iter()
             .zip(digests)
-            .map(|(file, blake3)| SealedFile { path: file.relative.clone(), rows: file.rows, bytes: file.bytes(), blake3 })
+            .map(|(file, blake3)| SealedFile {
+                path: file.relative.clone(),
+                rows: file.rows,
+                bytes: file.bytes(),
+                blake3,
+            })
             .collect();
         Ok(Self { schema: SCHEMA.into(), taken_at, files })
     }

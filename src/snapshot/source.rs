@@ -7,7 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use parquet::file::metadata::{ColumnChunkMetaData, ColumnChunkMask, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{
+    ColumnChunkMask, ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
+};
 
 use super::contract::{Bound, Columns};
 use super::discover::Found;
@@ -86,15 +88,25 @@ impl SourceFile {
             return Err(place.refuse(Fault::NotParquet("it does not end with PAR1: the file is cut short".into())));
         }
         let mut reader = ParquetMetaDataReader::new();
-        reader
-            .try_parse(&map.bytes())
-            .map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
+        reader.try_parse(&map.bytes()).map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
         let footer = reader.finish().map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
         let columns = Columns::bind(footer.file_metadata(), names, &place)?;
         let footer = with_date_index(footer, &columns, &map);
         let rows = count_rows(&footer, &place)?;
         let identity = Identity::of(&metadata);
-        Ok(Self { path, name, relative, root, footer: Arc::new(footer), columns, rows, first_row: 0, digest: None, map, identity })
+        Ok(Self {
+            path,
+            name,
+            relative,
+            root,
+            footer: Arc::new(footer),
+            columns,
+            rows,
+            first_row: 0,
+            digest: None,
+            map,
+            identity,
+        })
     }
 
     /// The file as a place for errors.
@@ -149,9 +161,8 @@ impl SourceFile {
         let data = chunk.data_page_offset();
         // A dictionary of 0, or behind the data, is an old writers' way to say that there is none.
         let start = chunk.dictionary_page_offset().filter(|&offset| offset > 0 && offset < data).unwrap_or(data);
-        let corrupt = || {
-            self.chunk_place(group, bound).refuse(Fault::Corrupt("its pages lie outside of the file".into()))
-        };
+        let corrupt =
+            || self.chunk_place(group, bound).refuse(Fault::Corrupt("its pages lie outside of the file".into()));
         let start = usize::try_from(start).map_err(|_| corrupt())?;
         let len = usize::try_from(chunk.compressed_size()).map_err(|_| corrupt())?;
         let end = start.checked_add(len).filter(|&end| end <= self.map.as_slice().len()).ok_or_else(corrupt)?;
@@ -212,10 +223,7 @@ fn count_rows(footer: &ParquetMetaData, place: &Place) -> Result<u64> {
         total += u64::from(rows);
     }
     if u64::try_from(footer.file_metadata().num_rows()) != Ok(total) {
-        let what = format!(
-            "the footer says {} rows, its row groups have {total}",
-            footer.file_metadata().num_rows()
-        );
+        let what = format!("the footer says {} rows, its row groups have {total}", footer.file_metadata().num_rows());
         return Err(place.clone().refuse(Fault::Corrupt(what)));
     }
     Ok(total)

@@ -178,4 +178,3 @@ fn balance(findings: &Findings, rows: u64) -> Result<()> {
     }
     Ok(())
 }
-

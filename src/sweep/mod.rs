@@ -13,6 +13,8 @@ pub mod lanes;
 mod morsel;
 mod plan;
 mod quote;
+pub mod survey;
+pub mod unique;
 
 pub use engine::{Options, Swept, morsels, sweep};
 pub use findings::{Due, Findings, Parties, PartyRegister, Quarantined};

@@ -145,11 +145,8 @@ impl Slab<'_> {
             return Ok(());
         }
         self.read_dates(scratch)?;
-        let due: Vec<Vec<u32>> = judged
-            .iter_mut()
-            .enumerate()
-            .map(|(policy, judged)| self.judge_dates(policy, scratch, judged))
-            .collect();
+        let due: Vec<Vec<u32>> =
+            judged.iter_mut().enumerate().map(|(policy, judged)| self.judge_dates(policy, scratch, judged)).collect();
         self.read_due(scratch, &due, judged)
     }
 

@@ -64,9 +64,8 @@ impl<'a> Plan<'a> {
         let mut open = Box::new([false; PAIRS]);
         for (pair, open) in open.iter_mut().enumerate() {
             let (status, device_type) = pair_codes(pair);
-            *open = rules
-                .iter()
-                .any(|rules| matches!(rules.pair(status, device_type), Pair::Judge | Pair::Quarantine(_)));
+            *open =
+                rules.iter().any(|rules| matches!(rules.pair(status, device_type), Pair::Judge | Pair::Quarantine(_)));
         }
         let mut closed_status = [false; SmiStatus::CODES];
         for (status, closed) in closed_status.iter_mut().enumerate() {

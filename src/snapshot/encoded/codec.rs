@@ -59,13 +59,12 @@ impl Unpacker {
             Codec::Zstd => {
                 let zstd = match &mut self.zstd {
                     Some(zstd) => zstd,
-                    none => none.insert(
-                        zstd::bulk::Decompressor::new().map_err(|e| Damage::corrupt(format!("zstd: {e}")))?,
-                    ),
+                    none => {
+                        none.insert(zstd::bulk::Decompressor::new().map_err(|e| Damage::corrupt(format!("zstd: {e}")))?)
+                    }
                 };
                 set_len(into, expected)?;
-                zstd.decompress_to_buffer(packed, &mut into[..])
-                    .map_err(|e| Damage::corrupt(format!("zstd: {e}")))?
+                zstd.decompress_to_buffer(packed, &mut into[..]).map_err(|e| Damage::corrupt(format!("zstd: {e}")))?
             }
         };
         require(written, expected)

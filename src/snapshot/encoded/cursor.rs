@@ -275,8 +275,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
             }
             _ => (None, body, self.chunk.codec),
         };
-        let expected =
-            header.uncompressed.checked_sub(body.len() - packed.len()).ok_or_else(levels_too_long)?;
+        let expected = header.uncompressed.checked_sub(body.len() - packed.len()).ok_or_else(levels_too_long)?;
         let unpacked: &'p [u8] = if codec == Codec::Plain {
             if packed.len() != expected {
                 return Err(Damage::corrupt("an uncompressed page is not as long as its header says"));
@@ -373,4 +372,3 @@ fn copy_bits(words: &mut [u64], at: usize, bytes: &[u8], len: usize) {
         done += here;
     }
 }
-

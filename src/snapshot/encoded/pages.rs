@@ -303,8 +303,7 @@ mod tests {
     use super::*;
 
     /// `DATA_PAGE`, 100 bytes stored, 200 unpacked, 50 values, codes, hybrid levels, as a writer has it.
-    const HEADER: [u8; 17] =
-        [0x15, 0, 0x15, 0x90, 3, 0x15, 0xC8, 1, 0x2C, 0x15, 100, 0x15, 16, 0x15, 6, 0x15, 6];
+    const HEADER: [u8; 17] = [0x15, 0, 0x15, 0x90, 3, 0x15, 0xC8, 1, 0x2C, 0x15, 100, 0x15, 16, 0x15, 6, 0x15, 6];
 
     fn page(body: usize) -> Vec<u8> {
         let mut page = HEADER.to_vec();

@@ -1,0 +1,165 @@
+//! Device IDs that occur more than once anywhere in a snapshot.
+//!
+//! All IDs are spread over buckets by their hash, and each bucket is sorted by itself. Buckets that grow spill into
+//! unnamed temporary files, eight bytes a row, so that memory stays bounded whatever the size of the estate.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::sync::{Mutex, PoisonError};
+
+use super::engine::morsels;
+use super::fields;
+use super::lanes::{Lane, LaneBuffers, Reader, sparse};
+use super::morsel::Morsel;
+use crate::error::{Error, Fault, Result};
+use crate::estate::{Column, DeviceId};
+use crate::pool::Pool;
+use crate::snapshot::Snapshot;
+use crate::watch::{Stage, Watch};
+
+/// How many buckets there are.
+const BUCKETS: usize = 256;
+/// IDs that a bucket holds in memory before it spills.
+const IN_MEMORY: usize = 32 * 1024;
+/// Rows that are read at a time.
+const SLAB: u32 = 1 << 18;
+
+/// What occurs more than once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Duplicates {
+    /// The Device IDs, ascending.
+    pub ids: Vec<DeviceId>,
+    /// How many rows have one of them.
+    pub rows: u64,
+}
+
+/// Finds every Device ID that occurs more than once. Null and malformed IDs do not count.
+///
+/// # Errors
+/// Damaged data, a temporary folder that is full, or an interruption.
+pub fn duplicates(snapshot: &Snapshot, reader: Reader, pool: &Pool, watch: &dyn Watch) -> Result<Duplicates> {
+    watch.begin(Stage::Unique, snapshot.rows());
+    let buckets: Vec<Mutex<Bucket>> = (0..BUCKETS).map(|_| Mutex::default()).collect();
+    pool.map_with(morsels(snapshot), Spread::default, |spread, morsel| {
+        each_id(snapshot, morsel, reader, &mut spread.lanes, watch, |_, id| {
+            let Some(id) = id else { return Ok(()) };
+            let bucket = bucket_of(id);
+            let waiting = &mut spread.waiting[bucket];
+            waiting.push(id.0);
+            if waiting.len() < 512 { Ok(()) } else { drain(waiting, &buckets[bucket]) }
+        })?;
+        spread.waiting.iter_mut().zip(&buckets).try_for_each(|(waiting, bucket)| drain(waiting, bucket))
+    })?;
+    let sorted = pool.map(buckets, |bucket| {
+        bucket.into_inner().unwrap_or_else(PoisonError::into_inner).duplicates().map_err(spill_failed)
+    })?;
+    let mut all = Duplicates::default();
+    for own in sorted {
+        all.ids.extend(own.ids);
+        all.rows += own.rows;
+    }
+    all.ids.sort_unstable();
+    Ok(all)
+}
+
+/// Calls `each` with the number within the snapshot and the Device ID of every row of a row group.
+///
+/// # Errors
+/// Damaged data, an interruption, or the first error of `each`.
+pub fn each_id(
+    snapshot: &Snapshot,
+    morsel: Morsel,
+    reader: Reader,
+    buffers: &mut LaneBuffers,
+    watch: &dyn Watch,
+    mut each: impl FnMut(u64, Option<DeviceId>) -> Result<()>,
+) -> Result<()> {
+    let file = &snapshot.files()[morsel.file];
+    let Some(bound) = file.columns.get(Column::DeviceId) else {
+        return Err(file.place().refuse(Fault::MissingColumn { found: "no Device IDs".into() }));
+    };
+    let lane = Lane { file, group: morsel.group, bound };
+    let rows = file.group_rows(morsel.group) as u32;
+    for start in (0..rows).step_by(SLAB as usize) {
+        if watch.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let slab: Vec<u32> = (start..rows.min(start.saturating_add(SLAB))).collect();
+        let mut outcome = Ok(());
+        sparse::read(lane, &slab, reader, buffers, |index, value| {
+            if outcome.is_ok() {
+                let id = value.bytes.and_then(|bytes| fields::device_id(bound.form, bytes));
+                outcome = each(morsel.first_row + u64::from(slab[index]), id);
+            }
+        })?;
+        outcome?;
+        watch.advance(slab.len() as u64);
+    }
+    file.map().release(file.chunk_range(morsel.group, bound)?);
+    Ok(())
+}
+
+/// What a worker holds back, so that buckets are not locked for every row.
+#[derive(Debug)]
+struct Spread {
+    lanes: LaneBuffers,
+    waiting: Vec<Vec<u64>>,
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self { lanes: LaneBuffers::default(), waiting: vec![Vec::new(); BUCKETS] }
+    }
+}
+
+/// The bucket of an ID. Its bits are mixed first: makers number their devices one after the other.
+fn bucket_of(id: DeviceId) -> usize {
+    (id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % BUCKETS
+}
+
+fn drain(waiting: &mut Vec<u64>, bucket: &Mutex<Bucket>) -> Result<()> {
+    let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+    bucket.take(waiting).map_err(spill_failed)
+}
+
+fn spill_failed(error: io::Error) -> Error {
+    Error::io("write temporary data into", std::env::temp_dir())(error)
+}
+
+#[derive(Debug, Default)]
+struct Bucket {
+    ids: Vec<u64>,
+    spilled: Option<File>,
+}
+
+impl Bucket {
+    fn take(&mut self, ids: &mut Vec<u64>) -> io::Result<()> {
+        self.ids.append(ids);
+        if self.ids.len() < IN_MEMORY {
+            return Ok(());
+        }
+        let file = match &mut self.spilled {
+            Some(file) => file,
+            none => none.insert(tempfile::tempfile()?),
+        };
+        let bytes: Vec<u8> = self.ids.drain(..).flat_map(u64::to_le_bytes).collect();
+        file.write_all(&bytes)
+    }
+
+    fn duplicates(self) -> io::Result<Duplicates> {
+        let Self { mut ids, spilled } = self;
+        if let Some(mut file) = spilled {
+            file.rewind()?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            ids.extend(bytes.chunks_exact(8).filter_map(|id| Some(u64::from_le_bytes(*id.first_chunk()?))));
+        }
+        ids.sort_unstable();
+        let mut found = Duplicates::default();
+        for same in ids.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
+            found.ids.push(DeviceId(same[0]));
+            found.rows += same.len() as u64;
+        }
+        Ok(found)
+    }
+}
