@@ -1,132 +1,175 @@
-//! throwaway
-use crate::estate::*;
+//! What change control signed, and what follows from it at a moment.
+//!
+//! A [`Policy`] is read from TOML, or is one of the [`BUILT_IN`] ones. [`Policy::bind`] turns it into [`Rules`], the one
+//! place where the rule of housekeeping stands. Nothing here reads a snapshot.
+
+mod built_in;
+mod cutoff;
+mod json;
+mod parse;
+mod rules;
+
 use std::collections::BTreeMap;
+use std::fs;
+
+pub use built_in::{BUILT_IN, built_in};
+pub use cutoff::Cutoff;
+pub use rules::{DateVerdict, Pair, PartyField, RoleField, Row, Rules};
+
+use crate::error::{Error, PolicyPlace, Result};
+use crate::estate::{Column, DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
+
+/// What is compared with what, to tell whether a threshold is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Boundary {
+    /// UTC calendar dates.
     Date,
+    /// Instants, to the microsecond.
     Instant,
 }
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pair {
-    NotCandidate,
-    Excluded,
-    Quarantine(Reason),
-    Judge,
+
+impl Boundary {
+    /// Both, in the order in which errors list them.
+    pub const ALL: [Self; 2] = [Self::Date, Self::Instant];
+
+    /// The word in a policy.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::Instant => "instant",
+        }
+    }
 }
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DateVerdict {
-    NotDue,
-    Due,
-    Quarantine(Reason),
+
+/// How long a device may stay in a candidate status, in calendar months.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thresholds {
+    /// For every type without one of its own.
+    pub default: u32,
+    /// For single types.
+    pub by_type: BTreeMap<DeviceType, u32>,
 }
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Spellings {
-    pub columns: BTreeMap<String, Column>,
-    pub statuses: BTreeMap<String, SmiStatus>,
-    pub types: BTreeMap<String, DeviceType>,
+
+impl Thresholds {
+    /// The longest threshold that makes sense: a hundred years.
+    pub const LONGEST: u32 = 1200;
+
+    /// The threshold of a type.
+    #[must_use]
+    pub fn months(&self, device_type: DeviceType) -> u32 {
+        self.by_type.get(&device_type).copied().unwrap_or(self.default)
+    }
 }
-#[derive(Debug, Clone)]
-pub struct Guard {
-    pub max_deletes: u64,
-    pub max_delete_share: f64,
-    pub max_quarantined: u64,
-}
-#[derive(Debug, Clone)]
+
+/// Who is told of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alerts {
+    /// Code of the DCC Alert.
     pub code: String,
+    /// Types that a CSP notified: deleted silently, unless the row's own role says otherwise.
     pub silent_types: TypeSet,
 }
-#[derive(Debug, Clone)]
+
+/// Limits that stop a run, whole.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// Deletions.
+    pub max_deletes: u64,
+    /// Deletions as a share of the snapshot's rows.
+    pub max_delete_share: f64,
+    /// Rows that cannot be judged.
+    pub max_quarantined: u64,
+}
+
+impl Default for Guard {
+    /// What holds where a policy does not say: there is never no guard.
+    fn default() -> Self {
+        Self { max_deletes: 500_000, max_delete_share: 0.05, max_quarantined: 10_000 }
+    }
+}
+
+/// How an estate spells things that DUIS spells otherwise. What is not mapped keeps its DUIS spelling.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spellings {
+    /// Columns of the files.
+    pub columns: BTreeMap<String, Column>,
+    /// Values of the status column.
+    pub statuses: BTreeMap<String, SmiStatus>,
+    /// Values of the type column.
+    pub types: BTreeMap<String, DeviceType>,
+}
+
+/// What change control signed.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
+    /// Its name.
     pub name: String,
+    /// Raised by change control.
+    pub version: u32,
+    /// The statuses that are swept.
     pub candidate_statuses: StatusSet,
+    /// What is compared with what.
     pub boundary: Boundary,
-    pub months: u32,
+    /// How long is too long.
+    pub thresholds: Thresholds,
+    /// Types that are never deleted.
     pub exclude: TypeSet,
+    /// Who is told.
     pub alerts: Alerts,
+    /// Limits of a run.
     pub guard: Guard,
+    /// The types that it knows.
     pub types: TypeNames,
+    /// How the estate spells things.
     pub spellings: Spellings,
 }
+
 impl Policy {
-    pub fn demo() -> Self {
-        Self {
-            name: "secmp0060".into(),
-            candidate_statuses: [SmiStatus::Pending].into_iter().collect(),
-            boundary: Boundary::Date,
-            months: 12,
-            exclude: TypeSet::COMMS_HUB,
-            alerts: Alerts { code: "N8".into(), silent_types: TypeSet::COMMS_HUB },
-            guard: Guard { max_deletes: 1 << 40, max_delete_share: 1.0, max_quarantined: 1 << 40 },
-            types: TypeNames::default(),
-            spellings: Spellings::default(),
+    /// Loads a policy as a command line names it: a value with a `/`, or one that ends in `.toml`, is a file; anything
+    /// else the name of a built-in.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a policy that does not make sense.
+    pub fn load(argument: &str) -> Result<Self> {
+        if !argument.contains('/') && !argument.ends_with(".toml") {
+            return built_in(argument);
         }
+        let refuse = |what: String, remedy: &str| Error::Policy {
+            place: PolicyPlace { source: argument.into(), line_column: None },
+            what,
+            remedy: remedy.into(),
+        };
+        let bytes = fs::read(argument).map_err(|error| refuse(format!("cannot be read: {error}"), "check the path"))?;
+        let text = String::from_utf8(bytes).map_err(|_| refuse("is not text".into(), "name a TOML file"))?;
+        Self::parse(&text, argument)
     }
-    pub fn status_code(&self, s: &[u8]) -> u8 {
-        std::str::from_utf8(s).ok().and_then(SmiStatus::from_name).map_or(SmiStatus::UNKNOWN, |s| s.code())
+
+    /// Reads a policy from TOML. `source` is what errors call it.
+    ///
+    /// # Errors
+    /// The first slip, with its line and column: an unknown key, type, status or column, a value that makes no sense. A
+    /// slip must never widen what is deleted, so nothing is let pass.
+    pub fn parse(text: &str, source: &str) -> Result<Self> {
+        parse::parse(text, source)
     }
-    pub fn type_code(&self, s: &[u8]) -> u8 {
-        std::str::from_utf8(s).ok().and_then(|s| self.types.get(s)).map_or(DeviceType::UNKNOWN, |s| s.code())
+
+    /// Code of a status as the estate spells it, [`SmiStatus::UNKNOWN`] for a spelling that is not known.
+    #[must_use]
+    pub fn status_code(&self, spelling: &[u8]) -> u8 {
+        let Ok(spelling) = std::str::from_utf8(spelling) else { return SmiStatus::UNKNOWN };
+        let mapped = self.spellings.statuses.get(spelling).copied();
+        mapped.or_else(|| SmiStatus::from_name(spelling)).map_or(SmiStatus::UNKNOWN, SmiStatus::code)
     }
-    pub fn bind(&self, as_of: i64) -> Rules {
-        let d = time::day_of(as_of);
-        let mut c = d;
-        while time::add_months(c, self.months).unwrap() > d {
-            c -= 1;
-        }
-        Rules { as_of, cut: time::day_start(c + 1) - 1, p: self.clone() }
-    }
-}
-#[derive(Debug, Clone)]
-pub struct Rules {
-    as_of: i64,
-    cut: i64,
-    p: Policy,
-}
-impl Rules {
-    pub fn pair(&self, s: u8, t: u8) -> Pair {
-        if s == SmiStatus::UNKNOWN {
-            return Pair::Quarantine(Reason::UnknownStatus);
-        }
-        if s == SmiStatus::NULL {
-            return if TypeSet::TYPE_2.contains_code(t) {
-                Pair::NotCandidate
-            } else {
-                Pair::Quarantine(Reason::MissingStatus)
-            };
-        }
-        if !self.p.candidate_statuses.contains_code(s) {
-            return Pair::NotCandidate;
-        }
-        if self.p.exclude.contains_code(t) {
-            return Pair::Excluded;
-        }
-        if t >= 62 {
-            return Pair::Quarantine(Reason::UnknownType);
-        }
-        Pair::Judge
-    }
-    pub fn judge_date(&self, _t: u8, s: Option<i64>) -> DateVerdict {
-        match s {
-            None => DateVerdict::Quarantine(Reason::MissingDate),
-            Some(s) if s >= time::day_start(time::day_of(self.as_of) + 1) => {
-                DateVerdict::Quarantine(Reason::FutureDate)
-            }
-            Some(s) if s <= self.cut => DateVerdict::Due,
-            _ => DateVerdict::NotDue,
-        }
-    }
-    pub fn latest_due(&self) -> i64 {
-        self.cut
-    }
-    pub fn as_of(&self) -> i64 {
-        self.as_of
-    }
-    pub fn alerts(&self, t: u8, r: Option<Role>) -> bool {
-        match r {
-            Some(Role::Csp) => false,
-            Some(_) => true,
-            None => !self.p.alerts.silent_types.contains_code(t),
-        }
+
+    /// Code of a type as the estate spells it, [`DeviceType::UNKNOWN`] for a spelling that is not known.
+    #[must_use]
+    pub fn type_code(&self, spelling: &[u8]) -> u8 {
+        let Ok(spelling) = std::str::from_utf8(spelling) else { return DeviceType::UNKNOWN };
+        let mapped = self.spellings.types.get(spelling).copied();
+        mapped.or_else(|| self.types.get(spelling)).map_or(DeviceType::UNKNOWN, DeviceType::code)
     }
 }
+
+#[cfg(test)]
+mod tests;

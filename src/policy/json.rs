@@ -1,0 +1,91 @@
+//! A policy as JSON, for run records, and its digest.
+//!
+//! The document is of the *effective* policy: defaults are written out and aliases resolved. Its digest therefore tells
+//! whether two policies decide alike, not whether their files are written alike.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::Policy;
+use crate::error::Result;
+use crate::estate::{DeviceType, SmiStatus};
+
+impl Policy {
+    /// The whole effective policy.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let name = |device_type: &DeviceType| self.types.name(device_type.code()).to_owned();
+        let by_type: BTreeMap<String, u32> =
+            self.thresholds.by_type.iter().map(|(device_type, months)| (name(device_type), *months)).collect();
+        let types: BTreeMap<&String, String> =
+            self.spellings.types.iter().map(|(theirs, ours)| (theirs, name(ours))).collect();
+        let statuses: BTreeMap<&String, &str> =
+            self.spellings.statuses.iter().map(|(theirs, ours)| (theirs, ours.name())).collect();
+        let columns: BTreeMap<&String, &str> =
+            self.spellings.columns.iter().map(|(theirs, ours)| (theirs, ours.name())).collect();
+        json!({
+            "name": self.name,
+            "version": self.version,
+            "candidate_statuses": self.candidate_statuses.iter().map(SmiStatus::name).collect::<Vec<_>>(),
+            "boundary": self.boundary.name(),
+            "threshold": { "default": self.thresholds.default, "by_type": by_type },
+            "exclude": { "types": self.types.names_of(self.exclude).collect::<Vec<_>>() },
+            "alerts": {
+                "code": self.alerts.code,
+                "silent_types": self.types.names_of(self.alerts.silent_types).collect::<Vec<_>>(),
+            },
+            "guard": {
+                "max_deletes": self.guard.max_deletes,
+                "max_delete_share": self.guard.max_delete_share,
+                "max_quarantined": self.guard.max_quarantined,
+            },
+            "types": { "extra": self.types.iter().skip(DeviceType::BUILT_IN.len()).map(|(_, name)| name).collect::<Vec<_>>() },
+            "snapshot": { "columns": columns, "statuses": statuses, "types": types },
+        })
+    }
+
+    /// BLAKE3 of the effective policy, in hex. Comments, order and aliases do not change it; anything that could change
+    /// a decision does.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        // `serde_json` keeps objects sorted by key, which makes the text canonical.
+        blake3::hash(self.to_json().to_string().as_bytes()).to_hex().to_string()
+    }
+
+    /// Reads the policy of a run record back.
+    ///
+    /// # Errors
+    /// A document that [`to_json`](Self::to_json) could not have written.
+    pub fn from_json(document: &Value, source: &str) -> Result<Self> {
+        let mut document = document.clone();
+        if let Some(threshold) = document.get_mut("threshold").and_then(Value::as_object_mut)
+            && let Some(Value::Object(by_type)) = threshold.remove("by_type")
+        {
+            threshold.extend(by_type);
+        }
+        if let Some(whole) = document.as_object_mut() {
+            whole.remove("digest");
+        }
+        // TOML knows no null, and a policy has none; what JSON writes inline, TOML takes as inline tables.
+        Self::parse(&inline(&document), source)
+    }
+}
+
+/// A JSON object as TOML: one line for each key, nested values inline.
+fn inline(document: &Value) -> String {
+    let Some(entries) = document.as_object() else { return String::new() };
+    entries.iter().map(|(key, value)| format!("{} = {}\n", Value::from(key.as_str()), inline_value(value))).collect()
+}
+
+fn inline_value(value: &Value) -> String {
+    match value {
+        Value::Object(entries) => {
+            let entry =
+                |(key, value): (&String, &Value)| format!("{} = {}", Value::from(key.as_str()), inline_value(value));
+            format!("{{ {} }}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(inline_value).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,230 @@
+//! A policy bound to a moment: everything about a row can now be said by comparing, in the order of the rule.
+//!
+//! This is the one place where the rule stands. The engine asks it in steps, as it reads more of a row
+//! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`]); [`Rules::judge`] takes the same steps for one row.
+
+use crate::estate::time::{FIRST_DAY, add_months, day_of, day_start};
+use crate::estate::{DeviceId, DeviceType, Disposition, Reason, Role, SmiStatus, TypeSet};
+
+use super::{Boundary, Cutoff, Policy};
+
+/// What status and type settle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pair {
+    /// The status is not one that the policy sweeps.
+    NotCandidate,
+    /// A candidate whose type is excluded.
+    Excluded,
+    /// Cannot be judged.
+    Quarantine(Reason),
+    /// The date decides.
+    Judge,
+}
+
+/// What the date settles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DateVerdict {
+    /// The threshold is not reached.
+    NotDue,
+    /// The threshold is reached.
+    Due,
+    /// Cannot be judged.
+    Quarantine(Reason),
+}
+
+/// What a row says of the role of its Notifying Party.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoleField {
+    /// Nothing: the type decides.
+    Absent,
+    /// One of the two roles.
+    Known(Role),
+    /// Something else.
+    Unknown,
+}
+
+/// What a row says of its Notifying Party.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartyField {
+    /// Nothing, or blanks.
+    Missing,
+    /// A party that can be addressed.
+    Usable,
+    /// Too long, or not text.
+    Bad,
+}
+
+/// One row, as far as the rule is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// Code of the status.
+    pub status_code: u8,
+    /// Code of the type.
+    pub type_code: u8,
+    /// From when the status has applied, UTC microseconds.
+    pub since: Option<i64>,
+    /// The Device ID, where there is a well-formed one.
+    pub id: Option<DeviceId>,
+    /// The role.
+    pub role: RoleField,
+    /// The party.
+    pub party: PartyField,
+}
+
+/// A policy bound to a moment.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    as_of: i64,
+    boundary: Boundary,
+    pairs: Box<[[Pair; DeviceType::CODES]; SmiStatus::CODES]>,
+    cutoffs: Box<[Cutoff]>,
+    months: Box<[u32]>,
+    /// The latest instant that is not in the future.
+    latest: i64,
+    silent: TypeSet,
+}
+
+impl Policy {
+    /// Binds the policy to a moment, UTC microseconds.
+    #[must_use]
+    pub fn bind(&self, as_of: i64) -> Rules {
+        let mut pairs = Box::new([[Pair::NotCandidate; DeviceType::CODES]; SmiStatus::CODES]);
+        for (status, row) in pairs.iter_mut().enumerate() {
+            for (device_type, pair) in row.iter_mut().enumerate() {
+                *pair = self.pair(status as u8, device_type as u8);
+            }
+        }
+        let months: Box<[u32]> = (0..DeviceType::CODES)
+            .map(|code| {
+                DeviceType::from_code(code as u8).map_or(self.thresholds.default, |t| self.thresholds.months(t))
+            })
+            .collect();
+        let cutoffs = months.iter().map(|&months| Cutoff::new(as_of, months, self.boundary)).collect();
+        let latest = match self.boundary {
+            Boundary::Date => day_start(day_of(as_of) + 1) - 1,
+            Boundary::Instant => as_of,
+        };
+        Rules { as_of, boundary: self.boundary, pairs, cutoffs, months, latest, silent: self.alerts.silent_types }
+    }
+
+    /// What status and type settle, in the order of the rule.
+    fn pair(&self, status: u8, device_type: u8) -> Pair {
+        match status {
+            SmiStatus::NULL if TypeSet::TYPE_2.contains_code(device_type) => return Pair::NotCandidate,
+            SmiStatus::NULL => return Pair::Quarantine(Reason::MissingStatus),
+            status if usize::from(status) >= SmiStatus::ALL.len() => return Pair::Quarantine(Reason::UnknownStatus),
+            status if !self.candidate_statuses.contains_code(status) => return Pair::NotCandidate,
+            _ => {}
+        }
+        match DeviceType::from_code(device_type) {
+            Some(t) if self.exclude.contains(t) => Pair::Excluded,
+            Some(_) => Pair::Judge,
+            None => Pair::Quarantine(Reason::UnknownType),
+        }
+    }
+}
+
+impl Rules {
+    /// The moment, UTC microseconds.
+    #[must_use]
+    pub const fn as_of(&self) -> i64 {
+        self.as_of
+    }
+
+    /// What is compared with what.
+    #[must_use]
+    pub const fn boundary(&self) -> Boundary {
+        self.boundary
+    }
+
+    /// What a status code and a type code settle.
+    #[must_use]
+    #[inline]
+    pub fn pair(&self, status_code: u8, type_code: u8) -> Pair {
+        self.pairs[usize::from(status_code) % SmiStatus::CODES][usize::from(type_code) % DeviceType::CODES]
+    }
+
+    /// What the date of a row settles whose pair is to be judged.
+    #[must_use]
+    #[inline]
+    pub fn judge_date(&self, type_code: u8, since: Option<i64>) -> DateVerdict {
+        let Some(since) = since else { return DateVerdict::Quarantine(Reason::MissingDate) };
+        if since > self.latest {
+            DateVerdict::Quarantine(Reason::FutureDate)
+        } else if since < EARLIEST {
+            DateVerdict::Quarantine(Reason::ImplausibleDate)
+        } else if self.cutoff(type_code).is_due(since) {
+            DateVerdict::Due
+        } else {
+            DateVerdict::NotDue
+        }
+    }
+
+    /// The cutoff of a type code.
+    #[must_use]
+    #[inline]
+    pub fn cutoff(&self, type_code: u8) -> &Cutoff {
+        &self.cutoffs[usize::from(type_code) % DeviceType::CODES]
+    }
+
+    /// The threshold of a type code, in calendar months.
+    #[must_use]
+    pub fn months(&self, type_code: u8) -> u32 {
+        self.months[usize::from(type_code) % DeviceType::CODES]
+    }
+
+    /// The latest date that is due for any type, whether or not it is excluded.
+    #[must_use]
+    pub fn latest_due(&self) -> i64 {
+        self.cutoffs.iter().map(Cutoff::latest).max().unwrap_or(i64::MIN)
+    }
+
+    /// The day on which a row becomes due; `None` where the calendar ends before.
+    #[must_use]
+    pub fn due_on(&self, type_code: u8, since: i64) -> Option<i32> {
+        add_months(day_of(since), self.months(type_code))
+    }
+
+    /// Whether the deletion of a device raises an alert: by the role of its party, else by its type.
+    #[must_use]
+    pub fn alerts(&self, type_code: u8, role: Option<Role>) -> bool {
+        match role {
+            Some(Role::ServiceUser) => true,
+            Some(Role::Csp) => false,
+            None => !self.silent.contains_code(type_code),
+        }
+    }
+
+    /// The whole rule for one row. What needs the other rows, a Device ID that several due rows share, is not in it.
+    #[must_use]
+    pub fn judge(&self, row: &Row) -> Disposition {
+        match self.pair(row.status_code, row.type_code) {
+            Pair::NotCandidate => return Disposition::NotCandidate,
+            Pair::Excluded => return Disposition::Excluded,
+            Pair::Quarantine(reason) => return Disposition::Quarantined(reason),
+            Pair::Judge => {}
+        }
+        match self.judge_date(row.type_code, row.since) {
+            DateVerdict::NotDue => return Disposition::NotDue,
+            DateVerdict::Quarantine(reason) => return Disposition::Quarantined(reason),
+            DateVerdict::Due => {}
+        }
+        if row.id.is_none() {
+            return Disposition::Quarantined(Reason::BadDeviceId);
+        }
+        let role = match row.role {
+            RoleField::Unknown => return Disposition::Quarantined(Reason::UnknownRole),
+            RoleField::Known(role) => Some(role),
+            RoleField::Absent => None,
+        };
+        let alert = self.alerts(row.type_code, role);
+        match row.party {
+            PartyField::Missing if alert => Disposition::Quarantined(Reason::MissingParty),
+            PartyField::Bad if alert => Disposition::Quarantined(Reason::BadParty),
+            _ => Disposition::Delete { alert },
+        }
+    }
+}
+
+/// The first instant of the year 1: earlier than any calendar of the industry reaches.
+const EARLIEST: i64 = day_start(FIRST_DAY);
