@@ -9,7 +9,7 @@ fn main() {
     let s = snapshot::Snapshot::open(&[a[1].clone().into()], &Default::default(), &pool, &w)
         .unwrap_or_else(|e| panic!("{e}"));
     println!("open {:?}", t.elapsed());
-    let p = [policy::Policy::demo()];
+    let p=[policy::Policy::parse("name='a'\nversion=1\n[threshold]\ndefault=12\n[exclude]\ntypes=['CommsHub']\n[guard]\nmax_deletes=1000000000\nmax_delete_share=1.0\nmax_quarantined=100000000","x").unwrap()];
     let o = sweep::Options {
         policies: &p,
         as_of: estate::time::parse("2026-11-01").unwrap(),
@@ -19,4 +19,16 @@ fn main() {
     };
     let r = sweep::sweep(&s, &o, &pool, &w).unwrap_or_else(|e| panic!("{e}"));
     println!("sweep {:?} {:?}", t.elapsed(), r[0].findings.by_type.total());
+    let st = run::Staging::new(std::path::Path::new("/tmp/tryout")).unwrap();
+    let m = run::manifest::Manifests {
+        findings: &r[0].findings,
+        types: &p[0].types,
+        alert_code: "N8",
+        due_on: &|t, d| r[0].rules.due_on(t, d).unwrap(),
+        locate: &|r| s.locate(r).map(|(f, n)| (f.name.as_str(), n)).unwrap(),
+    };
+    println!("{:?}", run::manifest::write(st.path(), &m, &pool).unwrap());
+    println!("wrote {:?}", t.elapsed());
+    st.publish().unwrap();
+    println!("published {:?}", t.elapsed());
 }

@@ -6,5 +6,6 @@ pub mod policy;
 pub mod pool;
 pub mod watch;
 pub use error::{Error, Result};
+pub mod run;
 pub mod snapshot;
 pub mod sweep;

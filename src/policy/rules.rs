@@ -179,10 +179,11 @@ impl Rules {
         self.cutoffs.iter().map(Cutoff::latest).max().unwrap_or(i64::MIN)
     }
 
-    /// The day on which a row becomes due; `None` where the calendar ends before.
+    /// The day on which a device of this type becomes due whose status applies from `day`; `None` where the calendar
+    /// ends before.
     #[must_use]
-    pub fn due_on(&self, type_code: u8, since: i64) -> Option<i32> {
-        add_months(day_of(since), self.months(type_code))
+    pub fn due_on(&self, type_code: u8, day: i32) -> Option<i32> {
+        add_months(day, self.months(type_code))
     }
 
     /// Whether the deletion of a device raises an alert: by the role of its party, else by its type.

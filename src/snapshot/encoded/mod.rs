@@ -12,6 +12,7 @@ mod codec;
 mod cursor;
 mod hybrid;
 mod pages;
+pub mod write;
 
 pub use codec::{Codec, Unpacker};
 pub use cursor::{Buffers, Chunk, Dictionary, Head, Page, PageCursor, Validity, Values};

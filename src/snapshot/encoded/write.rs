@@ -1,0 +1,330 @@
+//! The reverse: column chunks of our own, encoded straight from slices.
+//!
+//! Manifests of a million rows are half the work of a sweep, and a general writer looks at every value several times. A
+//! [`ChunkWriter`] knows what it is given: it copies plain values, packs codes, and writes page headers; the `parquet`
+//! crate puts chunks into files. Only what our own files need is here: flat columns, the first page layout, plain values
+//! and dictionary codes.
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, PageType};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::data_type::ByteArray;
+use parquet::errors::Result;
+use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
+use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::schema::types::ColumnDescPtr;
+
+/// Rows of a page: enough for runs to pay, few enough for a reader that wants one row.
+pub const PAGE_ROWS: usize = 32 * 1024;
+
+/// A column chunk, encoded.
+#[derive(Debug)]
+pub struct EncodedChunk {
+    /// Its pages.
+    pub bytes: Bytes,
+    /// What the footer says of it.
+    pub close: ColumnCloseResult,
+}
+
+/// Encodes one column chunk.
+#[derive(Debug)]
+pub struct ChunkWriter {
+    descriptor: ColumnDescPtr,
+    bytes: Vec<u8>,
+    rows: usize,
+    nulls: usize,
+    dictionary: bool,
+    data_at: usize,
+    pages: i32,
+    statistics: Option<Statistics>,
+}
+
+impl ChunkWriter {
+    /// Begins a chunk of a column. Nothing is compressed.
+    #[must_use]
+    pub fn new(descriptor: ColumnDescPtr) -> Self {
+        Self {
+            descriptor,
+            bytes: Vec::new(),
+            rows: 0,
+            nulls: 0,
+            dictionary: false,
+            data_at: 0,
+            pages: 0,
+            statistics: None,
+        }
+    }
+
+    /// Makes room for so many bytes, which saves copying.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
+    }
+
+    /// Notes the lowest and highest text of the chunk.
+    pub fn bounds(&mut self, lowest: &[u8], highest: &[u8]) {
+        let value = |bytes: &[u8]| Some(ByteArray::from(bytes.to_vec()));
+        let statistics = ValueStatistics::new(value(lowest), value(highest), None, Some(0), false);
+        self.statistics = Some(Statistics::ByteArray(statistics.with_backwards_compatible_min_max(false)));
+    }
+
+    /// Writes the dictionary, which must come first: text values in the order of their codes.
+    pub fn text_dictionary<'v>(&mut self, values: impl ExactSizeIterator<Item = &'v [u8]>) {
+        let count = values.len();
+        let mut body = Vec::new();
+        for value in values {
+            body.extend((value.len() as u32).to_le_bytes());
+            body.extend(value);
+        }
+        self.dictionary = true;
+        self.header(PageType::DICTIONARY_PAGE, body.len(), count, Encoding::PLAIN);
+        self.bytes.extend(body);
+        self.data_at = self.bytes.len();
+    }
+
+    /// Writes rows of plain values; `append` adds the bytes of the row of an index.
+    pub fn plain(&mut self, rows: usize, width_hint: usize, append: impl Fn(usize, &mut Vec<u8>)) {
+        let mut body = Vec::with_capacity(PAGE_ROWS.min(rows) * width_hint + 16);
+        for start in (0..rows).step_by(PAGE_ROWS) {
+            let end = rows.min(start + PAGE_ROWS);
+            body.clear();
+            self.levels_of_present(end - start, &mut body);
+            for row in start..end {
+                append(row, &mut body);
+            }
+            self.page(&body, end - start, Encoding::PLAIN);
+        }
+    }
+
+    /// Writes rows of plain booleans.
+    pub fn booleans(&mut self, rows: usize, value: impl Fn(usize) -> bool) {
+        let mut body = Vec::new();
+        for start in (0..rows).step_by(PAGE_ROWS) {
+            let end = rows.min(start + PAGE_ROWS);
+            body.clear();
+            self.levels_of_present(end - start, &mut body);
+            for first in (start..end).step_by(8) {
+                body.push(
+                    (first..end.min(first + 8)).fold(0, |byte, row| byte | u8::from(value(row)) << (row - first)),
+                );
+            }
+            self.page(&body, end - start, Encoding::PLAIN);
+        }
+    }
+
+    /// Writes rows of codes into a dictionary of `values` values; `code` is `None` for a null.
+    pub fn codes(&mut self, rows: usize, values: usize, code: impl Fn(usize) -> Option<u32>) {
+        let width = (usize::BITS - values.saturating_sub(1).leading_zeros()) as u8;
+        let (mut body, mut codes, mut present) = (Vec::new(), Vec::new(), Vec::new());
+        for start in (0..rows).step_by(PAGE_ROWS) {
+            let end = rows.min(start + PAGE_ROWS);
+            (codes.clear(), present.clear(), body.clear());
+            for row in start..end {
+                let code = code(row);
+                present.push(u32::from(code.is_some()));
+                codes.extend(code);
+            }
+            if self.optional() {
+                let mut levels = Vec::new();
+                hybrid(&present, 1, &mut levels);
+                body.extend((levels.len() as u32).to_le_bytes());
+                body.extend(levels);
+            }
+            self.nulls += end - start - codes.len();
+            body.push(width);
+            hybrid(&codes, width, &mut body);
+            self.page(&body, end - start, Encoding::RLE_DICTIONARY);
+        }
+    }
+
+    /// Ends the chunk.
+    ///
+    /// # Errors
+    /// Metadata that the `parquet` crate does not accept.
+    pub fn close(self) -> Result<EncodedChunk> {
+        let statistics = self.statistics;
+        let coded = if self.dictionary { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN };
+        let mut stats = vec![PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: coded, count: self.pages }];
+        if self.dictionary {
+            let dictionary =
+                PageEncodingStats { page_type: PageType::DICTIONARY_PAGE, encoding: Encoding::PLAIN, count: 1 };
+            stats.insert(0, dictionary);
+        }
+        let len = self.bytes.len() as i64;
+        let mut metadata = ColumnChunkMetaData::builder(self.descriptor)
+            .set_compression(Compression::UNCOMPRESSED)
+            .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, coded])
+            .set_page_encoding_stats(stats)
+            .set_total_compressed_size(len)
+            .set_total_uncompressed_size(len)
+            .set_num_values(self.rows as i64)
+            .set_data_page_offset(self.data_at as i64)
+            .set_dictionary_page_offset(self.dictionary.then_some(0));
+        if let Some(statistics) = statistics {
+            metadata = metadata.set_statistics(statistics);
+        }
+        Ok(EncodedChunk {
+            close: ColumnCloseResult {
+                bytes_written: len as u64,
+                rows_written: self.rows as u64,
+                metadata: metadata.build()?,
+                bloom_filter: None,
+                column_index: None,
+                offset_index: None,
+            },
+            bytes: self.bytes.into(),
+        })
+    }
+
+    fn optional(&self) -> bool {
+        self.descriptor.max_def_level() > 0
+    }
+
+    /// Levels of a page without nulls, where the column has levels.
+    fn levels_of_present(&self, rows: usize, body: &mut Vec<u8>) {
+        if self.optional() {
+            let mut levels = Vec::new();
+            same(1, rows, 1, &mut levels);
+            body.extend((levels.len() as u32).to_le_bytes());
+            body.extend(levels);
+        }
+    }
+
+    fn page(&mut self, body: &[u8], rows: usize, encoding: Encoding) {
+        self.header(PageType::DATA_PAGE, body.len(), rows, encoding);
+        self.bytes.extend_from_slice(body);
+        self.rows += rows;
+        self.pages += 1;
+    }
+
+    fn header(&mut self, kind: PageType, len: usize, values: usize, encoding: Encoding) {
+        let mut header = ThriftWriter { out: &mut self.bytes, last: 0 };
+        header.number(1, kind as i64);
+        header.number(2, len as i64);
+        header.number(3, len as i64);
+        if kind == PageType::DICTIONARY_PAGE {
+            header.nested(7, |page| {
+                page.number(1, values as i64);
+                page.number(2, encoding as i64);
+            });
+        } else {
+            header.nested(5, |page| {
+                page.number(1, values as i64);
+                page.number(2, encoding as i64);
+                page.number(3, Encoding::RLE as i64);
+                page.number(4, Encoding::RLE as i64);
+            });
+        }
+        header.stop();
+    }
+}
+
+/// Writer of the Thrift compact protocol, as far as page headers need it.
+struct ThriftWriter<'o> {
+    out: &'o mut Vec<u8>,
+    last: u8,
+}
+
+impl ThriftWriter<'_> {
+    fn field(&mut self, id: u8, kind: u8) {
+        self.out.push((id - self.last) << 4 | kind);
+        self.last = id;
+    }
+
+    fn number(&mut self, id: u8, value: i64) {
+        self.field(id, 5);
+        varint(((value << 1) ^ (value >> 63)).cast_unsigned(), self.out);
+    }
+
+    fn nested(&mut self, id: u8, fields: impl FnOnce(&mut ThriftWriter<'_>)) {
+        self.field(id, 12);
+        let mut inner = ThriftWriter { out: self.out, last: 0 };
+        fields(&mut inner);
+        inner.stop();
+    }
+
+    fn stop(&mut self) {
+        self.out.push(0);
+    }
+}
+
+fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A run of the same code.
+fn same(code: u32, len: usize, width: u8, out: &mut Vec<u8>) {
+    varint((len as u64) << 1, out);
+    out.extend_from_slice(&code.to_le_bytes()[..usize::from(width.div_ceil(8))]);
+}
+
+/// Codes that repeat at least this often become a run of their own.
+const WORTH_A_RUN: usize = 24;
+
+/// Writes codes as hybrid runs: repeated ones as runs, what is between packed.
+fn hybrid(codes: &[u32], width: u8, out: &mut Vec<u8>) {
+    let mut at = 0;
+    let mut loose = 0;
+    while at < codes.len() {
+        let repeats = codes[at..].iter().take_while(|&&code| code == codes[at]).count();
+        // Packed runs come in eights: a run can only begin where they leave off.
+        let behind = (at - loose) % 8;
+        let begin = if behind == 0 { at } else { at + 8 - behind };
+        if at + repeats >= begin + WORTH_A_RUN {
+            packed(&codes[loose..begin], width, out);
+            same(codes[at], at + repeats - begin, width, out);
+            loose = at + repeats;
+        }
+        at += repeats;
+    }
+    packed(&codes[loose..], width, out);
+}
+
+/// A packed run; the last group is filled up with zeros.
+fn packed(codes: &[u32], width: u8, out: &mut Vec<u8>) {
+    if codes.is_empty() {
+        return;
+    }
+    varint((codes.len().div_ceil(8) as u64) << 1 | 1, out);
+    let (mut word, mut bits) = (0u64, 0u32);
+    for index in 0..codes.len().next_multiple_of(8) {
+        word |= u64::from(codes.get(index).copied().unwrap_or_default()) << bits;
+        bits += u32::from(width);
+        while bits >= 8 {
+            out.push(word as u8);
+            word >>= 8;
+            bits -= 8;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Run, Runs, code_at};
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            pieces in prop::collection::vec((0u32..200, prop_oneof![1usize..4, 20usize..60]), 0..40),
+            width in 8u8..=17,
+        ) {
+            let codes: Vec<u32> = pieces.iter().flat_map(|&(code, len)| std::iter::repeat_n(code, len)).collect();
+            let mut bytes = Vec::new();
+            hybrid(&codes, width, &mut bytes);
+            let mut runs = Runs::new(&bytes, width, codes.len()).unwrap();
+            let mut read = Vec::new();
+            while let Some(run) = runs.next_run().unwrap() {
+                match run {
+                    Run::Same { code, len } => read.extend(std::iter::repeat_n(code, len)),
+                    Run::Packed { bytes, len } => read.extend((0..len).map(|index| code_at(bytes, width, index))),
+                }
+            }
+            prop_assert_eq!(read, codes);
+        }
+    }
+}
