@@ -6,6 +6,7 @@ pub mod policy;
 pub mod pool;
 pub mod watch;
 pub use error::{Error, Result};
+pub mod report;
 pub mod run;
 pub mod snapshot;
 pub mod sweep;

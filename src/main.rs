@@ -1,1 +1,24 @@
-fn main() {}
+//! The `smi-sweep` binary: allocator, parse, dispatch, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use smi_sweep::cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    cli::heed_interrupts();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(cli::report(&error) as u8),
+    }
+}

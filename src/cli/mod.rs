@@ -2,9 +2,57 @@
 //!
 //! Data goes to standard output, all else to standard error. Printing and the clock live here and nowhere else.
 
+mod check;
+mod explain;
+mod figures;
+mod policy;
+mod progress;
+mod sweep;
+
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
 
 use crate::error::{Error, ExitCode, Result};
+use crate::estate::time;
+use crate::pool::Pool;
+
+pub use progress::heed_interrupts;
+
+/// Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.
+#[derive(Parser, Debug)]
+#[command(name = "smi-sweep", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Sweep(sweep::Args),
+    Check(check::Args),
+    Explain(explain::Args),
+    Policy(policy::Args),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// What went wrong; [`report`] prints it.
+    pub fn run(&self) -> Result<()> {
+        let common = &self.common;
+        match &self.command {
+            Command::Sweep(args) => sweep::exec(args, common),
+            Command::Check(args) => check::exec(args, common),
+            Command::Explain(args) => explain::exec(args, common),
+            Command::Policy(args) => policy::exec(args, common),
+        }
+    }
+}
 
 /// Options that every subcommand takes.
 #[derive(clap::Args, Debug, Clone)]
@@ -18,6 +66,25 @@ pub struct Common {
     /// No progress and no closing remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
+}
+
+impl Common {
+    fn pool(&self) -> Pool {
+        Pool::new(self.threads)
+    }
+}
+
+/// A snapshot, as a command line names it.
+#[derive(clap::Args, Debug, Clone)]
+pub struct SnapshotArgs {
+    /// Parquet files, or folders of them
+    #[arg(required = true, value_name = "SNAPSHOT")]
+    snapshot: Vec<PathBuf>,
+}
+
+/// Reads a date or a time from the command line.
+fn parse_time(text: &str) -> std::result::Result<i64, String> {
+    time::parse(text).ok_or_else(|| "not a date or a time; write 2026-11-01 or 2026-11-01T06:30:00Z".into())
 }
 
 /// Writes data to standard output. A reader that has gone away is no error.
@@ -53,7 +120,7 @@ pub fn remark(common: &Common, text: &str) {
 #[must_use]
 pub fn report(error: &Error) -> ExitCode {
     let mut err = io::stderr().lock();
-    let _ = writeln!(err, "smi-sweep: {error}");
+    let _ = writeln!(err, "smi-sweep: {}", one_line(&error.to_string()));
     let remedy = error.remedy();
     if !remedy.is_empty() {
         let _ = writeln!(err, "  help: {remedy}");
@@ -65,4 +132,9 @@ pub fn report(error: &Error) -> ExitCode {
 #[must_use]
 pub fn watched() -> bool {
     io::stderr().is_terminal()
+}
+
+/// Messages of the system and of libraries may have several lines; an error of ours has one.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

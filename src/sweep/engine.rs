@@ -1,6 +1,7 @@
 //! The sweep of a whole snapshot: row groups in parallel, then what can only be said of all of them together.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::fields::party;
 use super::findings::{Due, Findings, Parties};
@@ -41,6 +42,8 @@ pub struct Swept {
     pub findings: Findings,
     /// The guards that it would pass; where there are any, nothing may be published.
     pub trips: Vec<GuardTrip>,
+    /// Bytes of the pages that were looked into, by the one scan that answered all policies.
+    pub bytes_read: u64,
 }
 
 /// Sweeps a snapshot under every policy, in the policies' order.
@@ -74,6 +77,7 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dy
     let met = std::mem::take(&mut *plan.parties.lock().unwrap_or_else(PoisonError::into_inner)).into_met();
     let (parties, rank) = Parties::sorted(met);
     let gathered = gather(judged, rules.len());
+    let bytes_read = plan.bytes_read.load(Ordering::Relaxed);
     drop(plan);
     let mut swept = Vec::new();
     for ((gathered, rules), policy) in gathered.into_iter().zip(rules).zip(options.policies) {
@@ -83,7 +87,7 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dy
         if trips.is_empty() {
             findings.quarantined = quote::quote(snapshot, &rows, options.reader, pool)?;
         }
-        swept.push(Swept { rules, findings, trips });
+        swept.push(Swept { rules, findings, trips, bytes_read });
     }
     Ok(swept)
 }

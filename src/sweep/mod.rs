@@ -6,6 +6,7 @@
 
 mod dates;
 mod engine;
+pub mod explain;
 mod fields;
 mod findings;
 pub mod guard;

@@ -5,6 +5,7 @@
 //! not follow the size that some writer chose.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use super::dates::{self, NotDuePages};
 use super::fields::{self, PartyNumbers, party};
@@ -105,6 +106,7 @@ pub fn judge(plan: &Plan<'_>, morsel: Morsel, scratch: &mut Scratch) -> Result<V
         slab.judge(scratch, &mut judged)?;
         plan.watch.advance(slab.rows.len() as u64);
     }
+    plan.bytes_read.fetch_add(scratch.lanes.pages.take_looked_into(), Ordering::Relaxed);
     for (_, bound) in file.columns.iter() {
         file.map().release(file.chunk_range(morsel.group, bound)?);
     }

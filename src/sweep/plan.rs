@@ -46,6 +46,8 @@ pub struct Plan<'a> {
     pub parties: Mutex<PartyRegister>,
     /// For each policy, how many quarantined rows are still remembered; the rest is only counted.
     pub room: Vec<AtomicU64>,
+    /// Bytes of the pages that were looked into so far.
+    pub bytes_read: AtomicU64,
     /// Somebody who waits.
     pub watch: &'a dyn Watch,
 }
@@ -84,6 +86,7 @@ impl<'a> Plan<'a> {
             latest_due,
             parties: Mutex::default(),
             room: room.iter().copied().map(AtomicU64::new).collect(),
+            bytes_read: AtomicU64::new(0),
             watch,
         }
     }

@@ -148,6 +148,14 @@ pub struct Buffers {
     dictionary: Dictionary,
     words: Vec<u64>,
     ranks: Vec<u32>,
+    looked_into: u64,
+}
+
+impl Buffers {
+    /// Bytes of the pages that were looked into since this was last asked.
+    pub fn take_looked_into(&mut self) -> u64 {
+        std::mem::take(&mut self.looked_into)
+    }
 }
 
 /// Walks over the data pages of a chunk.
@@ -251,7 +259,8 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         if header.encoding != Encoding::Plain {
             return Err(Damage::Unhandled);
         }
-        let Buffers { unpacker, dictionary, .. } = &mut *self.buffers;
+        let Buffers { unpacker, dictionary, looked_into, .. } = &mut *self.buffers;
+        *looked_into += body.len() as u64;
         unpacker.unpack(self.chunk.codec, body, header.uncompressed, &mut dictionary.bytes)?;
         dictionary.index(header.values, self.chunk.width)?;
         self.dictionary = true;
@@ -264,7 +273,8 @@ impl<'a, 'b> PageCursor<'a, 'b> {
     /// A damaged page, or one in a form that is not handled.
     pub fn open<'p>(&'p mut self, head: &Head<'p>) -> Result<Page<'p>> {
         let Head { header, body, first_row, .. } = *head;
-        let Buffers { unpacker, page, dictionary, words, ranks } = &mut *self.buffers;
+        let Buffers { unpacker, page, dictionary, words, ranks, looked_into } = &mut *self.buffers;
+        *looked_into += body.len() as u64;
         // The second layout keeps levels before the values and uncompressed, the first has all in one.
         let (levels_apart, packed, codec) = match header.kind {
             PageKind::DataV2 { repetition_bytes, definition_bytes, compressed, .. } => {

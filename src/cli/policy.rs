@@ -1,0 +1,120 @@
+//! `smi-sweep policy`: validate policies, and show what they come to.
+
+use serde_json::json;
+
+use super::{Common, figures, parse_time, print, print_json};
+use crate::error::Result;
+use crate::estate::{SmiStatus, time};
+use crate::policy::{Boundary, Policy};
+use crate::run::record;
+
+/// Validate policies, and show what they come to
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Validate policies, and print the digest of each
+    Check {
+        /// Files (with a `/`, or ending in .toml), or names of built-ins
+        #[arg(required = true, value_name = "FILE_OR_NAME")]
+        policy: Vec<String>,
+    },
+    /// Print effective months, exclusions, alerts, guards and digest, and the cutoffs at a moment
+    Show {
+        /// A file (with a `/`, or ending in .toml), or the name of a built-in
+        #[arg(value_name = "FILE_OR_NAME")]
+        policy: String,
+        /// The moment that cutoffs are worked out for
+        #[arg(long, value_name = "T", value_parser = parse_time)]
+        as_of: Option<i64>,
+    },
+}
+
+/// Runs the command.
+pub fn exec(args: &Args, common: &Common) -> Result<()> {
+    match &args.command {
+        Command::Check { policy } => check(policy, common),
+        Command::Show { policy, as_of } => show(&Policy::load(policy)?, *as_of, common),
+    }
+}
+
+fn check(names: &[String], common: &Common) -> Result<()> {
+    let policies = names.iter().map(|name| Ok((name, Policy::load(name)?))).collect::<Result<Vec<_>>>()?;
+    if common.json {
+        let all: Vec<_> = policies
+            .iter()
+            .map(|(source, policy)| {
+                json!({ "source": source, "name": policy.name, "version": policy.version, "digest": policy.digest() })
+            })
+            .collect();
+        return print_json(&json!({ "policies": all }));
+    }
+    let lines = policies.iter().map(|(source, policy)| {
+        format!("{source}: ok, {} version {}, digest {}\n", policy.name, policy.version, policy.digest())
+    });
+    print(&lines.collect::<String>())
+}
+
+fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
+    let cutoffs = as_of.map(|as_of| record::cutoffs(policy, &policy.bind(as_of)));
+    if common.json {
+        let mut document = policy.to_json();
+        document["digest"] = json!(policy.digest());
+        document["as_of"] = json!(as_of.map(time::format_instant));
+        document["cutoffs"] = json!(cutoffs);
+        return print_json(&document);
+    }
+    let statuses: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
+    let guard = &policy.guard;
+    let mut text = format!(
+        "{} version {}\n  sweeps      {}, by {}\n  alert       {}\n  guards      at most {} deletions, {} % of all rows, {} quarantined\n  digest      {}\n",
+        policy.name,
+        policy.version,
+        statuses.join(", "),
+        match policy.boundary {
+            Boundary::Date => "UTC calendar date",
+            Boundary::Instant => "instant",
+        },
+        policy.alerts.code,
+        figures::count(guard.max_deletes),
+        guard.max_delete_share * 100.0,
+        figures::count(guard.max_quarantined),
+        policy.digest(),
+    );
+    let rows = policy.types.iter().map(|(device_type, name)| {
+        let excluded = policy.exclude.contains(device_type);
+        let silent = policy.alerts.silent_types.contains(device_type);
+        let months = policy.thresholds.months(device_type);
+        let fate = match (excluded, silent) {
+            (true, _) => "excluded: never deleted",
+            (false, true) => "deleted silently",
+            (false, false) => "deleted with an alert",
+        };
+        let mut row = vec![name.to_owned(), months.to_string(), fate.to_owned()];
+        if let Some(cutoff) = cutoffs.as_ref().and_then(|cutoffs| cutoffs.get(name)) {
+            row.push(if excluded { "never".into() } else { due(policy.boundary, cutoff) });
+        }
+        row
+    });
+    let when = as_of.map(|as_of| format!("due as of {} if since", time::format_instant(as_of)));
+    let mut header = vec!["type", "months", "when due"];
+    header.extend(when.as_deref());
+    text.push_str(&format!("{}\n", figures::table(&header, rows)));
+    print(&text)
+}
+
+fn due(boundary: Boundary, cutoff: &record::CutoffRecord) -> String {
+    let day = |text: &str| text.split('T').next().unwrap_or(text).to_owned();
+    let mut words = match boundary {
+        Boundary::Date => format!("{} or before", day(&cutoff.due_if_since)),
+        Boundary::Instant => format!("{} or before", cutoff.due_if_since),
+    };
+    for (first, last) in &cutoff.and_between {
+        words.push_str(&format!(", or from {first} to {last}"));
+    }
+    words
+}

@@ -1,0 +1,21 @@
+//! Pages for people, made from records: data in, text out.
+
+mod page;
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::run::Record;
+
+/// Name of the page within a run directory.
+pub const PAGE: &str = "report.html";
+
+/// Writes the page of a run into its directory.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write(folder: &Path, record: &Record) -> Result<()> {
+    let path = folder.join(PAGE);
+    fs::write(&path, page::render(record)).map_err(Error::io("write", &path))
+}

@@ -1,0 +1,296 @@
+//! `run.json`: what was run, on what, by which policy, and what came of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::manifest::Output;
+use crate::error::{Error, Result};
+use crate::estate::{DeviceType, Reason, Tally, TypeNames, time};
+use crate::policy::{Policy, Rules};
+use crate::snapshot::{AsOfFrom, Snapshot};
+use crate::sweep::{Findings, Parties, Swept};
+
+/// Name of the record within a run directory.
+pub const RECORD: &str = "run.json";
+/// The version of the format.
+pub const SCHEMA: &str = "smi-sweep/run/1";
+
+/// A run, as recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// `published`: a record that can be read is that of a whole run.
+    pub status: String,
+    /// The moment that was judged by, RFC 3339.
+    pub as_of: String,
+    /// The whole effective policy, with its `digest`.
+    pub policy: Value,
+    /// For each type its threshold and what follows from it at the moment.
+    pub cutoffs: BTreeMap<String, CutoffRecord>,
+    /// What was read.
+    pub snapshot: SnapshotRecord,
+    /// Counts of the whole.
+    pub tally: Counts,
+    /// Counts of each type that occurs.
+    pub by_type: BTreeMap<String, Counts>,
+    /// Deletions and alerts of each Notifying Party; `(none)` where there is none.
+    pub by_party: BTreeMap<String, PartyCounts>,
+    /// The manifests.
+    pub outputs: Vec<OutputRecord>,
+    /// How it was done.
+    pub engine: EngineRecord,
+}
+
+/// What a threshold means at the moment of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutoffRecord {
+    /// Calendar months.
+    pub months: u32,
+    /// Whether the type is excluded, so that the rest is of no effect.
+    pub excluded: bool,
+    /// A status is due that has applied since then, or longer.
+    pub due_if_since: String,
+    /// Closed intervals after that which are due as well, at month ends under the `instant` boundary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub and_between: Vec<(String, String)>,
+}
+
+/// What was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// Where the moment was taken from: `argument`, `seal` or `files`.
+    pub as_of_from: String,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Size of all files.
+    pub bytes: u64,
+    /// The files, in the order in which their rows are numbered.
+    pub files: Vec<FileRecord>,
+}
+
+/// One file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// What manifests call it.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Its digest, where a seal was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
+}
+
+/// A tally, as recorded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All rows.
+    pub rows: u64,
+    /// Rows whose status is not swept.
+    pub not_candidate: u64,
+    /// Candidates whose type is excluded.
+    pub excluded: u64,
+    /// Candidates whose threshold is not reached.
+    pub not_due: u64,
+    /// Deletions.
+    pub delete: u64,
+    /// Rows that cannot be judged.
+    pub quarantined: u64,
+    /// Deletions that a party is told of.
+    pub alerts: u64,
+    /// Deletions that nobody is told of.
+    pub silent_deletes: u64,
+    /// Rows that cannot be judged, by reason.
+    #[serde(default)]
+    pub quarantine_reasons: BTreeMap<String, u64>,
+}
+
+impl From<&Tally> for Counts {
+    fn from(tally: &Tally) -> Self {
+        let reasons = Reason::ALL.into_iter().zip(tally.quarantined).filter(|(_, rows)| *rows > 0);
+        Self {
+            rows: tally.rows(),
+            not_candidate: tally.not_candidate,
+            excluded: tally.excluded,
+            not_due: tally.not_due,
+            delete: tally.deletes(),
+            quarantined: tally.quarantined(),
+            alerts: tally.alerts,
+            silent_deletes: tally.silent_deletes,
+            quarantine_reasons: reasons.map(|(reason, rows)| (reason.name().into(), rows)).collect(),
+        }
+    }
+}
+
+impl Counts {
+    /// Whether the figures add up.
+    #[must_use]
+    pub fn add_up(&self) -> bool {
+        self.not_candidate + self.excluded + self.not_due + self.delete + self.quarantined == self.rows
+            && self.alerts + self.silent_deletes == self.delete
+            && self.quarantine_reasons.values().sum::<u64>() == self.quarantined
+    }
+}
+
+/// What a run means for one party.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartyCounts {
+    /// Devices of theirs that are deleted.
+    pub deletes: u64,
+    /// Alerts that they get.
+    pub alerts: u64,
+}
+
+/// One manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputRecord {
+    /// Name within the run directory.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// Its digest.
+    pub blake3: String,
+}
+
+impl From<&Output> for OutputRecord {
+    fn from(output: &Output) -> Self {
+        Self {
+            path: output.path.into(),
+            rows: output.rows,
+            bytes: output.written.bytes,
+            blake3: output.written.blake3.clone(),
+        }
+    }
+}
+
+/// How a run was done. The one part that differs between runs of the same thing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineRecord {
+    /// Version of the engine.
+    pub version: String,
+    /// Worker threads.
+    pub threads: usize,
+    /// Seconds by stage.
+    pub seconds: BTreeMap<String, f64>,
+    /// Bytes of pages that were looked into.
+    pub bytes_read: u64,
+}
+
+impl Record {
+    /// Puts a record together.
+    #[must_use]
+    pub fn new(
+        snapshot: &Snapshot,
+        as_of_from: AsOfFrom,
+        policy: &Policy,
+        swept: &Swept,
+        outputs: &[Output],
+        engine: EngineRecord,
+    ) -> Self {
+        let Swept { rules, findings, .. } = swept;
+        let mut policy_record = policy.to_json();
+        policy_record["digest"] = json!(policy.digest());
+        Self {
+            schema: SCHEMA.into(),
+            status: "published".into(),
+            as_of: time::format_instant(rules.as_of()),
+            policy: policy_record,
+            cutoffs: cutoffs(policy, rules),
+            snapshot: SnapshotRecord {
+                as_of_from: as_of_from.name().into(),
+                rows: snapshot.rows(),
+                bytes: snapshot.bytes(),
+                files: snapshot
+                    .files()
+                    .iter()
+                    .map(|file| FileRecord {
+                        path: file.name.clone(),
+                        rows: file.rows,
+                        bytes: file.bytes(),
+                        blake3: file.digest.clone(),
+                    })
+                    .collect(),
+            },
+            tally: (&findings.by_type.total()).into(),
+            by_type: by_type(findings, &policy.types),
+            by_party: by_party(findings),
+            outputs: outputs.iter().map(OutputRecord::from).collect(),
+            engine,
+        }
+    }
+
+    /// Writes the record into a run directory.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(RECORD);
+        let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::io("write", &path)(error.into()))?;
+        text.push('\n');
+        fs::write(&path, text).map_err(Error::io("write", &path))
+    }
+
+    /// Reads the record of a run directory.
+    ///
+    /// # Errors
+    /// Where there is none, or none that this version understands.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(RECORD);
+        let refuse = |what: String| Error::Verification { path: path.clone(), what };
+        let text = fs::read_to_string(&path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        let record: Self =
+            serde_json::from_str(&text).map_err(|error| refuse(format!("is not the record of a run: {error}")))?;
+        if record.schema != SCHEMA {
+            return Err(refuse(format!("has the schema `{}`, where `{SCHEMA}` is understood", record.schema)));
+        }
+        Ok(record)
+    }
+}
+
+/// For each type, what its threshold means at the moment.
+#[must_use]
+pub fn cutoffs(policy: &Policy, rules: &Rules) -> BTreeMap<String, CutoffRecord> {
+    policy
+        .types
+        .iter()
+        .map(|(device_type, name)| {
+            let cutoff = rules.cutoff(device_type.code());
+            let record = CutoffRecord {
+                months: rules.months(device_type.code()),
+                excluded: policy.exclude.contains(device_type),
+                due_if_since: time::format_instant(cutoff.last()),
+                and_between: cutoff
+                    .beyond()
+                    .iter()
+                    .map(|&(first, last)| (time::format_instant(first), time::format_instant(last)))
+                    .collect(),
+            };
+            (name.to_owned(), record)
+        })
+        .collect()
+}
+
+fn by_type(findings: &Findings, types: &TypeNames) -> BTreeMap<String, Counts> {
+    debug_assert!(DeviceType::CODES > DeviceType::MAX, "codes of unknown and null have names as well");
+    findings.by_type.iter().map(|(code, tally)| (types.name(code).to_owned(), tally.into())).collect()
+}
+
+fn by_party(findings: &Findings) -> BTreeMap<String, PartyCounts> {
+    let mut counts = vec![PartyCounts::default(); findings.parties.len() + 1];
+    let none = findings.parties.len();
+    for due in &findings.due {
+        let party = if due.party == Parties::NONE { none } else { due.party as usize };
+        counts[party].deletes += 1;
+        counts[party].alerts += u64::from(due.alert);
+    }
+    let name = |party: usize| findings.parties.names().get(party).map_or("(none)", String::as_str).to_owned();
+    counts.into_iter().enumerate().filter(|(_, counts)| counts.deletes > 0).map(|(p, c)| (name(p), c)).collect()
+}

@@ -1,0 +1,204 @@
+//! One device: what becomes of it under a policy, and why, in a sentence.
+
+use super::dates;
+use super::engine::morsels;
+use super::fields;
+use super::lanes::{Lane, LaneBuffers, Reader, sparse};
+use super::morsel::Morsel;
+use super::unique;
+use crate::error::Result;
+use crate::estate::{Column, DeviceId, DeviceType, Disposition, PARTY_MAX_BYTES, Reason, Role, SmiStatus, time};
+use crate::policy::{Boundary, PartyField, Policy, RoleField, Row, Rules};
+use crate::pool::Pool;
+use crate::snapshot::Snapshot;
+use crate::watch::{Stage, Watch};
+
+/// A row of one device, with its values as they were found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The row's number within the snapshot.
+    pub row: u64,
+    /// The type as found.
+    pub device_type: Option<String>,
+    /// The status as found.
+    pub smi_status: Option<String>,
+    /// The party as found.
+    pub party: Option<String>,
+    /// The role as found.
+    pub role: Option<String>,
+    /// The row, as far as the rule is concerned.
+    pub judged: Row,
+    /// What becomes of it.
+    pub disposition: Disposition,
+    /// Why, in a sentence.
+    pub because: String,
+}
+
+/// Finds every row of a device and says what becomes of it.
+///
+/// # Errors
+/// Damaged data, or an interruption.
+pub fn explain(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    as_of: i64,
+    id: DeviceId,
+    pool: &Pool,
+    watch: &dyn Watch,
+) -> Result<Vec<Found>> {
+    watch.begin(Stage::Scan, snapshot.rows());
+    let rules = policy.bind(as_of);
+    let found = pool.map_with(morsels(snapshot), LaneBuffers::default, |buffers, morsel| {
+        let mut rows = Vec::new();
+        unique::each_id(snapshot, morsel, Reader::default(), buffers, watch, |row, own| {
+            if own == Some(id) {
+                rows.push(row);
+            }
+            Ok(())
+        })?;
+        rows.into_iter().map(|row| read_row(snapshot, policy, morsel, row, id, buffers)).collect::<Result<Vec<_>>>()
+    })?;
+    let mut found: Vec<Found> = found.into_iter().flatten().collect();
+    for row in &mut found {
+        row.disposition = rules.judge(&row.judged);
+    }
+    // A Device ID that several due rows share is not deleted for any of them.
+    let due = |row: &Found| {
+        let with_party = Row { party: PartyField::Usable, role: RoleField::Absent, ..row.judged };
+        matches!(rules.judge(&with_party), Disposition::Delete { .. })
+    };
+    if found.iter().filter(|row| due(row)).count() > 1 {
+        for row in found.iter_mut().filter(|row| due(row)) {
+            row.disposition = Disposition::Quarantined(Reason::DuplicateDeviceId);
+        }
+    }
+    for row in &mut found {
+        row.because = because(row, policy, &rules);
+    }
+    Ok(found)
+}
+
+fn read_row(
+    snapshot: &Snapshot,
+    policy: &Policy,
+    morsel: Morsel,
+    row: u64,
+    id: DeviceId,
+    buffers: &mut LaneBuffers,
+) -> Result<Found> {
+    let file = &snapshot.files()[morsel.file];
+    let mut judged = Row {
+        status_code: SmiStatus::NULL,
+        type_code: DeviceType::NULL,
+        since: None,
+        id: Some(id),
+        role: RoleField::Absent,
+        party: PartyField::Missing,
+    };
+    let (mut device_type, mut smi_status, mut party, mut role) = (None, None, None, None);
+    for (column, bound) in file.columns.iter() {
+        let lane = Lane { file, group: morsel.group, bound };
+        let number = [(row - morsel.first_row) as u32];
+        sparse::read(lane, &number, Reader::default(), buffers, |_, value| {
+            let Some(bytes) = value.bytes else { return };
+            let text = || String::from_utf8_lossy(bytes).into_owned();
+            match column {
+                Column::DeviceId => {}
+                Column::DeviceType => {
+                    judged.type_code = policy.type_code(bytes);
+                    device_type = Some(text());
+                }
+                Column::SmiStatus => {
+                    judged.status_code = policy.status_code(bytes);
+                    smi_status = Some(text());
+                }
+                Column::StatusSince => judged.since = Some(dates::micros(bound.form, bytes)),
+                Column::NotifyingParty => {
+                    let name = fields::as_found(bound.form, bytes);
+                    judged.party = match name.trim() {
+                        "" => PartyField::Missing,
+                        _ if name.len() > PARTY_MAX_BYTES || name.contains('\u{FFFD}') => PartyField::Bad,
+                        _ => PartyField::Usable,
+                    };
+                    party = Some(name);
+                }
+                Column::NotifyingRole => {
+                    judged.role = Role::from_text(bytes).map_or(RoleField::Unknown, RoleField::Known);
+                    role = Some(text());
+                }
+            }
+        })?;
+    }
+    let (disposition, because) = (Disposition::NotCandidate, String::new());
+    Ok(Found { row, device_type, smi_status, party, role, judged, disposition, because })
+}
+
+/// Why a row meets its end, in a sentence.
+#[must_use]
+pub fn because(row: &Found, policy: &Policy, rules: &Rules) -> String {
+    let type_code = row.judged.type_code;
+    let type_name = row.device_type.as_deref().unwrap_or("(null)");
+    let status = row.smi_status.as_deref().unwrap_or("(null)");
+    let moment = |micros: i64| match rules.boundary() {
+        Boundary::Date => time::format_day(time::day_of(micros)),
+        Boundary::Instant => time::format_instant(micros),
+    };
+    let since = row.judged.since.map_or_else(String::new, moment);
+    let as_of = moment(rules.as_of());
+    let months = match rules.months(type_code) {
+        1 => "1 month".to_owned(),
+        months => format!("{months} months"),
+    };
+    let due_on = row.judged.since.and_then(|since| {
+        let day = rules.due_on(type_code, time::day_of(since))?;
+        let instant = time::day_start(day) + since.rem_euclid(time::DAY_MICROS);
+        Some(if rules.boundary() == Boundary::Date { time::format_day(day) } else { moment(instant) })
+    });
+    let due_on = due_on.unwrap_or_else(|| "a day beyond the calendar".into());
+    let swept: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
+    let swept = swept.join(" and ");
+    match row.disposition {
+        Disposition::NotCandidate if row.smi_status.is_none() => {
+            format!("A {type_name} is a Type 2 device: it has no SMI Status, and the policy sweeps {swept}.")
+        }
+        Disposition::NotCandidate => format!("Its status is {status}; the policy sweeps {swept}."),
+        Disposition::Excluded => {
+            format!("It is {status}, but {type_name} is on the exclusion list: it is never deleted, whatever its age.")
+        }
+        Disposition::NotDue => {
+            format!("It has been {status} since {since}; {months} later is {due_on}, which {as_of} has not reached.")
+        }
+        Disposition::Delete { alert } => {
+            let told = if alert {
+                format!("{} is told by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code)
+            } else {
+                "nobody is told, since a CSP notified it".into()
+            };
+            format!(
+                "It has been {status} since {since}; {months} later is {due_on}, which {as_of} has reached; {told}."
+            )
+        }
+        Disposition::Quarantined(reason) => {
+            let why = match reason {
+                Reason::UnknownStatus => format!("its status `{status}` is not one that the policy knows"),
+                Reason::MissingStatus => format!("it has no status, and {type_name} is not a Type 2 device"),
+                Reason::UnknownType => format!("its type `{type_name}` is not one that the policy knows"),
+                Reason::MissingDate => format!("it is {status}, and nothing says since when"),
+                Reason::FutureDate => format!("it is said to be {status} since {since}, which is after {as_of}"),
+                Reason::ImplausibleDate => format!("it is said to be {status} since {since}"),
+                Reason::BadDeviceId => "its Device ID is missing or malformed".into(),
+                Reason::DuplicateDeviceId => "other rows that are due have the same Device ID".into(),
+                Reason::UnknownRole => {
+                    format!("the role `{}` is neither ServiceUser nor CSP", row.role.as_deref().unwrap_or_default())
+                }
+                Reason::MissingParty => {
+                    format!("it has been due since {due_on}, and there is no Notifying Party to alert")
+                }
+                Reason::BadParty => format!(
+                    "it has been due since {due_on}, and its Notifying Party is not text of up to {PARTY_MAX_BYTES} bytes"
+                ),
+            };
+            format!("It cannot be judged, and is kept: {why}.")
+        }
+    }
+}
