@@ -1,0 +1,276 @@
+//! Small estates for tests: rows as plain values, written to Parquet in any layout, and the rule said once more.
+#![expect(dead_code, reason = "each test uses a part of it")]
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array,
+};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use proptest::prelude::*;
+use smi_sweep::estate::time::{DAY_MICROS, add_months, day_of, day_start};
+use smi_sweep::policy::{Boundary, Policy};
+
+/// A row as it stands in a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    pub id: Option<String>,
+    pub device_type: Option<String>,
+    pub status: Option<String>,
+    pub since: Option<i64>,
+    pub party: Option<String>,
+    pub role: Option<String>,
+}
+
+/// How identifiers are stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Ids {
+    Text,
+    Bytes,
+    Number,
+}
+
+/// How a file is written.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub ids: Ids,
+    pub unit: TimeUnit,
+    pub dictionary: bool,
+    pub v2: bool,
+    pub codec: u8,
+    pub group_rows: usize,
+    pub page_rows: usize,
+    pub statistics: u8,
+    pub roles: bool,
+}
+
+pub fn layouts() -> impl Strategy<Value = Layout> {
+    (
+        prop_oneof![3 => Just(Ids::Text), 1 => Just(Ids::Bytes), 1 => Just(Ids::Number)],
+        prop_oneof![3 => Just(TimeUnit::Microsecond), 1 => Just(TimeUnit::Millisecond), 1 => Just(TimeUnit::Nanosecond)],
+        any::<bool>(),
+        any::<bool>(),
+        0u8..4,
+        prop_oneof![Just(1usize), 2usize..20, Just(1000)],
+        prop_oneof![Just(1usize), 2usize..20, Just(1000)],
+        0u8..3,
+        any::<bool>(),
+    )
+        .prop_map(|(ids, unit, dictionary, v2, codec, group_rows, page_rows, statistics, roles)| Layout {
+            ids,
+            unit,
+            dictionary,
+            v2,
+            codec,
+            group_rows,
+            page_rows,
+            statistics,
+            roles,
+        })
+}
+
+const MILLI: i64 = 1000;
+
+/// Rows that lie around every edge of the rule as of `as_of`. Times are whole milliseconds, so that every unit holds
+/// them.
+pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
+    let word = |words: &'static [Option<&'static str>]| {
+        prop::sample::select(words).prop_map(|word| word.map(str::to_owned))
+    };
+    let row = (
+        prop_oneof![
+            12 => any::<u32>().prop_map(|n| Some(text_id(0x00DB_1200_0000_0000 | u64::from(n)))),
+            3 => (0u64..6).prop_map(|n| Some(text_id(n))),
+            1 => Just(None),
+            1 => prop::sample::select(&["", "00-DB", "00-db-12-34-56-78-90-a0", "00-DB-12-34-56-78-90-AG", "x"][..])
+                .prop_map(|text| Some(text.to_owned())),
+        ],
+        word(&[
+            Some("ESME"), Some("GSME"), Some("GPF"), Some("CHF"), Some("HCALCS"), Some("PPMID"), Some("IHD"), Some("CAD"),
+            Some("SAPC"), Some("esme"), None,
+        ]),
+        prop_oneof![
+            4 => Just(Some("Pending".to_owned())),
+            1 => word(&[Some("Commissioned"), Some("Recovered"), Some("Suspended"), Some("pending"), Some(""), None]),
+        ],
+        prop_oneof![
+            1 => Just(None),
+            6 => (1u32..40, -3i64..4, 0i64..3).prop_map(move |(months, days, edge)| {
+                // Around the day that is so many months back, at the moment's time of day and beside it.
+                let day = day_of(as_of) - (months * 365 / 12) as i32 + days as i32;
+                Some(day_start(day) + as_of.rem_euclid(DAY_MICROS) + (edge - 1) * MILLI)
+            }),
+            2 => (-2000i64..40).prop_map(move |days| Some(as_of / MILLI * MILLI + days * DAY_MICROS)),
+            1 => prop::sample::select(&[0i64, -62_135_596_800_000_000, 4_102_444_800_000_000][..]).prop_map(Some),
+        ],
+        word(&[Some("90-B3-D5-1F-30-00-00-01"), Some("90-b3-d5-1f-30-00-00-01"), Some("A Party"), Some("  "), Some(""), None]),
+        word(&[None, None, None, Some("ServiceUser"), Some("CSP"), Some("csp")]),
+    )
+        .prop_map(|(id, device_type, status, since, party, role)| Row { id, device_type, status, since, party, role });
+    prop::collection::vec(row, 0..80)
+}
+
+pub fn text_id(id: u64) -> String {
+    smi_sweep::estate::DeviceId(id).to_string()
+}
+
+fn id_of(text: &str) -> Option<u64> {
+    let pairs: Vec<&str> = text.split('-').collect();
+    if pairs.len() != 8 || pairs.iter().any(|pair| pair.len() != 2 || !pair.chars().all(|c| c.is_ascii_hexdigit())) {
+        return None;
+    }
+    pairs.iter().try_fold(0, |id, pair| Some(id << 8 | u64::from_str_radix(pair, 16).ok()?))
+}
+
+/// The row as a layout can hold it: identifiers that are not an EUI-64 become null where text cannot be stored, times
+/// that the unit cannot hold move to the end of its range.
+pub fn held(row: &Row, layout: &Layout) -> Row {
+    let mut row = row.clone();
+    if layout.ids != Ids::Text {
+        row.id = row.id.as_deref().and_then(id_of).map(text_id);
+        row.party = row.party.as_deref().and_then(id_of).map(text_id);
+    }
+    if layout.unit == TimeUnit::Nanosecond {
+        row.since = row.since.map(|micros| micros.clamp(i64::MIN / 1000 + 1, i64::MAX / 1000));
+    }
+    if !layout.roles {
+        row.role = None;
+    }
+    row
+}
+
+/// Writes rows, which the layout can hold.
+pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
+    let ids = |value: fn(&Row) -> Option<&str>| -> ArrayRef {
+        let numbers = || rows.iter().map(move |row| value(row).and_then(id_of));
+        match layout.ids {
+            Ids::Text => Arc::new(StringArray::from_iter(rows.iter().map(value))),
+            Ids::Bytes => Arc::new(
+                FixedSizeBinaryArray::try_from_sparse_iter_with_size(numbers().map(|id| id.map(u64::to_be_bytes)), 8)
+                    .unwrap(),
+            ),
+            Ids::Number => Arc::new(UInt64Array::from_iter(numbers())),
+        }
+    };
+    let text = |value: fn(&Row) -> Option<&str>| -> ArrayRef {
+        Arc::new(StringArray::from_iter(rows.iter().map(value)))
+    };
+    let since: ArrayRef = match layout.unit {
+        TimeUnit::Millisecond => {
+            Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(|row| row.since.map(|t| t / MILLI))))
+        }
+        TimeUnit::Nanosecond => {
+            Arc::new(TimestampNanosecondArray::from_iter(rows.iter().map(|row| row.since.map(|t| t * 1000))))
+        }
+        _ => Arc::new(TimestampMicrosecondArray::from_iter(rows.iter().map(|row| row.since)).with_timezone("UTC")),
+    };
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
+        ("ignored", Arc::new(Int64Array::from_iter_values(0..rows.len() as i64))),
+        ("device_id", ids(|row| row.id.as_deref())),
+        ("device_type", text(|row| row.device_type.as_deref())),
+        ("smi_status", text(|row| row.status.as_deref())),
+        ("status_since", since),
+        ("notifying_party", ids(|row| row.party.as_deref())),
+    ];
+    if layout.roles {
+        columns.push(("notifying_role", text(|row| row.role.as_deref())));
+    }
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let _: &DataType = fields[0].data_type();
+    let schema = Arc::new(Schema::new(fields));
+    let statistics = [EnabledStatistics::None, EnabledStatistics::Chunk, EnabledStatistics::Page];
+    let codec = match layout.codec {
+        0 => Compression::UNCOMPRESSED,
+        1 => Compression::SNAPPY,
+        2 => Compression::ZSTD(ZstdLevel::default()),
+        _ => Compression::LZ4_RAW,
+    };
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(layout.dictionary)
+        .set_writer_version(if layout.v2 { WriterVersion::PARQUET_2_0 } else { WriterVersion::PARQUET_1_0 })
+        .set_compression(codec)
+        .set_max_row_group_row_count(Some(layout.group_rows))
+        .set_data_page_row_count_limit(layout.page_rows)
+        .set_write_batch_size(layout.page_rows.clamp(1, 16))
+        .set_statistics_enabled(statistics[usize::from(layout.statistics) % 3])
+        .build();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), Arc::clone(&schema), Some(properties)).unwrap();
+    let batch = RecordBatch::try_new(schema, columns.into_iter().map(|(_, array)| array).collect()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// What becomes of each row: the rule as it is read in the contract, row by row, sharing nothing with the engine but
+/// the adding of months, which has tests of its own.
+pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
+    let known = |row: &Row| row.device_type.as_deref().and_then(|name| policy.types.get(name));
+    let due = |row: &Row| -> Result<(), String> {
+        let device_type = known(row);
+        match row.status.as_deref() {
+            None if matches!(row.device_type.as_deref(), Some("IHD" | "CAD")) => return Err("not_candidate".into()),
+            None => return Err("missing_status".into()),
+            Some("Pending") => {}
+            Some(
+                "Whitelisted" | "InstalledNotCommissioned" | "Commissioned" | "Decommissioned" | "Withdrawn" | "Suspended"
+                | "Recovery" | "Recovered",
+            ) => return Err("not_candidate".into()),
+            Some(_) => return Err("unknown_status".into()),
+        }
+        if device_type.is_some_and(|t| policy.exclude.contains(t)) {
+            return Err("excluded".into());
+        }
+        let Some(device_type) = device_type else { return Err("unknown_type".into()) };
+        let Some(since) = row.since else { return Err("missing_date".into()) };
+        let future = match policy.boundary {
+            Boundary::Date => day_of(since) > day_of(as_of),
+            Boundary::Instant => since > as_of,
+        };
+        if future {
+            return Err("future_date".into());
+        }
+        if since < -62_135_596_800_000_000 {
+            return Err("implausible_date".into());
+        }
+        let due_day = add_months(day_of(since), policy.thresholds.months(device_type)).unwrap();
+        let reached = match policy.boundary {
+            Boundary::Date => due_day <= day_of(as_of),
+            Boundary::Instant => day_start(due_day) + since.rem_euclid(DAY_MICROS) <= as_of,
+        };
+        if reached { Ok(()) } else { Err("not_due".into()) }
+    };
+    let mut times: HashMap<u64, usize> = HashMap::new();
+    for row in rows.iter().filter(|row| due(row).is_ok()) {
+        if let Some(id) = row.id.as_deref().and_then(id_of) {
+            *times.entry(id).or_default() += 1;
+        }
+    }
+    rows.iter()
+        .map(|row| {
+            if let Err(end) = due(row) {
+                return end;
+            }
+            let Some(id) = row.id.as_deref().and_then(id_of) else { return "bad_device_id".into() };
+            if times[&id] > 1 {
+                return "duplicate_device_id".into();
+            }
+            let alert = match row.role.as_deref() {
+                None => !known(row).is_some_and(|t| policy.alerts.silent_types.contains(t)),
+                Some("ServiceUser") => true,
+                Some("CSP") => false,
+                Some(_) => return "unknown_role".into(),
+            };
+            if alert && row.party.as_deref().is_none_or(|party| party.trim().is_empty()) {
+                return "missing_party".into();
+            }
+            if alert { "alert".into() } else { "silent".into() }
+        })
+        .collect()
+}

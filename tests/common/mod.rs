@@ -1,0 +1,65 @@
+//! What several tests share: opening, sweeping, running the binary.
+#![expect(dead_code, reason = "each test uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use smi_sweep::estate::time;
+use smi_sweep::policy::Policy;
+use smi_sweep::pool::Pool;
+use smi_sweep::snapshot::Snapshot;
+use smi_sweep::sweep::{self, Expected, Options, Reader, Swept};
+use smi_sweep::watch::Unwatched;
+
+/// The folder of fixtures.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+}
+
+/// A moment.
+pub fn at(text: &str) -> i64 {
+    time::parse(text).expect("a moment")
+}
+
+/// A built-in policy whose guards are out of the way.
+pub fn unguarded(name: &str) -> Policy {
+    let mut policy = Policy::load(name).expect("a built-in policy");
+    policy.guard.max_deletes = u64::MAX;
+    policy.guard.max_delete_share = 1.0;
+    policy.guard.max_quarantined = u64::MAX - 1;
+    policy
+}
+
+/// Opens a snapshot that is fine.
+pub fn open(paths: &[PathBuf], policy: &Policy) -> Snapshot {
+    Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &Unwatched)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Sweeps a snapshot that is fine, by one policy.
+pub fn sweep(snapshot: &Snapshot, policy: &Policy, as_of: i64, reader: Reader, threads: usize) -> Swept {
+    let policies = std::slice::from_ref(policy);
+    let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[], reader };
+    let mut swept = sweep::sweep(snapshot, &options, &Pool::new(Some(threads)), &Unwatched)
+        .unwrap_or_else(|error| panic!("{error}"));
+    swept.pop().expect("one for each policy")
+}
+
+/// The binary, ready for arguments.
+pub fn binary() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_smi-sweep"))
+}
+
+/// Runs the binary, and gives exit code, standard output and standard error.
+pub fn run(arguments: &[&str]) -> (i32, String, String) {
+    outcome(binary().args(arguments).output().expect("the binary runs"))
+}
+
+/// Exit code, standard output and standard error.
+pub fn outcome(output: Output) -> (i32, String, String) {
+    (
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}

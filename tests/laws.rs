@@ -1,0 +1,217 @@
+//! What must always hold, whatever the estate, the layout of its files and the number of threads.
+
+mod common;
+#[path = "common/estates.rs"]
+mod estates;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use common::{at, open, sweep, unguarded};
+use estates::{Layout, Row, ends, held, layouts, rows, write};
+use proptest::prelude::*;
+use smi_sweep::estate::{DeviceType, TypeSet};
+use smi_sweep::policy::{Boundary, Policy};
+use smi_sweep::pool::Pool;
+use smi_sweep::snapshot::Snapshot;
+use smi_sweep::sweep::{Expected, Options, Reader, Swept};
+use smi_sweep::watch::Unwatched;
+
+/// Moments at which months end in different ways.
+const MOMENTS: [&str; 6] = [
+    "2026-11-01T00:00:00Z",
+    "2026-02-28T10:30:00Z",
+    "2024-02-29T10:30:00Z",
+    "2025-02-28T23:59:59Z",
+    "2026-04-30T12:00:00Z",
+    "2025-03-01T00:00:00.001Z",
+];
+
+fn policies() -> impl Strategy<Value = Policy> {
+    (prop_oneof![Just(12u32), 1u32..37], any::<bool>(), any::<u8>(), any::<u8>(), prop::option::of(1u32..37)).prop_map(
+        |(months, instant, exclude, silent, ppmid)| {
+            let mut policy = unguarded("secmp0060");
+            let set = |mask: u8| -> TypeSet {
+                (0..8).filter(|code| mask >> code & 1 == 1).filter_map(DeviceType::from_code).collect()
+            };
+            policy.thresholds.default = months;
+            policy.thresholds.by_type.extend(ppmid.map(|months| (DeviceType::PPMID, months)));
+            policy.boundary = if instant { Boundary::Instant } else { Boundary::Date };
+            policy.exclude = set(exclude & exclude.rotate_left(3));
+            policy.alerts.silent_types = set(silent);
+            policy
+        },
+    )
+}
+
+/// Files of a snapshot, each in a layout of its own.
+fn estates_of(as_of: i64) -> impl Strategy<Value = Vec<(Vec<Row>, Layout)>> {
+    prop::collection::vec((rows(as_of), layouts()), 1..4)
+        .prop_map(|files| {
+            files.into_iter().map(|(rows, layout)| (rows.iter().map(|row| held(row, &layout)).collect(), layout)).collect()
+        })
+}
+
+fn written(files: &[(Vec<Row>, Layout)]) -> (tempfile::TempDir, Vec<PathBuf>) {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = files
+        .iter()
+        .enumerate()
+        .map(|(index, (rows, layout))| {
+            let path = folder.path().join(format!("part-{index}.parquet"));
+            write(&path, rows, layout);
+            path
+        })
+        .collect();
+    (folder, paths)
+}
+
+/// What the engine says of each row that it lists.
+fn listed(swept: &Swept) -> BTreeMap<u64, String> {
+    let mut all = BTreeMap::new();
+    for due in &swept.findings.due {
+        all.insert(due.row, if due.alert { "alert" } else { "silent" }.to_owned());
+    }
+    for row in &swept.findings.quarantined {
+        assert!(all.insert(row.row, row.reason.name().to_owned()).is_none(), "row {} meets two ends", row.row);
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Every row meets exactly the end that the rule, said row by row, gives it; whichever reader, however many threads.
+    #[test]
+    fn the_engine_says_what_the_rule_says(
+        (moment, files) in prop::sample::select(&MOMENTS[..]).prop_flat_map(|m| (Just(m), estates_of(at(m)))),
+        policy in policies(),
+    ) {
+        let as_of = at(moment);
+        let (_folder, paths) = written(&files);
+        let rows: Vec<Row> = files.iter().flat_map(|(rows, _)| rows.clone()).collect();
+        let expected = ends(&rows, &policy, as_of);
+        let snapshot = open(&paths, &policy);
+        let mut first: Option<Swept> = None;
+        for (reader, threads) in [(Reader::Encoded, 1), (Reader::Encoded, 2), (Reader::Encoded, 8), (Reader::Reference, 2)] {
+            let swept = sweep(&snapshot, &policy, as_of, reader, threads);
+            let listed = listed(&swept);
+            for (row, end) in expected.iter().enumerate() {
+                let counted_only = matches!(end.as_str(), "not_candidate" | "excluded" | "not_due");
+                prop_assert_eq!(listed.get(&(row as u64)), (!counted_only).then_some(end), "{:?} row {} {:?}", reader, row, rows[row]);
+            }
+            let total = swept.findings.by_type.total();
+            let count = |end: &str| expected.iter().filter(|own| *own == end).count() as u64;
+            prop_assert_eq!(total.rows(), rows.len() as u64);
+            prop_assert_eq!(total.not_candidate, count("not_candidate"));
+            prop_assert_eq!(total.excluded, count("excluded"));
+            prop_assert_eq!(total.not_due, count("not_due"));
+            prop_assert!(swept.findings.due.is_sorted_by_key(|due| due.id));
+            if let Some(first) = &first {
+                prop_assert_eq!(&first.findings, &swept.findings);
+            }
+            first.get_or_insert(swept);
+        }
+    }
+
+    /// Row groups and files in another order give the same deletions.
+    #[test]
+    fn the_order_of_rows_and_files_does_not_matter(
+        (rows, order) in rows(at(MOMENTS[0])).prop_flat_map(|rows| {
+            let order: Vec<usize> = (0..rows.len()).collect();
+            (Just(rows), Just(order).prop_shuffle())
+        }),
+        layout in layouts(),
+        cut in 0usize..80,
+    ) {
+        let policy = unguarded("pre-change");
+        let rows: Vec<Row> = rows.iter().map(|row| held(row, &layout)).collect();
+        let shuffled: Vec<Row> = order.iter().map(|&index| rows[index].clone()).collect();
+        let (before, after) = shuffled.split_at(cut.min(shuffled.len()));
+        let (_a, one) = written(&[(rows.clone(), layout.clone())]);
+        let (_b, other) = written(&[(before.to_vec(), layout.clone()), (after.to_vec(), layout)]);
+        let deletions = |paths: &[PathBuf]| {
+            let swept = sweep(&open(paths, &policy), &policy, at(MOMENTS[0]), Reader::Encoded, 2);
+            let due: Vec<_> = swept.findings.due.iter().map(|due| (due.id, due.since, due.type_code, due.alert, due.party)).collect();
+            (due, swept.findings.parties, swept.findings.by_type)
+        };
+        prop_assert_eq!(deletions(&one), deletions(&other));
+    }
+
+    /// More months, or more exclusions, never add a deletion.
+    #[test]
+    fn a_stricter_policy_never_deletes_more(
+        (moment, files) in prop::sample::select(&MOMENTS[..]).prop_flat_map(|m| (Just(m), estates_of(at(m)))),
+        policy in policies(),
+        more in 1u32..24,
+        also in 0u8..8,
+    ) {
+        // Duplicates are told among due rows: with fewer of them due, one of a pair may be deleted. So each device once.
+        let mut seen = std::collections::HashSet::new();
+        let files: Vec<(Vec<Row>, Layout)> = files.into_iter().map(|(mut rows, layout)| {
+            rows.retain(|row| row.id.as_ref().is_none_or(|id| seen.insert(id.to_uppercase())));
+            (rows, layout)
+        }).collect();
+        let (_folder, paths) = written(&files);
+        let snapshot = open(&paths, &policy);
+        let deleted = |policy: &Policy| -> Vec<u64> {
+            let swept = sweep(&snapshot, policy, at(moment), Reader::Encoded, 1);
+            let mut rows: Vec<u64> = swept.findings.due.iter().map(|due| due.row).collect();
+            rows.sort_unstable();
+            rows
+        };
+        let before = deleted(&policy);
+        let mut later = policy.clone();
+        later.thresholds.default += more;
+        later.thresholds.by_type.values_mut().for_each(|months| *months += more);
+        let mut narrower = policy.clone();
+        narrower.exclude = narrower.exclude.union(DeviceType::from_code(also).into_iter().collect());
+        for stricter in [later, narrower] {
+            for row in deleted(&stricter) {
+                prop_assert!(before.binary_search(&row).is_ok(), "row {row} is deleted by the stricter policy only");
+            }
+        }
+    }
+
+    /// Several policies in one scan find what each finds alone.
+    #[test]
+    fn policies_together_find_what_each_finds_alone(
+        files in estates_of(at(MOMENTS[1])),
+        one in policies(),
+        other in policies(),
+    ) {
+        let (_folder, paths) = written(&files);
+        let snapshot = open(&paths, &one);
+        let policies = [one, other];
+        let options = Options { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
+        let together = smi_sweep::sweep::sweep(&snapshot, &options, &Pool::new(Some(2)), &Unwatched).unwrap();
+        for (policy, swept) in policies.iter().zip(together) {
+            let alone = sweep(&snapshot, policy, at(MOMENTS[1]), Reader::Encoded, 1);
+            prop_assert_eq!(listed(&alone), listed(&swept));
+            prop_assert_eq!(alone.findings.by_type, swept.findings.by_type);
+        }
+    }
+
+    /// Bytes flipped anywhere in a file are refused, or change what is read; they never stop the process.
+    #[test]
+    fn flipped_bytes_never_panic(
+        rows in rows(at(MOMENTS[0])),
+        layout in layouts(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..6),
+    ) {
+        let rows: Vec<Row> = rows.iter().map(|row| held(row, &layout)).collect();
+        let (_folder, paths) = written(&[(rows, layout)]);
+        let mut bytes = std::fs::read(&paths[0]).unwrap();
+        for (index, flip) in flips {
+            let at = index.index(bytes.len());
+            bytes[at] ^= flip;
+        }
+        std::fs::write(&paths[0], bytes).unwrap();
+        let policy = unguarded("pre-change");
+        let pool = Pool::new(Some(1));
+        if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings.columns, &pool, &Unwatched) {
+            let options = Options { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
+            let _ = smi_sweep::sweep::sweep(&snapshot, &options, &pool, &Unwatched);
+        }
+    }
+}
