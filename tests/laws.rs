@@ -46,10 +46,9 @@ fn policies() -> impl Strategy<Value = Policy> {
 
 /// Files of a snapshot, each in a layout of its own.
 fn estates_of(as_of: i64) -> impl Strategy<Value = Vec<(Vec<Row>, Layout)>> {
-    prop::collection::vec((rows(as_of), layouts()), 1..4)
-        .prop_map(|files| {
-            files.into_iter().map(|(rows, layout)| (rows.iter().map(|row| held(row, &layout)).collect(), layout)).collect()
-        })
+    prop::collection::vec((rows(as_of), layouts()), 1..4).prop_map(|files| {
+        files.into_iter().map(|(rows, layout)| (rows.iter().map(|row| held(row, &layout)).collect(), layout)).collect()
+    })
 }
 
 fn written(files: &[(Vec<Row>, Layout)]) -> (tempfile::TempDir, Vec<PathBuf>) {

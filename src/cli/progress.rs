@@ -51,7 +51,6 @@ impl Progress {
     }
 
     /// Removes the bar, and returns the seconds of each stage and of the whole.
-
     pub fn finish(&self) -> (BTreeMap<String, f64>, f64) {
         self.bar.finish_and_clear();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);

@@ -112,9 +112,9 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
 fn one_expectation(policies: &[Policy], expected: Expected) -> Result<()> {
     let mut names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+    if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
         return Err(Error::Usage {
-            what: format!("two policies are called `{}`", pair[0]),
+            what: format!("two policies are called `{name}`"),
             remedy: "give each a name of its own: their runs are told apart by it".into(),
         });
     }

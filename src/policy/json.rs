@@ -75,7 +75,8 @@ impl Policy {
 /// A JSON object as TOML: one line for each key, nested values inline.
 fn inline(document: &Value) -> String {
     let Some(entries) = document.as_object() else { return String::new() };
-    entries.iter().map(|(key, value)| format!("{} = {}\n", Value::from(key.as_str()), inline_value(value))).collect()
+    let lines = entries.iter().map(|(key, value)| format!("{} = {}", Value::from(key.as_str()), inline_value(value)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn inline_value(value: &Value) -> String {

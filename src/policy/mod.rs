@@ -132,7 +132,12 @@ impl Policy {
     /// # Errors
     /// A file that cannot be read, or a policy that does not make sense.
     pub fn load(argument: &str) -> Result<Self> {
-        if !argument.contains('/') && !argument.ends_with(".toml") {
+        #[expect(
+            clippy::case_sensitive_file_extension_comparisons,
+            reason = "the contract names `.toml`, in lower case"
+        )]
+        let is_file = argument.contains('/') || argument.ends_with(".toml");
+        if !is_file {
             return built_in(argument);
         }
         let refuse = |what: String, remedy: &str| Error::Policy {

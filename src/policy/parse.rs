@@ -220,7 +220,7 @@ struct Key<'a> {
 /// A value of a table or a list.
 struct Value<'a> {
     document: &'a Document<'a>,
-    value: &'a Spanned<DeValue<'a>>,
+    spanned: &'a Spanned<DeValue<'a>>,
     /// What errors call it.
     name: String,
 }
@@ -233,7 +233,7 @@ impl<'a> Section<'a> {
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter().map(move |(key, value)| {
             let name: &str = key.get_ref();
-            (Key { document, name, span: key.span() }, Value { document, value, name: name.into() })
+            (Key { document, name, span: key.span() }, Value { document, spanned: value, name: name.into() })
         })
     }
 
@@ -268,9 +268,9 @@ impl<'a> Section<'a> {
 
     fn section(&self, name: &'static str) -> Result<Option<Section<'a>>> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        match value.value.get_ref() {
+        match value.spanned.get_ref() {
             DeValue::Table(table) => {
-                Ok(Some(Section { document: self.document, name, table, span: value.value.span() }))
+                Ok(Some(Section { document: self.document, name, table, span: value.spanned.span() }))
             }
             other => Err(value.wrong_kind("a table", other)),
         }
@@ -290,7 +290,7 @@ impl Key<'_> {
 
 impl<'a> Value<'a> {
     fn refuse(&self, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-        self.document.refuse(self.value.span(), what, remedy)
+        self.document.refuse(self.spanned.span(), what, remedy)
     }
 
     fn wrong_kind(&self, wanted: &str, found: &DeValue<'_>) -> Error {
@@ -303,29 +303,33 @@ impl<'a> Value<'a> {
     }
 
     fn unknown_type(&self, name: &str, types: &TypeNames, besides: &[&str]) -> Error {
-        unknown_type(self.document, self.value.span(), name, types, besides)
+        unknown_type(self.document, self.spanned.span(), name, types, besides)
     }
 
     fn text(&self) -> Result<&'a str> {
-        match self.value.get_ref() {
+        match self.spanned.get_ref() {
             DeValue::String(text) => Ok(text),
             other => Err(self.wrong_kind("text in quotes", other)),
         }
     }
 
     fn list(&self) -> Result<Vec<Value<'a>>> {
-        match self.value.get_ref() {
+        match self.spanned.get_ref() {
             DeValue::Array(items) => Ok(items
                 .iter()
-                .map(|value| Value { document: self.document, value, name: format!("an entry of {}", self.name) })
+                .map(|value| Value {
+                    document: self.document,
+                    spanned: value,
+                    name: format!("an entry of {}", self.name),
+                })
                 .collect()),
             other => Err(self.wrong_kind("a list in brackets", other)),
         }
     }
 
     fn number(&self, lowest: i64, highest: i64) -> Result<i64> {
-        let DeValue::Integer(number) = self.value.get_ref() else {
-            return Err(self.wrong_kind("a whole number", self.value.get_ref()));
+        let DeValue::Integer(number) = self.spanned.get_ref() else {
+            return Err(self.wrong_kind("a whole number", self.spanned.get_ref()));
         };
         let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
         value.filter(|value| (lowest..=highest).contains(value)).ok_or_else(|| {
@@ -339,7 +343,7 @@ impl<'a> Value<'a> {
     }
 
     fn share(&self) -> Result<f64> {
-        let value = match self.value.get_ref() {
+        let value = match self.spanned.get_ref() {
             DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
             DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
             other => return Err(self.wrong_kind("a share from 0 to 1", other)),

@@ -387,17 +387,16 @@ fn write_quarantine(path: &Path, manifests: &Manifests<'_>, rows: &[Quarantined]
         .map_err(Error::write(path))?;
     for rows in rows.chunks(GROUP_ROWS / 4) {
         let text = |value: fn(&Quarantined) -> Option<&str>| -> ArrayRef {
-            Arc::new(StringArray::from_iter(rows.iter().map(value)))
+            Arc::new(rows.iter().map(value).collect::<StringArray>())
         };
         let places: Vec<(&str, u64)> = rows.iter().map(|row| (manifests.locate)(row.row)).collect();
+        let since: TimestampMicrosecondArray = rows.iter().map(|row| row.since).collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| Reason::name(row.reason)))),
             text(|row| row.device_id.as_deref()),
             text(|row| row.device_type.as_deref()),
             text(|row| row.smi_status.as_deref()),
-            Arc::new(
-                TimestampMicrosecondArray::from_iter(rows.iter().map(|row| row.since)).with_timezone(Arc::clone(&utc)),
-            ),
+            Arc::new(since.with_timezone(Arc::clone(&utc))),
             text(|row| row.party.as_deref()),
             Arc::new(StringArray::from_iter_values(places.iter().map(|(file, _)| file))),
             Arc::new(Int64Array::from_iter_values(places.iter().map(|(_, row)| row.cast_signed()))),

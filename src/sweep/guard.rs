@@ -42,19 +42,18 @@ pub fn headroom(policy: &Policy, tally: &Tally, rows: u64, expected: Expected) -
     };
     let mut all = Vec::new();
     let deletes = tally.deletes();
-    match expected.deletes {
-        Some(exact) => all.push(count("--expect-deletes", deletes, exact, deletes != exact)),
-        None => {
-            all.push(count("max_deletes", deletes, guard.max_deletes, deletes > guard.max_deletes));
-            let share = if rows == 0 { 0.0 } else { deletes as f64 / rows as f64 };
-            all.push(Headroom {
-                guard: "max_delete_share",
-                reached: share,
-                limit: guard.max_delete_share,
-                is_share: true,
-                tripped: share > guard.max_delete_share,
-            });
-        }
+    if let Some(exact) = expected.deletes {
+        all.push(count("--expect-deletes", deletes, exact, deletes != exact));
+    } else {
+        all.push(count("max_deletes", deletes, guard.max_deletes, deletes > guard.max_deletes));
+        let share = if rows == 0 { 0.0 } else { deletes as f64 / rows as f64 };
+        all.push(Headroom {
+            guard: "max_delete_share",
+            reached: share,
+            limit: guard.max_delete_share,
+            is_share: true,
+            tripped: share > guard.max_delete_share,
+        });
     }
     let quarantined = tally.quarantined();
     all.push(match expected.quarantined {

@@ -291,7 +291,7 @@ impl Slab<'_> {
         }
 
         for ((policy, due), judged) in due.iter().enumerate().zip(judged) {
-            let rules = &self.plan.rules[policy];
+            let bound = &self.plan.rules[policy];
             judged.due.reserve_exact(due.len());
             let mut at = 0;
             for &index in due {
@@ -308,7 +308,7 @@ impl Slab<'_> {
                         party: numbers[at],
                         type_code: device_type,
                         status_code: status,
-                        alert: rules.alerts(device_type, roles.get(at).copied().flatten()),
+                        alert: bound.alerts(device_type, roles.get(at).copied().flatten()),
                     });
                 } else {
                     judged.by_type.add(device_type, Disposition::Quarantined(Reason::BadDeviceId), 1);

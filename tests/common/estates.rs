@@ -1,5 +1,4 @@
 //! Small estates for tests: rows as plain values, written to Parquet in any layout, and the rule said once more.
-#![expect(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -81,9 +80,8 @@ const MILLI: i64 = 1000;
 /// Rows that lie around every edge of the rule as of `as_of`. Times are whole milliseconds, so that every unit holds
 /// them.
 pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
-    let word = |words: &'static [Option<&'static str>]| {
-        prop::sample::select(words).prop_map(|word| word.map(str::to_owned))
-    };
+    let word =
+        |words: &'static [Option<&'static str>]| prop::sample::select(words).prop_map(|word| word.map(str::to_owned));
     let row = (
         prop_oneof![
             12 => any::<u32>().prop_map(|n| Some(text_id(0x00DB_1200_0000_0000 | u64::from(n)))),
@@ -93,8 +91,17 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
                 .prop_map(|text| Some(text.to_owned())),
         ],
         word(&[
-            Some("ESME"), Some("GSME"), Some("GPF"), Some("CHF"), Some("HCALCS"), Some("PPMID"), Some("IHD"), Some("CAD"),
-            Some("SAPC"), Some("esme"), None,
+            Some("ESME"),
+            Some("GSME"),
+            Some("GPF"),
+            Some("CHF"),
+            Some("HCALCS"),
+            Some("PPMID"),
+            Some("IHD"),
+            Some("CAD"),
+            Some("SAPC"),
+            Some("esme"),
+            None,
         ]),
         prop_oneof![
             4 => Just(Some("Pending".to_owned())),
@@ -110,10 +117,24 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
             2 => (-2000i64..40).prop_map(move |days| Some(as_of / MILLI * MILLI + days * DAY_MICROS)),
             1 => prop::sample::select(&[0i64, -62_135_596_800_000_000, 4_102_444_800_000_000][..]).prop_map(Some),
         ],
-        word(&[Some("90-B3-D5-1F-30-00-00-01"), Some("90-b3-d5-1f-30-00-00-01"), Some("A Party"), Some("  "), Some(""), None]),
+        word(&[
+            Some("90-B3-D5-1F-30-00-00-01"),
+            Some("90-b3-d5-1f-30-00-00-01"),
+            Some("A Party"),
+            Some("  "),
+            Some(""),
+            None,
+        ]),
         word(&[None, None, None, Some("ServiceUser"), Some("CSP"), Some("csp")]),
     )
-        .prop_map(|(id, device_type, status, since, party, role)| Row { id, device_type, status, since, party, role });
+        .prop_map(|(id, device_type, status, since, party, role)| Row {
+            id,
+            device_type,
+            status,
+            since,
+            party,
+            role,
+        });
     prop::collection::vec(row, 0..80)
 }
 
@@ -159,9 +180,8 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
             Ids::Number => Arc::new(UInt64Array::from_iter(numbers())),
         }
     };
-    let text = |value: fn(&Row) -> Option<&str>| -> ArrayRef {
-        Arc::new(StringArray::from_iter(rows.iter().map(value)))
-    };
+    let text =
+        |value: fn(&Row) -> Option<&str>| -> ArrayRef { Arc::new(StringArray::from_iter(rows.iter().map(value))) };
     let since: ArrayRef = match layout.unit {
         TimeUnit::Millisecond => {
             Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(|row| row.since.map(|t| t / MILLI))))
@@ -219,8 +239,14 @@ pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
             None => return Err("missing_status".into()),
             Some("Pending") => {}
             Some(
-                "Whitelisted" | "InstalledNotCommissioned" | "Commissioned" | "Decommissioned" | "Withdrawn" | "Suspended"
-                | "Recovery" | "Recovered",
+                "Whitelisted"
+                | "InstalledNotCommissioned"
+                | "Commissioned"
+                | "Decommissioned"
+                | "Withdrawn"
+                | "Suspended"
+                | "Recovery"
+                | "Recovered",
             ) => return Err("not_candidate".into()),
             Some(_) => return Err("unknown_status".into()),
         }

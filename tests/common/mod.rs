@@ -52,11 +52,11 @@ pub fn binary() -> Command {
 
 /// Runs the binary, and gives exit code, standard output and standard error.
 pub fn run(arguments: &[&str]) -> (i32, String, String) {
-    outcome(binary().args(arguments).output().expect("the binary runs"))
+    outcome(&binary().args(arguments).output().expect("the binary runs"))
 }
 
 /// Exit code, standard output and standard error.
-pub fn outcome(output: Output) -> (i32, String, String) {
+pub fn outcome(output: &Output) -> (i32, String, String) {
     (
         output.status.code().unwrap_or(-1),
         String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -126,12 +126,11 @@ impl Dictionary {
         }
         let mut at = 0usize;
         for _ in 0..values {
-            let (start, len) = match width {
-                Some(width) => (at, width),
-                None => {
-                    let len = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
-                    (at + 4, u32::from_le_bytes(*len) as usize)
-                }
+            let (start, len) = if let Some(width) = width {
+                (at, width)
+            } else {
+                let len = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
+                (at + 4, u32::from_le_bytes(*len) as usize)
             };
             at = start.checked_add(len).filter(|&end| end <= self.bytes.len()).ok_or_else(short)?;
             self.spans.push((start as u32, len as u32));

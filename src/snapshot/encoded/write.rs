@@ -117,7 +117,9 @@ impl ChunkWriter {
         let (mut body, mut codes, mut present) = (Vec::new(), Vec::new(), Vec::new());
         for start in (0..rows).step_by(PAGE_ROWS) {
             let end = rows.min(start + PAGE_ROWS);
-            (codes.clear(), present.clear(), body.clear());
+            codes.clear();
+            present.clear();
+            body.clear();
             for row in start..end {
                 let code = code(row);
                 present.push(u32::from(code.is_some()));

@@ -106,7 +106,7 @@ fn read(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result
         (ColumnReader::Int96ColumnReader(reader), _) => {
             work(&mut Typed::<Int96Type> { reader, levels, values: Vec::new() })
         }
-        (_, physical @ (Type::BOOLEAN | Type::FLOAT | Type::DOUBLE)) | (_, physical) => {
+        (_, physical @ (Type::BOOLEAN | Type::FLOAT | Type::DOUBLE) | physical) => {
             Err(Damage::corrupt(format!("a column of {physical}")))
         }
     }

@@ -26,8 +26,8 @@ pub fn read(
     lane.read(
         reader,
         &mut take,
-        |take, chunk| by_pages(chunk, rows, buffers, |_| None, |index, value| take(index, value), |_, _| {}),
-        |take| reference::values(lane, rows, |index, value| take(index, value)),
+        |take, chunk| by_pages(chunk, rows, buffers, |_| None, take, |_, _| {}),
+        |take| reference::values(lane, rows, take),
     )
 }
 
