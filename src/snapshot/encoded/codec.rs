@@ -5,7 +5,7 @@
 
 use parquet::basic::Compression;
 
-use super::{Damage, Result};
+use super::{Damage, Result, snappy};
 
 /// The codecs that are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,27 +34,25 @@ impl Codec {
 /// Decompresses, with state that is worth keeping between pages.
 #[derive(Default)]
 pub struct Unpacker {
-    snappy: snap::raw::Decoder,
     zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
 impl Unpacker {
-    /// Decompresses `packed` into `into`, whose length becomes `expected`.
+    /// Decompresses `packed` into the first `expected` bytes of `into`, which grows as needed and is never cut.
     ///
     /// # Errors
     /// Where the bytes do not decompress, or not to the expected length.
     pub fn unpack(&mut self, codec: Codec, packed: &[u8], expected: usize, into: &mut Vec<u8>) -> Result<()> {
         let written = match codec {
             Codec::Plain => {
-                into.clear();
-                into.extend_from_slice(packed);
-                packed.len()
+                require(packed.len(), expected)?;
+                grow(into, expected)?;
+                into[..expected].copy_from_slice(packed);
+                expected
             }
             Codec::Snappy => {
-                let claimed = snap::raw::decompress_len(packed).map_err(|e| Damage::corrupt(e.to_string()))?;
-                require(claimed, expected)?;
-                set_len(into, expected)?;
-                self.snappy.decompress(packed, into).map_err(|e| Damage::corrupt(e.to_string()))?
+                snappy::unpack(packed, expected, into)?;
+                expected
             }
             Codec::Zstd => {
                 let zstd = match &mut self.zstd {
@@ -63,8 +61,9 @@ impl Unpacker {
                         none.insert(zstd::bulk::Decompressor::new().map_err(|e| Damage::corrupt(format!("zstd: {e}")))?)
                     }
                 };
-                set_len(into, expected)?;
-                zstd.decompress_to_buffer(packed, &mut into[..]).map_err(|e| Damage::corrupt(format!("zstd: {e}")))?
+                grow(into, expected)?;
+                zstd.decompress_to_buffer(packed, &mut into[..expected])
+                    .map_err(|e| Damage::corrupt(format!("zstd: {e}")))?
             }
         };
         require(written, expected)
@@ -77,12 +76,12 @@ impl std::fmt::Debug for Unpacker {
     }
 }
 
-/// Sets the length without clearing what is there: all of it is overwritten, or the page is refused.
-fn set_len(buffer: &mut Vec<u8>, len: usize) -> Result<()> {
+/// Makes room without clearing what is there: all of it is overwritten, or the page is refused.
+fn grow(buffer: &mut Vec<u8>, len: usize) -> Result<()> {
     if buffer.len() < len {
         buffer.try_reserve(len - buffer.len()).map_err(|_| Damage::corrupt("a page is larger than memory"))?;
+        buffer.resize(len, 0);
     }
-    buffer.resize(len, 0);
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! From one page of a chunk to the next, decompressing only those that are asked for.
 
-use super::{Codec, Damage, Encoding, PageHeader, PageKind, PageWalk, Result, Run, Runs, Unpacker};
+use std::ops::Range;
+
+use super::{Codec, Damage, Encoding, PageHeader, PageKind, PageWalk, Result, Run, Runs, Unpacker, snappy};
 
 /// One column chunk as it lies in the file.
 #[derive(Debug, Clone, Copy)]
@@ -117,11 +119,12 @@ impl Dictionary {
         self.spans.iter().map(|&(start, len)| &self.bytes[start as usize..][..len as usize])
     }
 
-    fn index(&mut self, values: usize, width: Option<usize>) -> Result<()> {
+    fn index(&mut self, len: usize, values: usize, width: Option<usize>) -> Result<()> {
         self.spans.clear();
+        let bytes = &self.bytes[..len];
         let short = || Damage::corrupt("the dictionary is shorter than its values");
         // Each value takes a byte or more, or none at all where the width is 0, which no column of ours has.
-        if values > self.bytes.len() {
+        if values > bytes.len() {
             return Err(short());
         }
         let mut at = 0usize;
@@ -129,10 +132,10 @@ impl Dictionary {
             let (start, len) = if let Some(width) = width {
                 (at, width)
             } else {
-                let len = self.bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
+                let len = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
                 (at + 4, u32::from_le_bytes(*len) as usize)
             };
-            at = start.checked_add(len).filter(|&end| end <= self.bytes.len()).ok_or_else(short)?;
+            at = start.checked_add(len).filter(|&end| end <= bytes.len()).ok_or_else(short)?;
             self.spans.push((start as u32, len as u32));
         }
         Ok(())
@@ -144,6 +147,8 @@ impl Dictionary {
 pub struct Buffers {
     unpacker: Unpacker,
     page: Vec<u8>,
+    /// The page behind that one, where it was decompressed in step with it.
+    ahead: Vec<u8>,
     dictionary: Dictionary,
     words: Vec<u64>,
     ranks: Vec<u32>,
@@ -169,6 +174,8 @@ pub struct PageCursor<'a, 'b> {
     next_row: usize,
     /// Number of that page among the data pages of the chunk.
     ordinal: usize,
+    /// Number of the data page whose body lies in `ahead`, decompressed.
+    ahead: Option<usize>,
 }
 
 /// A data page that was found, and not yet decompressed.
@@ -199,7 +206,15 @@ impl Head<'_> {
 impl<'a, 'b> PageCursor<'a, 'b> {
     /// Begins before the first page.
     pub fn new(chunk: Chunk<'a>, buffers: &'b mut Buffers) -> Self {
-        Self { chunk, walk: PageWalk::new(chunk.bytes), buffers, dictionary: false, next_row: 0, ordinal: 0 }
+        Self {
+            chunk,
+            walk: PageWalk::new(chunk.bytes),
+            buffers,
+            dictionary: false,
+            next_row: 0,
+            ordinal: 0,
+            ahead: None,
+        }
     }
 
     /// Reads the dictionary page, where the chunk begins with one, without going further.
@@ -261,18 +276,20 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         let Buffers { unpacker, dictionary, looked_into, .. } = &mut *self.buffers;
         *looked_into += body.len() as u64;
         unpacker.unpack(self.chunk.codec, body, header.uncompressed, &mut dictionary.bytes)?;
-        dictionary.index(header.values, self.chunk.width)?;
+        dictionary.index(header.uncompressed, header.values, self.chunk.width)?;
         self.dictionary = true;
         Ok(())
     }
 
-    /// Decompresses a page and resolves its levels.
+    /// Decompresses a page and resolves its levels. Where the page behind it will be opened as well, which `next` is
+    /// asked with that page's rows, both may be decompressed in step.
     ///
     /// # Errors
     /// A damaged page, or one in a form that is not handled.
-    pub fn open<'p>(&'p mut self, head: &Head<'p>) -> Result<Page<'p>> {
-        let Head { header, body, first_row, .. } = *head;
-        let Buffers { unpacker, page, dictionary, words, ranks, looked_into } = &mut *self.buffers;
+    pub fn open<'p>(&'p mut self, head: &Head<'p>, next: impl FnOnce(Range<usize>) -> bool) -> Result<Page<'p>> {
+        let Head { header, body, first_row, ordinal } = *head;
+        let behind = if self.ahead.is_none() { self.in_step(head, next) } else { None };
+        let Buffers { unpacker, page, ahead, dictionary, words, ranks, looked_into } = &mut *self.buffers;
         *looked_into += body.len() as u64;
         // The second layout keeps levels before the values and uncompressed, the first has all in one.
         let (levels_apart, packed, codec) = match header.kind {
@@ -291,8 +308,17 @@ impl<'a, 'b> PageCursor<'a, 'b> {
             }
             packed
         } else {
-            unpacker.unpack(codec, packed, expected, page)?;
-            page
+            match (behind, self.ahead.take_if(|ready| *ready == ordinal)) {
+                (_, Some(_)) => std::mem::swap(page, ahead),
+                (Some((body, len)), None) => {
+                    let (own, other) = snappy::unpack_two((packed, expected, page), (body, len, ahead));
+                    own?;
+                    // A page that is damaged says so when it is opened.
+                    self.ahead = other.is_ok().then_some(ordinal + 1);
+                }
+                (None, None) => unpacker.unpack(codec, packed, expected, page)?,
+            }
+            &page[..expected]
         };
         let (levels, values) = match (header.kind, levels_apart) {
             _ if !self.chunk.optional => (None, unpacked),
@@ -325,6 +351,18 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         };
         let validity = if present.is_some() { Validity::Bits { words, ranks } } else { Validity::All };
         Ok(Page { first_row, rows: header.values, validity, values: count, body })
+    }
+}
+
+impl<'a> PageCursor<'a, '_> {
+    /// The page behind this one, with the length it unpacks to, where both can be decompressed in step.
+    fn in_step(&self, head: &Head<'_>, next: impl FnOnce(Range<usize>) -> bool) -> Option<(&'a [u8], usize)> {
+        if self.chunk.codec != Codec::Snappy || head.header.kind != PageKind::Data {
+            return None;
+        }
+        let (header, body) = self.walk.clone().next_page().ok()??;
+        let rows = self.next_row..self.next_row + header.values;
+        (header.kind == PageKind::Data && next(rows)).then_some((body, header.uncompressed))
     }
 }
 

@@ -12,6 +12,7 @@ mod codec;
 mod cursor;
 mod hybrid;
 mod pages;
+pub mod snappy;
 pub mod write;
 
 pub use codec::{Codec, Unpacker};

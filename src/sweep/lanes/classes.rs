@@ -192,7 +192,7 @@ fn by_pages(
     let mut row = rows.start;
     while row < rows.end {
         let head = cursor.find(row)?;
-        let page = cursor.open(&head)?;
+        let page = cursor.open(&head, |_| false)?;
         let skip = row - page.first_row;
         let take = page.end().min(rows.end) - row;
         read_page(&page, skip, take, &table, null, classify, codes, out)?;

@@ -78,7 +78,8 @@ fn by_pages(
         if let Some(value) = stand_in(head.ordinal) {
             (at..end).for_each(|index| spared(index, value));
         } else {
-            let page = cursor.open(&head)?;
+            let page =
+                cursor.open(&head, |behind| rows.get(end).is_some_and(|&row| behind.contains(&(row as usize))))?;
             read_page(&page, chunk.width, &rows[at..end], |index, value| take(at + index, value))?;
         }
         at = end;
