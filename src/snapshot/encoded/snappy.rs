@@ -41,15 +41,13 @@ pub fn unpack_two(first: Task<'_>, second: Task<'_>) -> (Result<()>, Result<()>)
         Ok(other) => other,
         Err(damage) => return (one.rest(expected_one), Err(damage)),
     };
-    let (mut of_one, mut of_other) = (Ok(()), Ok(()));
-    while one.more() && other.more() {
-        of_one = one.step();
-        of_other = other.step();
-        if of_one.is_err() | of_other.is_err() {
+    // A page that does not make sense stays where it is, and is refused when it is tried again by itself.
+    while one.more() & other.more() {
+        if !(one.step() & other.step()) {
             break;
         }
     }
-    (of_one.and_then(|()| one.rest(expected_one)), of_other.and_then(|()| other.rest(expected_other)))
+    (one.rest(expected_one), other.rest(expected_other))
 }
 
 /// What a tag says of its element.
@@ -127,22 +125,16 @@ impl<'b> Elements<'b> {
     }
 
     fn rest(mut self, expected: usize) -> Result<()> {
-        while self.more() {
-            self.step()?;
-        }
-        self.finish(expected)
-    }
-
-    fn finish(&self, expected: usize) -> Result<()> {
+        while self.more() && self.step() {}
         let whole = self.output == expected && self.input + GAP == self.buffer.len();
-        if whole { Ok(()) } else { Err(short()) }
+        if whole { Ok(()) } else { Err(Damage::corrupt("a snappy page contradicts itself")) }
     }
 
-    /// Takes one element.
+    /// Takes one element, or leaves it where it makes no sense.
     #[inline(always)]
-    fn step(&mut self) -> Result<()> {
+    fn step(&mut self) -> bool {
         let Some(&[byte, b1, b2]) = self.buffer.get(self.input..).and_then(<[u8]>::first_chunk::<3>) else {
-            return Err(short());
+            return false;
         };
         let tag = &TAGS[usize::from(byte)];
         let len = usize::from(tag.len);
@@ -154,47 +146,51 @@ impl<'b> Elements<'b> {
         if tag.rare | overlaps {
             return self.rare_step(byte, offset, len);
         }
-        self.copy_16(from, self.output)?;
+        let mut fits = self.copy_16(from, self.output);
         if len > 16 {
             for at in [16, 32, 48] {
-                self.copy_16(from.wrapping_add(at), self.output + at)?;
+                fits &= self.copy_16(from.wrapping_add(at), self.output + at);
             }
         }
-        self.input += usize::from(tag.advance);
-        self.output += len;
-        Ok(())
+        if fits {
+            self.input += usize::from(tag.advance);
+            self.output += len;
+        }
+        fits
     }
 
     #[inline(always)]
-    fn copy_16(&mut self, from: usize, to: usize) -> Result<()> {
-        let Some(&bytes) = self.buffer.get(from..).and_then(<[u8]>::first_chunk::<16>) else { return Err(short()) };
-        let Some(place) = self.buffer.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<16>) else {
-            return Err(short());
-        };
+    fn copy_16(&mut self, from: usize, to: usize) -> bool {
+        let last = self.buffer.len().wrapping_sub(16);
+        if (from > last) | (to > last) {
+            return false;
+        }
+        let Some(&bytes) = self.buffer[from..].first_chunk::<16>() else { return false };
+        let Some(place) = self.buffer[to..].first_chunk_mut::<16>() else { return false };
         *place = bytes;
-        Ok(())
+        true
     }
 
     /// A long literal, a copy from far back, or one that overlaps itself.
     #[cold]
     #[inline(never)]
-    fn rare_step(&mut self, tag: u8, offset: usize, len: usize) -> Result<()> {
+    fn rare_step(&mut self, tag: u8, offset: usize, len: usize) -> bool {
         let code = usize::from(tag >> 2);
-        let word = self.buffer.get(self.input + 1..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
+        let Some(word) = self.buffer.get(self.input + 1..).and_then(<[u8]>::first_chunk::<4>) else { return false };
         let word = u32::from_le_bytes(*word);
         match tag & 3 {
             0 => {
                 let width = code.saturating_sub(59).max(1);
                 let len = (word & (u32::MAX >> (32 - 8 * width))) as usize + 1;
                 let from = self.input + 1 + width;
-                let whole = from.checked_add(len).filter(|&end| end + GAP <= self.buffer.len());
-                let (Some(from_end), to_end) = (whole, self.output + len) else { return Err(short()) };
-                if to_end > from {
-                    return Err(short());
+                let end = from.saturating_add(len);
+                if end + GAP > self.buffer.len() || self.output + len > from {
+                    return false;
                 }
-                self.buffer.copy_within(from..from_end, self.output);
-                (self.input, self.output) = (from_end, to_end);
-                Ok(())
+                self.buffer.copy_within(from..end, self.output);
+                self.output += len;
+                self.input = end;
+                true
             }
             3 => self.pattern(word as usize, code + 1, 5),
             kind => self.pattern(offset, len, usize::from(kind) + 1),
@@ -202,17 +198,17 @@ impl<'b> Elements<'b> {
     }
 
     /// A copy that may overlap itself.
-    fn pattern(&mut self, offset: usize, len: usize, advance: usize) -> Result<()> {
+    fn pattern(&mut self, offset: usize, len: usize, advance: usize) -> bool {
         let end = self.output + len;
         if offset == 0 || offset > self.output || end > self.buffer.len() {
-            return Err(short());
+            return false;
         }
         for to in self.output..end {
             self.buffer[to] = self.buffer[to - offset];
         }
         self.input += advance;
         self.output = end;
-        Ok(())
+        true
     }
 }
 
@@ -225,11 +221,6 @@ fn preamble(packed: &[u8]) -> Result<(u64, &[u8])> {
         }
     }
     Err(Damage::corrupt("a snappy page without a length"))
-}
-
-#[cold]
-fn short() -> Damage {
-    Damage::corrupt("a snappy page contradicts itself")
 }
 
 #[cfg(test)]
