@@ -3,11 +3,13 @@
 //! Data goes to standard output, all else to standard error. Printing and the clock live here and nowhere else.
 
 mod check;
+mod diff;
 mod explain;
 mod figures;
 mod policy;
 mod progress;
 mod sweep;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -36,6 +38,8 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Policy(policy::Args),
+    Verify(verify::Args),
+    Diff(diff::Args),
 }
 
 impl Cli {
@@ -50,6 +54,8 @@ impl Cli {
             Command::Check(args) => check::exec(args, common),
             Command::Explain(args) => explain::exec(args, common),
             Command::Policy(args) => policy::exec(args, common),
+            Command::Verify(args) => verify::exec(args, common),
+            Command::Diff(args) => diff::exec(args, common),
         }
     }
 }

@@ -62,6 +62,15 @@ impl Staging {
         &self.hidden
     }
 
+    /// Waits until everything within has reached the disk, so that a power failure after
+    /// [`publish`](Self::publish) finds the directory whole as well. The end of a process alone needs no such care.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn sync(&self) -> Result<()> {
+        sync_tree(&self.hidden)
+    }
+
     /// Gives the directory its name. Nothing is ever replaced: of two runs to one name, the second fails.
     ///
     /// # Errors
@@ -89,9 +98,70 @@ impl Drop for Staging {
     }
 }
 
+fn sync_tree(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        let path = entry.map_err(Error::io("list", folder))?.path();
+        if path.is_dir() { sync_tree(&path)? } else { sync_one(&path)? }
+    }
+    sync_one(folder)
+}
+
+fn sync_one(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io("flush to disk", path))
+}
+
 fn taken(out: &Path) -> Error {
     Error::Usage {
         what: format!("{} exists already", out.display()),
         remedy: "name a directory that does not exist yet; nothing is ever replaced".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_directory_has_its_name_only_once_it_is_published() {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("deep/run");
+        let staging = Staging::new(&out).unwrap();
+        fs::write(staging.path().join("a"), "text").unwrap();
+        assert!(!out.exists());
+        staging.sync().unwrap();
+        staging.publish().unwrap();
+        assert_eq!(entries(&home.path().join("deep")), ["run"]);
+        assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "text");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_directory_that_failed() {
+        let home = tempfile::tempdir().unwrap();
+        let staging = Staging::new(&home.path().join("run")).unwrap();
+        fs::write(staging.path().join("a"), "text").unwrap();
+        drop(staging);
+        assert!(entries(home.path()).is_empty());
+    }
+
+    #[test]
+    fn what_is_there_is_never_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("run");
+        let staging = Staging::new(&out).unwrap();
+        // Somebody else is faster, if only with an empty directory.
+        fs::create_dir(&out).unwrap();
+        assert!(matches!(staging.publish(), Err(Error::Usage { .. })));
+        assert!(matches!(Staging::new(&out), Err(Error::Usage { .. })));
+        assert!(matches!(Staging::new(Path::new("..")), Err(Error::Usage { .. })));
+        assert_eq!(entries(home.path()), ["run"]);
     }
 }

@@ -246,11 +246,15 @@ impl Record {
         let path = folder.join(RECORD);
         let refuse = |what: String| Error::Verification { path: path.clone(), what };
         let text = fs::read_to_string(&path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-        let record: Self =
+        // The schema first: a later one may differ in anything else.
+        let document: Value =
             serde_json::from_str(&text).map_err(|error| refuse(format!("is not the record of a run: {error}")))?;
-        if record.schema != SCHEMA {
-            return Err(refuse(format!("has the schema `{}`, where `{SCHEMA}` is understood", record.schema)));
+        if document.get("schema").and_then(Value::as_str) != Some(SCHEMA) {
+            let found = document.get("schema").unwrap_or(&Value::Null);
+            return Err(refuse(format!("has the schema {found}, where \"{SCHEMA}\" is understood")));
         }
+        let record: Self =
+            serde_json::from_value(document).map_err(|error| refuse(format!("is not the record of a run: {error}")))?;
         Ok(record)
     }
 }

@@ -1,0 +1,167 @@
+//! `smi-sweep diff`: what one run deletes and another does not, and why.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::figures::{count, table};
+use super::{Common, print, print_json, remark};
+use crate::error::{Error, Result};
+use crate::estate::time::{format_day, format_instant};
+use crate::run::Record;
+use crate::run::diff::{Difference, Only, Side, diff};
+
+/// Compare two runs: which devices only one of them deletes, by type, party and reason
+///
+/// The reason is why the other run does not delete them, as far as the records tell.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The first run directory
+    #[arg(value_name = "A")]
+    a: PathBuf,
+    /// The second run directory
+    #[arg(value_name = "B")]
+    b: PathBuf,
+    /// List the devices themselves on standard output, and print the figures on standard error
+    #[arg(long, value_name = "FORMAT")]
+    list: Option<Format>,
+}
+
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON object a line
+    Ndjson,
+}
+
+/// Listed text is printed when so much of it has come together.
+const GATHER: usize = 1 << 16;
+
+/// Runs the command.
+pub fn exec(args: &Args, common: &Common) -> Result<()> {
+    if common.json && args.list.is_some() {
+        return Err(Error::Usage {
+            what: "--json prints one document, and --list another".into(),
+            remedy: "say --list ndjson for JSON, or --json for the figures".into(),
+        });
+    }
+    let mut text = String::new();
+    if args.list == Some(Format::Csv) {
+        text.push_str("deleted_by,device_id,device_type,notifying_party,status_since,due_on,reason\n");
+    }
+    let difference = diff(&args.a, &args.b, &mut |only| {
+        match args.list {
+            None => return Ok(()),
+            Some(Format::Csv) => csv(only, &mut text),
+            Some(Format::Ndjson) => text.push_str(&format!("{}\n", object(only))),
+        }
+        if text.len() < GATHER {
+            return Ok(());
+        }
+        print(&std::mem::take(&mut text))
+    })?;
+    print(&text)?;
+    if common.json {
+        return print_json(&document(args, &difference));
+    }
+    let figures = figures(args, &difference);
+    if args.list.is_some() {
+        remark(common, figures.trim_end());
+        return Ok(());
+    }
+    print(&figures)
+}
+
+const fn letter(side: Side) -> &'static str {
+    match side {
+        Side::A => "a",
+        Side::B => "b",
+    }
+}
+
+fn csv(only: &Only<'_>, text: &mut String) {
+    text.push_str(letter(only.side));
+    let (since, due_on) = (format_instant(only.since), format_day(only.due_on));
+    let why = only.why.name();
+    for field in [&only.id.to_string(), only.device_type, only.party.unwrap_or_default(), &since, &due_on, &why] {
+        text.push(',');
+        if field.contains([',', '"', '\n', '\r']) {
+            let _ = write!(text, "\"{}\"", field.replace('"', "\"\""));
+        } else {
+            text.push_str(field);
+        }
+    }
+    text.push('\n');
+}
+
+fn object(only: &Only<'_>) -> Value {
+    json!({
+        "deleted_by": letter(only.side),
+        "device_id": only.id.to_string(),
+        "device_type": only.device_type,
+        "notifying_party": only.party,
+        "status_since": format_instant(only.since),
+        "due_on": format_day(only.due_on),
+        "reason": only.why.name(),
+    })
+}
+
+fn document(args: &Args, difference: &Difference) -> Value {
+    let run = |path: &PathBuf, record: &Record, side: Side| {
+        json!({
+            "path": path,
+            "policy": record.policy["name"],
+            "policy_digest": record.policy["digest"],
+            "as_of": record.as_of,
+            "delete": record.tally.delete,
+            "only": difference.only(side),
+        })
+    };
+    let only: Vec<Value> = difference
+        .only
+        .iter()
+        .map(|(group, devices)| {
+            json!({
+                "deleted_by": letter(group.side),
+                "device_type": group.device_type,
+                "notifying_party": group.party,
+                "reason": group.why.name(),
+                "devices": devices,
+            })
+        })
+        .collect();
+    json!({
+        "a": run(&args.a, &difference.a, Side::A),
+        "b": run(&args.b, &difference.b, Side::B),
+        "both": difference.both,
+        "only": only,
+    })
+}
+
+fn figures(args: &Args, difference: &Difference) -> String {
+    let mut text = String::new();
+    for (side, path, record) in [(Side::A, &args.a, &difference.a), (Side::B, &args.b, &difference.b)] {
+        let _ = writeln!(
+            text,
+            "{}: {}: {} as of {}: {} deletions, {} of them here only",
+            letter(side),
+            path.display(),
+            record.policy["name"].as_str().unwrap_or_default(),
+            record.as_of,
+            count(record.tally.delete),
+            count(difference.only(side)),
+        );
+    }
+    let _ = writeln!(text, "{} devices are deleted by both", count(difference.both));
+    if difference.only.is_empty() {
+        return text;
+    }
+    let rows = difference.only.iter().map(|(group, devices)| {
+        let party = group.party.as_deref().unwrap_or("(none)");
+        vec![letter(group.side).into(), group.device_type.clone(), party.into(), group.why.name(), count(*devices)]
+    });
+    let _ = writeln!(text, "{}", table(&["deleted by", "type", "party", "why the other does not", "devices"], rows));
+    text
+}

@@ -1,0 +1,208 @@
+//! Manifests read back: batches whose columns are known to be what the contract says.
+//!
+//! Only the reading is here. Whether the rows are true is [`super::verify`]'s, which trusts nothing but the types.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{DataType, TimeUnit};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::manifest::{ALERTS, DELETE, QUARANTINE};
+use crate::error::{Error, Result};
+
+/// Rows that are held at a time.
+const BATCH_ROWS: usize = 16 * 1024;
+
+/// A manifest that can be read in batches.
+pub trait Manifest: Sized {
+    /// Its file name.
+    const NAME: &'static str;
+
+    /// Takes a batch apart.
+    fn columns(batch: &RecordBatch) -> Result<Self, String>;
+
+    /// How many rows the batch has.
+    fn len(&self) -> usize;
+}
+
+/// The batches of a manifest, in order.
+pub struct Batches<M> {
+    path: PathBuf,
+    rows: u64,
+    reader: ParquetRecordBatchReader,
+    kind: std::marker::PhantomData<M>,
+}
+
+impl<M: Manifest> Batches<M> {
+    /// Opens the manifest of a run directory.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(M::NAME);
+        let file = File::open(&path).map_err(|error| refuse(&path, format!("cannot be opened: {error}")))?;
+        let unreadable = |error: parquet::errors::ParquetError| refuse(&path, format!("cannot be read: {error}"));
+        // The Parquet types alone decide; a schema that somebody embedded does not.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(unreadable)?;
+        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
+        let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
+        Ok(Self { path, rows, reader, kind: std::marker::PhantomData })
+    }
+
+    /// The rows that its footer promises.
+    pub const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The next batch that has rows.
+    pub fn next_batch(&mut self) -> Result<Option<M>> {
+        for batch in self.reader.by_ref() {
+            let batch = batch.map_err(|error| refuse(&self.path, format!("cannot be read: {error}")))?;
+            let columns = M::columns(&batch).map_err(|what| refuse(&self.path, what))?;
+            if columns.len() > 0 {
+                return Ok(Some(columns));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn refuse(path: &Path, what: String) -> Error {
+    Error::Verification { path: path.to_path_buf(), what }
+}
+
+/// Rows of the delete manifest.
+pub struct Deletes {
+    pub id: StringArray,
+    pub device_type: StringArray,
+    pub status: StringArray,
+    pub since: TimestampMicrosecondArray,
+    pub due_on: Date32Array,
+    pub party: StringArray,
+    pub alert: BooleanArray,
+}
+
+impl Manifest for Deletes {
+    const NAME: &'static str = DELETE;
+
+    fn columns(batch: &RecordBatch) -> Result<Self, String> {
+        let columns = Columns::of(batch, 7)?;
+        Ok(Self {
+            id: columns.text("device_id", false)?,
+            device_type: columns.text("device_type", false)?,
+            status: columns.text("smi_status", false)?,
+            since: columns.instant("status_since", false)?,
+            due_on: columns.date("due_on")?,
+            party: columns.text("notifying_party", true)?,
+            alert: columns.column("alert", &DataType::Boolean, false)?.as_boolean().clone(),
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.id.len()
+    }
+}
+
+/// Rows of the alert manifest.
+pub struct Alerts {
+    pub code: StringArray,
+    pub party: StringArray,
+    pub id: StringArray,
+    pub device_type: StringArray,
+    pub since: TimestampMicrosecondArray,
+    pub due_on: Date32Array,
+}
+
+impl Manifest for Alerts {
+    const NAME: &'static str = ALERTS;
+
+    fn columns(batch: &RecordBatch) -> Result<Self, String> {
+        let columns = Columns::of(batch, 6)?;
+        Ok(Self {
+            code: columns.text("alert_code", false)?,
+            party: columns.text("notifying_party", false)?,
+            id: columns.text("device_id", false)?,
+            device_type: columns.text("device_type", false)?,
+            since: columns.instant("status_since", false)?,
+            due_on: columns.date("due_on")?,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.id.len()
+    }
+}
+
+/// Rows of the quarantine manifest, as far as anybody asks for them.
+pub struct Quarantine {
+    pub reason: StringArray,
+    pub id: StringArray,
+    pub device_type: StringArray,
+    pub source_file: StringArray,
+    pub row_in_file: Int64Array,
+}
+
+impl Manifest for Quarantine {
+    const NAME: &'static str = QUARANTINE;
+
+    fn columns(batch: &RecordBatch) -> Result<Self, String> {
+        let columns = Columns::of(batch, 8)?;
+        columns.text("smi_status", true)?;
+        columns.instant("status_since", true)?;
+        columns.text("notifying_party", true)?;
+        Ok(Self {
+            reason: columns.text("reason", false)?,
+            id: columns.text("device_id", true)?,
+            device_type: columns.text("device_type", true)?,
+            source_file: columns.text("source_file", false)?,
+            row_in_file: columns.column("row_in_file", &DataType::Int64, false)?.as_primitive::<Int64Type>().clone(),
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.reason.len()
+    }
+}
+
+/// The text of a row, or nothing.
+pub fn text(column: &StringArray, row: usize) -> Option<&str> {
+    column.is_valid(row).then(|| column.value(row))
+}
+
+/// A batch whose columns are asked for by name, type and nulls.
+struct Columns<'b>(&'b RecordBatch);
+
+impl<'b> Columns<'b> {
+    fn of(batch: &'b RecordBatch, count: usize) -> Result<Self, String> {
+        match batch.num_columns() {
+            found if found == count => Ok(Self(batch)),
+            found => Err(format!("has {found} columns, where the contract has {count}")),
+        }
+    }
+
+    fn column(&self, name: &str, wanted: &DataType, nullable: bool) -> Result<&'b dyn Array, String> {
+        let column = self.0.column_by_name(name).ok_or_else(|| format!("has no column `{name}`"))?;
+        if column.data_type() != wanted {
+            return Err(format!("column `{name}` is {}, where the contract has {wanted}", column.data_type()));
+        }
+        if !nullable && column.null_count() > 0 {
+            return Err(format!("column `{name}` has nulls"));
+        }
+        Ok(column.as_ref())
+    }
+
+    fn text(&self, name: &str, nullable: bool) -> Result<StringArray, String> {
+        Ok(self.column(name, &DataType::Utf8, nullable)?.as_string::<i32>().clone())
+    }
+
+    fn instant(&self, name: &str, nullable: bool) -> Result<TimestampMicrosecondArray, String> {
+        let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        Ok(self.column(name, &wanted, nullable)?.as_primitive::<TimestampMicrosecondType>().clone())
+    }
+
+    fn date(&self, name: &str) -> Result<Date32Array, String> {
+        Ok(self.column(name, &DataType::Date32, false)?.as_primitive::<Date32Type>().clone())
+    }
+}

@@ -1,0 +1,454 @@
+//! Run directories: what a sweep writes is verified, what anybody changes about it is noticed, and two of them compare.
+
+mod common;
+#[path = "common/estates.rs"]
+mod estates;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
+use arrow_schema::TimeUnit;
+use common::{at, binary, run};
+use estates::{Ids, Layout, Row, text_id, write};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use serde_json::{Value, json};
+use smi_sweep::estate::time::DAY_MICROS;
+use tempfile::TempDir;
+
+const AS_OF: &str = "2026-11-01";
+const LAYOUT: Layout = Layout {
+    ids: Ids::Text,
+    unit: TimeUnit::Microsecond,
+    dictionary: true,
+    v2: false,
+    codec: 1,
+    group_rows: 200,
+    page_rows: 50,
+    statistics: 0,
+    roles: true,
+};
+
+/// An estate in which every end occurs.
+fn estate(rows: u64) -> Vec<Row> {
+    let pick = |words: &[&str], n: u64| words[(n % words.len() as u64) as usize].to_owned();
+    (0..rows)
+        .map(|n| {
+            let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+            Row {
+                id: Some(text_id(0x00DB_1234_0000_0000 | mixed % 0xFFFF_FFFF)),
+                device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "HCALCS"], mixed >> 3)),
+                status: Some(if mixed % 5 == 0 { "Commissioned" } else { "Pending" }.into()),
+                since: (n % 97 != 0).then(|| at(AS_OF) - (mixed as i64 % 1500) * DAY_MICROS - 1_234_567),
+                party: (n % 31 != 0).then(|| pick(&["P3", "A Party", "P1", "\u{e9}nergie, \"fils\""], mixed >> 7)),
+                role: (n % 11 == 0).then(|| pick(&["ServiceUser", "CSP"], mixed >> 11)),
+            }
+        })
+        .collect()
+}
+
+/// A snapshot, and runs of it.
+struct Bench {
+    home: TempDir,
+}
+
+impl Bench {
+    fn new(rows: u64) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        write(&home.path().join("snapshot.parquet"), &estate(rows), &LAYOUT);
+        Self { home }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn policy(&self, name: &str, text: &str) -> String {
+        let path = self.path(&format!("{name}.toml"));
+        let guard = "[guard]\nmax_deletes = 100000\nmax_delete_share = 1.0\nmax_quarantined = 100000\n";
+        fs::write(&path, format!("name = \"{name}\"\nversion = 1\n{text}\n{guard}")).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn sweep(&self, out: &str, policy: &str, more: &[&str]) -> PathBuf {
+        let out = self.path(out);
+        let snapshot = self.path("snapshot.parquet");
+        let mut arguments =
+            vec!["sweep", snapshot.to_str().unwrap(), "--policy", policy, "--out", out.to_str().unwrap()];
+        arguments.extend(more);
+        if !more.contains(&"--as-of") {
+            arguments.extend(["--as-of", AS_OF]);
+        }
+        let (code, _, err) = run(&arguments);
+        assert_eq!(code, 0, "{err}");
+        out
+    }
+
+    /// A run to spoil.
+    fn run(&self) -> PathBuf {
+        let policy = self.policy("months12", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
+        self.sweep("run", &policy, &[])
+    }
+}
+
+fn verify(run_directory: &Path) -> (i32, String, String) {
+    run(&["verify", run_directory.to_str().unwrap()])
+}
+
+/// The run is refused, and the message says so.
+#[track_caller]
+fn refused(run_directory: &Path, says: &str) {
+    let (code, _, err) = verify(run_directory);
+    assert_eq!(code, 6, "{err}");
+    assert!(err.contains(says), "`{says}` is not in: {err}");
+}
+
+fn change_record(run_directory: &Path, change: impl FnOnce(&mut Value)) {
+    let path = run_directory.join("run.json");
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut record);
+    fs::write(&path, record.to_string()).unwrap();
+}
+
+/// Writes a manifest anew, and enters its digest into the record as a careful forger would.
+fn forge(run_directory: &Path, name: &str, change: impl FnOnce(RecordBatch) -> Vec<RecordBatch>) {
+    let path = run_directory.join(name);
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(File::open(&path).unwrap(), options).unwrap();
+    let batches: Vec<_> = reader.with_batch_size(1 << 20).build().unwrap().map(Result::unwrap).collect();
+    let [batch] = &batches[..] else { panic!("one batch") };
+    let batches = change(batch.clone());
+    let options = ArrowWriterOptions::new().with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(File::create(&path).unwrap(), batch.schema(), options).unwrap();
+    for batch in &batches {
+        writer.write(batch).unwrap();
+    }
+    writer.close().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    change_record(run_directory, |record| {
+        let outputs = record["outputs"].as_array_mut().unwrap();
+        let output = outputs.iter_mut().find(|output| output["path"] == name).unwrap();
+        output["rows"] = json!(batches.iter().map(RecordBatch::num_rows).sum::<usize>());
+        output["bytes"] = json!(bytes.len());
+        output["blake3"] = json!(blake3::hash(&bytes).to_hex().to_string());
+    });
+}
+
+fn with_column(batch: &RecordBatch, name: &str, column: impl Array + 'static) -> RecordBatch {
+    let index = batch.schema().index_of(name).unwrap();
+    let mut columns: Vec<ArrayRef> = batch.columns().to_vec();
+    columns[index] = Arc::new(column);
+    RecordBatch::try_new(batch.schema(), columns).unwrap()
+}
+
+/// The texts of a column, with that of one row replaced.
+fn with_text(batch: &RecordBatch, name: &str, row: usize, text: &str) -> RecordBatch {
+    let column = batch.column_by_name(name).unwrap().as_string::<i32>();
+    let texts: StringArray =
+        column.iter().enumerate().map(|(n, old)| if n == row { Some(text) } else { old }).collect();
+    with_column(batch, name, texts)
+}
+
+fn rest(batch: &RecordBatch, from: usize) -> RecordBatch {
+    batch.slice(from, batch.num_rows() - from)
+}
+
+#[test]
+fn a_run_is_what_it_says() {
+    let bench = Bench::new(3000);
+    let out = bench.run();
+    let (code, text, err) = verify(&out);
+    assert_eq!(code, 0, "{err}");
+    assert!(text.contains(": verified: "), "{text}");
+    let (code, text, _) = run(&["verify", "--json", out.to_str().unwrap()]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &document["runs"][0]["verified"]), (0, &json!(true)));
+    let tally = &document["runs"][0]["tally"];
+    for figure in ["not_candidate", "excluded", "not_due", "alerts", "silent_deletes", "quarantined"] {
+        assert_ne!(tally[figure], json!(0), "the estate has {figure}");
+    }
+    // The page is for people, and may go.
+    fs::remove_file(out.join("report.html")).unwrap();
+    assert_eq!(verify(&out).0, 0);
+}
+
+#[test]
+fn runs_of_several_policies_and_of_nothing_are_verified() {
+    let bench = Bench::new(2000);
+    let one = bench.policy("one", "[threshold]\ndefault = 12");
+    let two = bench.policy("two", "[threshold]\ndefault = 1200");
+    let out = bench.sweep("both", &one, &["--policy", &two]);
+    let (code, text, err) = verify(&out);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(text.lines().count(), 2);
+    assert!(text.contains("two: verified: 0 deletions"), "{text}");
+    refused(bench.home.path(), "run.json");
+}
+
+#[test]
+fn the_number_of_threads_leaves_no_trace() {
+    let bench = Bench::new(3000);
+    let policy = bench.policy("p", "[threshold]\ndefault = 6");
+    let runs = ["1", "2", "8"].map(|threads| bench.sweep(&format!("run{threads}"), &policy, &["--threads", threads]));
+    for name in ["delete.parquet", "alerts.parquet", "quarantine.parquet"] {
+        let bytes = runs.each_ref().map(|run| fs::read(run.join(name)).unwrap());
+        assert!(bytes[0] == bytes[1] && bytes[1] == bytes[2], "{name}");
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_noticed_wherever_it_is() {
+    let bench = Bench::new(500);
+    let out = bench.run();
+    for name in ["delete.parquet", "alerts.parquet", "quarantine.parquet"] {
+        let path = out.join(name);
+        let whole = fs::read(&path).unwrap();
+        for place in [4, whole.len() / 3, whole.len() / 2, whole.len() - 20] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            fs::write(&path, &bytes).unwrap();
+            refused(&out, "digest");
+        }
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        refused(&out, "bytes");
+        fs::remove_file(&path).unwrap();
+        refused(&out, "is missing");
+        fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(verify(&out).0, 0);
+}
+
+#[test]
+fn a_file_too_many_is_noticed() {
+    let bench = Bench::new(200);
+    let out = bench.run();
+    fs::write(out.join("delete2.parquet"), "").unwrap();
+    refused(&out, "a file too many");
+}
+
+#[test]
+fn figures_that_were_changed_are_noticed() {
+    let bench = Bench::new(2000);
+    let out = bench.run();
+    let whole = fs::read(out.join("run.json")).unwrap();
+    let spoilt = |says: &str, change: fn(&mut Value)| {
+        change_record(&out, change);
+        refused(&out, says);
+        fs::write(out.join("run.json"), &whole).unwrap();
+    };
+    spoilt("do not add up", |record| record["tally"]["delete"] = json!(1));
+    spoilt("by_type does not add up", |record| {
+        for key in ["rows", "not_due"] {
+            let count = &mut record["by_type"]["ESME"][key];
+            *count = json!(count.as_i64().unwrap() + 1);
+        }
+    });
+    spoilt("deletions and", |record| {
+        for (party, by) in [("P1", -1), ("P3", 1)] {
+            let count = &mut record["by_party"][party]["deletes"];
+            *count = json!(count.as_i64().unwrap() + by);
+        }
+    });
+    spoilt("alerts, the tally", |record| record["by_party"]["P1"]["alerts"] = json!(0));
+    spoilt("policy", |record| record["policy"]["threshold"]["default"] = json!(13));
+    spoilt("policy", |record| record["policy"]["exclude"]["types"] = json!([]));
+    spoilt("is not due", |record| record["as_of"] = json!("2026-01-01T00:00:00Z"));
+    spoilt("smi-sweep/run/1", |record| *record = json!({ "schema": "smi-sweep/run/2" }));
+    spoilt("status", |record| record["status"] = json!("draft"));
+    assert_eq!(verify(&out).0, 0);
+}
+
+#[test]
+fn fields_of_later_versions_are_no_fault() {
+    let bench = Bench::new(200);
+    let out = bench.run();
+    change_record(&out, |record| {
+        record["weather"] = json!("fair");
+        record["tally"]["rain"] = json!(0);
+    });
+    assert_eq!(verify(&out).0, 0);
+}
+
+/// Somebody rewrites a manifest and its digest in the record as well.
+#[test]
+fn forged_deletions_are_noticed() {
+    let bench = Bench::new(2000);
+    let forged = |run: &str, says: &str, change: fn(RecordBatch) -> Vec<RecordBatch>| {
+        let policy = bench.policy("p", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
+        let out = bench.sweep(run, &policy, &[]);
+        forge(&out, "delete.parquet", change);
+        refused(&out, says);
+    };
+    forged("dropped", "deletions and", |batch| vec![batch.slice(0, 5), rest(&batch, 6)]);
+    forged("twice", "stands twice", |batch| vec![batch.slice(0, 6), rest(&batch, 5)]);
+    forged("order", "out of order", |batch| vec![batch.slice(1, 1), batch.slice(0, 1), rest(&batch, 2)]);
+    forged("hub", "is excluded by the policy", |batch| vec![with_text(&batch, "device_type", 3, "CHF")]);
+    forged("type", "is unknown", |batch| vec![with_text(&batch, "device_type", 3, "SAPC")]);
+    forged("status", "is not one that the policy sweeps", |batch| {
+        vec![with_text(&batch, "smi_status", 3, "Commissioned")]
+    });
+    forged("id", "not a canonical Device ID", |batch| {
+        let id = batch.column_by_name("device_id").unwrap().as_string::<i32>().value(0).to_lowercase();
+        vec![with_text(&batch, "device_id", 0, &id)]
+    });
+    forged("party", "is not in the record", |batch| vec![with_text(&batch, "notifying_party", 3, "Mallory")]);
+    forged("silent", "alerts of", |batch| {
+        let count = batch.num_rows();
+        vec![with_column(&batch, "alert", BooleanArray::from(vec![false; count]))]
+    });
+    forged("young", "is not due", |batch| {
+        let since = batch
+            .column_by_name("status_since")
+            .unwrap()
+            .as_primitive::<arrow_array::types::TimestampMicrosecondType>();
+        let since = since.unary::<_, arrow_array::types::TimestampMicrosecondType>(|since| since + 1400 * DAY_MICROS);
+        vec![with_column(&batch, "status_since", since.with_timezone("UTC"))]
+    });
+    forged("due", "did not become due on", |batch| {
+        let days = batch.column_by_name("due_on").unwrap().as_primitive::<arrow_array::types::Date32Type>();
+        let days = days.unary::<_, arrow_array::types::Date32Type>(|day| day - 1);
+        vec![with_column(&batch, "due_on", days)]
+    });
+}
+
+#[test]
+fn forged_alerts_and_quarantine_are_noticed() {
+    let bench = Bench::new(2000);
+    let forged = |run: &str, name: &str, says: &str, change: fn(RecordBatch) -> Vec<RecordBatch>| {
+        let policy = bench.policy("p", "[threshold]\ndefault = 12");
+        let out = bench.sweep(run, &policy, &[]);
+        forge(&out, name, change);
+        refused(&out, says);
+    };
+    let alerts = |run: &str, says: &str, change: fn(RecordBatch) -> Vec<RecordBatch>| {
+        forged(run, "alerts.parquet", says, change);
+    };
+    alerts("dropped", "calls for an alert", |batch| vec![batch.slice(0, 5), rest(&batch, 6)]);
+    alerts("last", "calls for an alert", |batch| vec![batch.slice(0, batch.num_rows() - 1)]);
+    alerts("order", "out of order", |batch| vec![batch.slice(1, 1), batch.slice(0, 1), rest(&batch, 2)]);
+    alerts("code", "has the code", |batch| vec![with_text(&batch, "alert_code", 0, "N9")]);
+    alerts("added", "that no deletion calls for", |batch| {
+        vec![with_text(&batch, "device_id", 0, "00-00-00-00-00-00-00-00")]
+    });
+    alerts("type", "differs from its deletion", |batch| {
+        let old = batch.column_by_name("device_type").unwrap().as_string::<i32>().value(0);
+        vec![with_text(&batch, "device_type", 0, if old == "ESME" { "GSME" } else { "ESME" })]
+    });
+    let quarantine = |run: &str, says: &str, change: fn(RecordBatch) -> Vec<RecordBatch>| {
+        forged(run, "quarantine.parquet", says, change);
+    };
+    quarantine("q-dropped", "not as many as recorded", |batch| vec![batch.slice(0, 2), rest(&batch, 3)]);
+    quarantine("q-reason", "not as many as recorded", |batch| vec![with_text(&batch, "reason", 0, "unknown_role")]);
+    quarantine("q-type", "rows of", |batch| vec![with_text(&batch, "device_type", 0, "CAD")]);
+    quarantine("q-word", "no such reason", |batch| vec![with_text(&batch, "reason", 0, "boredom")]);
+    quarantine("q-file", "not a row of the snapshot", |batch| vec![with_text(&batch, "source_file", 0, "other")]);
+    quarantine("q-order", "out of order", |batch| vec![batch.slice(1, 1), batch.slice(0, 1), rest(&batch, 2)]);
+}
+
+fn difference(a: &Path, b: &Path) -> Value {
+    let (code, text, err) = run(&["diff", "--json", a.to_str().unwrap(), b.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Devices of a difference by run and reason.
+fn by_reason(difference: &Value) -> Vec<(String, String, u64)> {
+    let mut sums = std::collections::BTreeMap::new();
+    for group in difference["only"].as_array().unwrap() {
+        let text = |key: &str| group[key].as_str().unwrap().to_owned();
+        *sums.entry((text("deleted_by"), text("reason"))).or_default() += group["devices"].as_u64().unwrap();
+    }
+    sums.into_iter().map(|((side, reason), devices)| (side, reason, devices)).collect()
+}
+
+/// Six devices, and runs of them in which each has its own reason not to be deleted.
+#[test]
+fn a_difference_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let row = |id: u64, device_type: &str, since: &str, party: Option<&str>| Row {
+        id: Some(text_id(id)),
+        device_type: Some(device_type.into()),
+        status: Some("Pending".into()),
+        since: Some(at(since)),
+        party: party.map(Into::into),
+        role: None,
+    };
+    let bench = Bench { home };
+    let rows = [
+        row(1, "ESME", "2020-01-01", Some("P1")),
+        row(2, "CHF", "2020-01-01", Some("C1")),
+        row(3, "ESME", "2025-06-01", Some("P2")),
+        row(4, "GSME", "2025-10-20", Some("P1")),
+        row(5, "GPF", "2020-01-01", None),
+        row(6, "ESME", "2026-01-01", Some("P1")),
+    ];
+    write(&bench.path("snapshot.parquet"), &rows, &LAYOUT);
+    let twelve = bench.policy("twelve", "[threshold]\ndefault = 12");
+    let a = bench.sweep("a", &twelve, &[]);
+    let hubs = bench.policy("hubs", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
+    let longer = bench.policy("longer", "[threshold]\ndefault = 36");
+    let loud = bench.policy("loud", "[threshold]\ndefault = 12\n[alerts]\nsilent_types = [\"CHF\"]");
+    let only = |run: &Path| by_reason(&difference(&a, run));
+    let case = |reason: &str, devices: u64| vec![("a".to_owned(), reason.to_owned(), devices)];
+    assert_eq!(only(&a), vec![]);
+    assert_eq!(only(&bench.sweep("b1", &hubs, &[])), case("excluded", 2));
+    assert_eq!(only(&bench.sweep("b2", &longer, &[])), case("threshold_not_reached", 2));
+    assert_eq!(only(&bench.sweep("b3", &twelve, &["--as-of", "2026-10-01"])), case("not_due_at_as_of", 1));
+    assert_eq!(only(&bench.sweep("b4", &loud, &[])), case("quarantined:missing_party", 1));
+    write(&bench.path("snapshot.parquet"), &rows[1..], &LAYOUT);
+    assert_eq!(only(&bench.sweep("b5", &twelve, &[])), case("not_in_snapshot", 1));
+
+    let b = bench.path("b1");
+    let (_, list, figures) = run(&["diff", "--list", "csv", b.to_str().unwrap(), a.to_str().unwrap()]);
+    assert_eq!(
+        list,
+        "deleted_by,device_id,device_type,notifying_party,status_since,due_on,reason\n\
+         b,00-00-00-00-00-00-00-02,CHF,C1,2020-01-01T00:00:00Z,2021-01-01,excluded\n\
+         b,00-00-00-00-00-00-00-05,GPF,,2020-01-01T00:00:00Z,2021-01-01,excluded\n"
+    );
+    assert!(figures.contains("3 devices are deleted by both"), "{figures}");
+    let (_, list, _) = run(&["diff", "--list", "ndjson", b.to_str().unwrap(), a.to_str().unwrap()]);
+    let first: Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["device_type"], &first["notifying_party"]), (&json!("CHF"), &json!("C1")));
+    assert_eq!(run(&["diff", "--json", "--list", "csv", "x", "y"]).0, 2);
+    assert_eq!(run(&["diff", a.to_str().unwrap(), bench.home.path().to_str().unwrap()]).0, 6);
+}
+
+/// A sweep is killed at every stage of its work: its run directory is then absent, or whole.
+#[test]
+fn a_killed_sweep_leaves_a_whole_run_or_none() {
+    let bench = Bench::new(60_000);
+    let policy = bench.policy("p", "[threshold]\ndefault = 12");
+    let snapshot = bench.path("snapshot.parquet");
+    let (mut absent, mut whole) = (0, 0);
+    for step in 0..400 {
+        let out = bench.path(&format!("killed{step}"));
+        let mut child = binary()
+            .args(["sweep", snapshot.to_str().unwrap(), "--policy", &policy, "--as-of", AS_OF, "--out"])
+            .arg(&out)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_micros(step * 2500));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if out.exists() {
+            let (code, _, err) = verify(&out);
+            assert_eq!(code, 0, "{err}");
+            whole += 1;
+        } else {
+            absent += 1;
+        }
+        if whole == 8 {
+            break;
+        }
+    }
+    assert!(absent > 0 && whole > 0, "{absent} absent, {whole} whole");
+}
