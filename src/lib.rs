@@ -4,6 +4,7 @@ pub mod error;
 pub mod estate;
 pub mod policy;
 pub mod pool;
+pub mod synth;
 pub mod watch;
 pub use error::{Error, Result};
 pub mod report;

@@ -9,6 +9,7 @@ mod figures;
 mod policy;
 mod progress;
 mod sweep;
+mod synth;
 mod verify;
 
 use std::io::{self, IsTerminal, Write};
@@ -40,6 +41,7 @@ enum Command {
     Policy(policy::Args),
     Verify(verify::Args),
     Diff(diff::Args),
+    Synth(synth::Args),
 }
 
 impl Cli {
@@ -56,6 +58,7 @@ impl Cli {
             Command::Policy(args) => policy::exec(args, common),
             Command::Verify(args) => verify::exec(args, common),
             Command::Diff(args) => diff::exec(args, common),
+            Command::Synth(args) => synth::exec(args, common),
         }
     }
 }

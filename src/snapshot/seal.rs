@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,9 @@ impl Seal {
         let text = serde_json::to_string_pretty(self).map_err(|error| Error::io("write", &path)(error.into()))?;
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write into", folder))?;
         writeln!(file, "{text}").and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", &path))?;
+        // Temporary files are private; a seal is as readable as the files that it is of.
+        let readable = fs::Permissions::from_mode(0o644);
+        file.as_file().set_permissions(readable).map_err(Error::io("set permissions of", &path))?;
         file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
         Ok(())
     }

@@ -1,0 +1,81 @@
+//! `smi-sweep synth`: synthetic estates.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{Common, figures, parse_time, print, print_json, remark};
+use crate::error::{Error, Result};
+use crate::estate::time;
+use crate::run::Staging;
+use crate::synth::{self, Estate, Layout};
+
+/// Make up a synthetic estate, to try things on
+///
+/// Nothing in it is of a real device. The same seed gives the same rows in every layout.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// How many devices
+    #[arg(long, value_name = "N")]
+    rows: u64,
+    /// The folder to write, which must not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How many files [default: one for each ten million rows]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    files: Option<u32>,
+    /// `strings`: text identifiers, snappy; `bytes`: 8-byte identifiers, zstd, page index; `clustered`: as bytes, each
+    /// file sorted by status, type and date
+    #[arg(long, value_name = "LAYOUT", default_value = "strings", value_parser = parse_layout)]
+    layout: Layout,
+    /// What all randomness comes from
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// Mix in bad rows of every kind, about one in a hundred
+    #[arg(long)]
+    defects: bool,
+    /// The moment at which the estate is said to be taken
+    #[arg(long, value_name = "T", default_value = "2026-11-01", value_parser = parse_time)]
+    as_of: i64,
+}
+
+fn parse_layout(text: &str) -> std::result::Result<Layout, String> {
+    Layout::ALL
+        .into_iter()
+        .find(|layout| layout.name() == text)
+        .ok_or_else(|| format!("there are {}", Layout::ALL.map(Layout::name).join(", ")))
+}
+
+/// Runs the command.
+pub fn exec(args: &Args, common: &Common) -> Result<()> {
+    if args.rows >= 1 << 40 {
+        return Err(Error::Usage {
+            what: "more devices than identifiers".into(),
+            remedy: "ask for fewer than 1,099,511,627,776 rows".into(),
+        });
+    }
+    let estate = Estate { seed: args.seed, rows: args.rows, as_of: args.as_of, defects: args.defects };
+    let files = args.files.map_or_else(|| synth::usual_files(args.rows), |files| files as usize);
+    let staging = Staging::new(&args.out)?;
+    let progress = Progress::new(common);
+    let summary = synth::write(&estate, args.layout, files, staging.path(), &common.pool(), &progress)?;
+    let (_, seconds) = progress.finish();
+    staging.publish()?;
+    if common.json {
+        return print_json(&json!({
+            "path": args.out, "synthetic": true, "rows": summary.rows, "files": summary.files, "bytes": summary.bytes,
+            "seed": args.seed, "layout": args.layout.name(), "taken_at": time::format_instant(args.as_of),
+        }));
+    }
+    remark(
+        common,
+        &format!(
+            "a synthetic estate of {} rows in {} files, {} bytes, {seconds:.1} s",
+            figures::count(summary.rows),
+            summary.files,
+            figures::count(summary.bytes)
+        ),
+    );
+    print(&format!("{}\n", args.out.display()))
+}

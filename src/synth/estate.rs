@@ -1,0 +1,257 @@
+//! One row of a synthetic estate, from the seed and the row's number alone.
+//!
+//! Everything here is an assumption, and none of it is a rule: shares of types, statuses and parties, and how long
+//! devices have been pending (half of them for some three months, some for years, Comms Hubs for longer).
+
+use crate::estate::time::DAY_MICROS;
+use crate::estate::{DeviceId, DeviceType, SmiStatus};
+
+/// A synthetic estate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estate {
+    /// What all randomness comes from.
+    pub seed: u64,
+    /// How many rows there are.
+    pub rows: u64,
+    /// The moment at which the estate is said to be taken, UTC microseconds.
+    pub as_of: i64,
+    /// Whether bad rows of every kind are mixed in, about one in a hundred.
+    pub defects: bool,
+}
+
+/// A row as it would stand in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SynthRow {
+    /// Text, nearly always of an EUI-64.
+    pub device_id: Option<String>,
+    /// A device type, nearly always.
+    pub device_type: Option<&'static str>,
+    /// A status, nearly always; none for Type 2 devices.
+    pub smi_status: Option<&'static str>,
+    /// UTC microseconds.
+    pub status_since: Option<i64>,
+    /// Text of an EUI-64, nearly always.
+    pub notifying_party: Option<String>,
+    /// Only where there are defects.
+    pub notifying_role: Option<&'static str>,
+}
+
+/// Thousandths of each type.
+const TYPES: [(DeviceType, u64); 8] = [
+    (DeviceType::CHF, 210),
+    (DeviceType::GPF, 210),
+    (DeviceType::ESME, 210),
+    (DeviceType::GSME, 140),
+    (DeviceType::PPMID, 170),
+    (DeviceType::IHD, 40),
+    (DeviceType::CAD, 10),
+    (DeviceType::HCALCS, 10),
+];
+
+/// Thousandths of each status.
+const STATUSES: [(SmiStatus, u64); 9] = [
+    (SmiStatus::Commissioned, 880),
+    (SmiStatus::Pending, 40),
+    (SmiStatus::InstalledNotCommissioned, 20),
+    (SmiStatus::Whitelisted, 10),
+    (SmiStatus::Decommissioned, 25),
+    (SmiStatus::Withdrawn, 15),
+    (SmiStatus::Suspended, 5),
+    (SmiStatus::Recovery, 2),
+    (SmiStatus::Recovered, 3),
+];
+
+/// Hundredths of the six large Service Users; the rest is spread over [`SMALL_PARTIES`].
+const LARGE_PARTIES: [u64; 6] = [24, 20, 17, 13, 11, 8];
+/// Service Users with a share that falls with their rank.
+const SMALL_PARTIES: u64 = 144;
+/// Communication Service Providers, which notify Comms Hubs.
+const CSPS: u64 = 3;
+/// Makers, as the leading 24 bits of their devices' identifiers.
+const MAKERS: u64 = 40;
+
+/// What can be wrong with a row, or only unusual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Defect {
+    UnknownStatus,
+    MissingStatus,
+    UnknownType,
+    MissingType,
+    MissingDate,
+    FutureDate,
+    MalformedId,
+    MissingId,
+    SameIdAsTheRowBefore,
+    UnknownRole,
+    MissingParty,
+    BlankParty,
+    LowerCaseId,
+    HubOfAServiceUser,
+    MeterOfACsp,
+}
+
+const DEFECTS: [Defect; 15] = [
+    Defect::UnknownStatus,
+    Defect::MissingStatus,
+    Defect::UnknownType,
+    Defect::MissingType,
+    Defect::MissingDate,
+    Defect::FutureDate,
+    Defect::MalformedId,
+    Defect::MissingId,
+    Defect::SameIdAsTheRowBefore,
+    Defect::UnknownRole,
+    Defect::MissingParty,
+    Defect::BlankParty,
+    Defect::LowerCaseId,
+    Defect::HubOfAServiceUser,
+    Defect::MeterOfACsp,
+];
+
+/// One row in so many has a defect, where there are any.
+const ONE_IN: u64 = 100;
+
+impl Estate {
+    /// The row of a number.
+    #[must_use]
+    pub fn row(&self, number: u64) -> SynthRow {
+        let mut dice = Dice(mix(self.seed ^ mix(number)));
+        let device_type = pick(&TYPES, dice.below(1000));
+        let status = pick(&STATUSES, dice.below(1000));
+        let hub = matches!(device_type, DeviceType::CHF | DeviceType::GPF);
+        let age = match status {
+            SmiStatus::Pending => pending_days(&mut dice, hub) * 86_400.0,
+            _ => dice.unit() * 8.0 * 365.25 * 86_400.0,
+        };
+        // Whole seconds: inventories keep no more.
+        let since = self.as_of - (age as i64).saturating_mul(1_000_000);
+        let party = if hub { csp(&mut dice) } else { service_user(&mut dice) };
+        let type_2 = matches!(device_type, DeviceType::IHD | DeviceType::CAD);
+        let mut row = SynthRow {
+            device_id: Some(self.id(number).to_string()),
+            device_type: DeviceType::BUILT_IN.get(usize::from(device_type.code())).copied(),
+            smi_status: (!type_2).then(|| status.name()),
+            status_since: Some(since),
+            notifying_party: Some(party.to_string()),
+            notifying_role: None,
+        };
+        if self.defects {
+            if self.defect(number + 1) == Some(Defect::SameIdAsTheRowBefore) {
+                self.make_due(&mut row, "ESME");
+            }
+            if let Some(defect) = self.defect(number) {
+                self.spoil(&mut row, number, defect);
+            }
+        }
+        row
+    }
+
+    /// A Device ID that no other row has: the number, shuffled, in the low 40 bits behind a maker's prefix.
+    fn id(&self, number: u64) -> DeviceId {
+        let maker = mix(self.seed ^ mix(number) ^ 0x4D41_4B45) % MAKERS;
+        let shuffled = (number.wrapping_mul(0x9E37_79B9_7F4B) ^ self.seed) & 0xFF_FFFF_FFFF;
+        DeviceId((mix(maker) >> 40 & 0xFC_FFFF) << 40 | shuffled)
+    }
+
+    fn defect(&self, number: u64) -> Option<Defect> {
+        let roll = mix(mix(self.seed ^ 0x0DEF_EC75) ^ mix(number));
+        (roll % ONE_IN == 0).then(|| DEFECTS[(roll / ONE_IN % DEFECTS.len() as u64) as usize])
+    }
+
+    /// Makes a row that would be deleted if nothing else were wrong with it.
+    fn make_due(&self, row: &mut SynthRow, device_type: &'static str) {
+        row.device_type = Some(device_type);
+        row.smi_status = Some(SmiStatus::Pending.name());
+        row.status_since = Some(self.as_of - 1_200 * DAY_MICROS);
+    }
+
+    fn spoil(&self, row: &mut SynthRow, number: u64, defect: Defect) {
+        self.make_due(row, "ESME");
+        match defect {
+            Defect::UnknownStatus => row.smi_status = Some("PENDING?"),
+            Defect::MissingStatus => row.smi_status = None,
+            Defect::UnknownType => row.device_type = Some("XSME"),
+            Defect::MissingType => row.device_type = None,
+            Defect::MissingDate => row.status_since = None,
+            Defect::FutureDate => row.status_since = Some(self.as_of + 30 * DAY_MICROS),
+            Defect::MalformedId => row.device_id = row.device_id.take().map(|id| id[..20].to_owned()),
+            Defect::MissingId => row.device_id = None,
+            Defect::SameIdAsTheRowBefore => {
+                row.device_id = Some(self.id(number.saturating_sub(1)).to_string());
+            }
+            Defect::UnknownRole => row.notifying_role = Some("Installer"),
+            Defect::MissingParty => row.notifying_party = None,
+            Defect::BlankParty => row.notifying_party = Some(String::new()),
+            Defect::LowerCaseId => row.device_id = row.device_id.take().map(|id| id.to_lowercase()),
+            Defect::HubOfAServiceUser => {
+                row.device_type = Some("CHF");
+                row.notifying_role = Some("ServiceUser");
+            }
+            Defect::MeterOfACsp => row.notifying_role = Some("CSP"),
+        }
+    }
+}
+
+/// How many days a device has been pending: most for months, some for years.
+fn pending_days(dice: &mut Dice, hub: bool) -> f64 {
+    let mean = if dice.below(100) < 85 { 120.0 } else { 500.0 };
+    let days = -mean * (1.0 - dice.unit()).ln();
+    if hub { days * 1.5 } else { days }
+}
+
+fn service_user(dice: &mut Dice) -> DeviceId {
+    let mut roll = dice.below(100);
+    for (rank, share) in LARGE_PARTIES.into_iter().enumerate() {
+        if roll < share {
+            return party(1 + rank as u64);
+        }
+        roll -= share;
+    }
+    // The share of a rank falls with the rank: the power spreads a uniform roll so.
+    let rank = ((SMALL_PARTIES + 1) as f64).powf(dice.unit()) as u64;
+    party(LARGE_PARTIES.len() as u64 + rank.min(SMALL_PARTIES))
+}
+
+fn csp(dice: &mut Dice) -> DeviceId {
+    party(0xC000 + dice.below(CSPS))
+}
+
+fn party(number: u64) -> DeviceId {
+    DeviceId(0x90B3_D51F_3000_0000 | number)
+}
+
+fn pick<T: Copy>(shares: &[(T, u64)], mut roll: u64) -> T {
+    for &(item, share) in shares {
+        if roll < share {
+            return item;
+        }
+        roll -= share;
+    }
+    shares[0].0
+}
+
+/// Randomness from a counter: the mixing function of SplitMix64.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.0)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
+    }
+
+    /// From 0 up to, but not including, 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit into the mantissa")]
+    fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+const fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
+}

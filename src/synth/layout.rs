@@ -1,0 +1,170 @@
+//! The layouts in which synthetic estates are written: three that real estates come in.
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::estate::{Estate, SynthRow};
+use crate::error::{Error, Result};
+use crate::estate::{Column, DeviceId, time};
+use crate::snapshot::TAKEN_AT_KEY;
+use crate::watch::Watch;
+
+/// How an estate is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Identifiers as text, snappy: what most exporters write.
+    Strings,
+    /// Identifiers as eight bytes, zstd, a page index.
+    Bytes,
+    /// As bytes, each file sorted by status, type and date.
+    Clustered,
+}
+
+/// Rows that are handed to the writer at a time.
+const BATCH: usize = 32 * 1024;
+
+impl Layout {
+    /// Every layout.
+    pub const ALL: [Self; 3] = [Self::Strings, Self::Bytes, Self::Clustered];
+
+    /// The word on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Strings => "strings",
+            Self::Bytes => "bytes",
+            Self::Clustered => "clustered",
+        }
+    }
+
+    fn properties(self, estate: &Estate) -> Result<WriterProperties, parquet::errors::ParquetError> {
+        let pairs = vec![
+            KeyValue::new(TAKEN_AT_KEY.to_owned(), time::format_instant(estate.as_of)),
+            KeyValue::new("smi.synthetic".to_owned(), "true".to_owned()),
+        ];
+        let common = WriterProperties::builder()
+            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
+            .set_key_value_metadata(Some(pairs));
+        Ok(match self {
+            Self::Strings => common
+                .set_compression(Compression::SNAPPY)
+                .set_statistics_enabled(EnabledStatistics::Chunk)
+                .set_max_row_group_row_count(Some(1 << 20))
+                .build(),
+            Self::Bytes | Self::Clustered => common
+                .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+                .set_statistics_enabled(EnabledStatistics::Page)
+                .set_data_page_row_count_limit(20_000)
+                .set_write_batch_size(2_500)
+                .set_max_row_group_row_count(Some(1 << 19))
+                // No two devices share an identifier: a dictionary of them only costs.
+                .set_column_dictionary_enabled(ColumnPath::from(Column::DeviceId.name()), false)
+                .build(),
+        })
+    }
+}
+
+/// Writes some rows of an estate to a file, and says how large it is.
+pub(super) fn write_file(
+    estate: &Estate,
+    layout: Layout,
+    rows: Range<u64>,
+    path: &Path,
+    watch: &dyn Watch,
+) -> Result<u64> {
+    let properties = layout.properties(estate).map_err(Error::write(path))?;
+    let schema = schema(layout, estate.defects);
+    let file = File::create_new(path).map_err(Error::io("create", path))?;
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(Error::write(path))?;
+    let order = if layout == Layout::Clustered { Some(clustered(estate, rows.clone())) } else { None };
+    let total = (rows.end - rows.start) as usize;
+    for start in (0..total).step_by(BATCH) {
+        if watch.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let end = total.min(start + BATCH);
+        let number = |index: usize| order.as_ref().map_or(rows.start + index as u64, |order| order[index]);
+        let batch: Vec<SynthRow> = (start..end).map(|index| estate.row(number(index))).collect();
+        let columns = columns(&batch, layout, estate.defects);
+        let batch =
+            RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| Error::write(path)(error.into()))?;
+        writer.write(&batch).map_err(Error::write(path))?;
+        watch.advance((end - start) as u64);
+    }
+    let file = writer.into_inner().map_err(Error::write(path))?;
+    Ok(file.metadata().map_err(Error::io("inspect", path))?.len())
+}
+
+/// The numbers of a file's rows by status, type and date. Only what they are sorted by is held in memory.
+fn clustered(estate: &Estate, rows: Range<u64>) -> Vec<u64> {
+    let mut keys: Vec<(Option<&str>, Option<&str>, Option<i64>, u64)> = rows
+        .map(|number| {
+            let row = estate.row(number);
+            (row.smi_status, row.device_type, row.status_since, number)
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|(.., number)| number).collect()
+}
+
+fn schema(layout: Layout, roles: bool) -> Arc<Schema> {
+    let id = if layout == Layout::Strings { DataType::Utf8 } else { DataType::FixedSizeBinary(8) };
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    let mut fields = vec![
+        Field::new(Column::DeviceId.name(), id.clone(), true),
+        Field::new(Column::DeviceType.name(), DataType::Utf8, true),
+        Field::new(Column::SmiStatus.name(), DataType::Utf8, true),
+        Field::new(Column::StatusSince.name(), utc, true),
+        Field::new(Column::NotifyingParty.name(), id, true),
+    ];
+    if roles {
+        fields.push(Field::new(Column::NotifyingRole.name(), DataType::Utf8, true));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+fn columns(rows: &[SynthRow], layout: Layout, roles: bool) -> Vec<ArrayRef> {
+    let text = |value: &dyn Fn(&SynthRow) -> Option<&str>| -> ArrayRef {
+        let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
+        rows.iter().for_each(|row| builder.append_option(value(row)));
+        Arc::new(builder.finish())
+    };
+    let identifier = |value: &dyn Fn(&SynthRow) -> Option<&str>| -> ArrayRef {
+        if layout == Layout::Strings {
+            return text(value);
+        }
+        let mut builder = FixedSizeBinaryBuilder::with_capacity(rows.len(), 8);
+        for row in rows {
+            match value(row).and_then(|text| DeviceId::from_text(text.as_bytes())) {
+                // Eight bytes always fit a column of eight bytes.
+                Some(id) => builder.append_value(id.0.to_be_bytes()).unwrap_or_else(|_| builder.append_null()),
+                None => builder.append_null(),
+            }
+        }
+        Arc::new(builder.finish())
+    };
+    let mut since = TimestampMicrosecondBuilder::with_capacity(rows.len());
+    rows.iter().for_each(|row| since.append_option(row.status_since));
+    let mut columns: Vec<ArrayRef> = vec![
+        identifier(&|row| row.device_id.as_deref()),
+        text(&|row| row.device_type),
+        text(&|row| row.smi_status),
+        Arc::new(since.finish().with_timezone("UTC")),
+        identifier(&|row| row.notifying_party.as_deref()),
+    ];
+    if roles {
+        columns.push(text(&|row| row.notifying_role));
+    }
+    columns
+}

@@ -1,0 +1,140 @@
+//! Synthetic estates: made up, seeded, of any size. No data of real devices is in them.
+//!
+//! The proportions follow what is publicly known of Great Britain's estate where anything is, and are assumptions
+//! elsewhere; see [`estate`]. Each row is a function of the seed and its number, so that the same seed gives the same
+//! rows in every layout and with any number of threads. What cannot be stored differs: a Device ID that is malformed as
+//! text is null where identifiers are bytes.
+
+mod estate;
+mod layout;
+
+use std::path::Path;
+
+pub use estate::{Estate, SynthRow};
+pub use layout::Layout;
+
+use crate::error::{Error, Result};
+use crate::pool::Pool;
+use crate::watch::{Stage, Watch};
+
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Files.
+    pub files: usize,
+    /// Rows of all files.
+    pub rows: u64,
+    /// Size of all files.
+    pub bytes: u64,
+}
+
+/// Rows that a file has at most, where nobody says how many files there are.
+const FILE_ROWS: u64 = 10_000_000;
+
+/// How many files an estate of so many rows is put into.
+#[must_use]
+pub const fn usual_files(rows: u64) -> usize {
+    let files = rows.div_ceil(FILE_ROWS);
+    if files == 0 { 1 } else { files as usize }
+}
+
+/// Writes an estate into a folder that is there, and empty.
+///
+/// # Errors
+/// Where a file cannot be written, or on an interruption.
+pub fn write(
+    estate: &Estate,
+    layout: Layout,
+    files: usize,
+    folder: &Path,
+    pool: &Pool,
+    watch: &dyn Watch,
+) -> Result<Summary> {
+    let files = files.max(1) as u64;
+    let parts: Vec<(u64, std::ops::Range<u64>)> =
+        (0..files).map(|part| (part, estate.rows * part / files..estate.rows * (part + 1) / files)).collect();
+    watch.begin(Stage::Write, estate.rows);
+    let sizes = pool.map(parts, |(part, rows)| {
+        let path = folder.join(format!("part-{part:05}.parquet"));
+        layout::write_file(estate, layout, rows, &path, watch)
+    })?;
+    if watch.interrupted() {
+        return Err(Error::Interrupted);
+    }
+    Ok(Summary { files: files as usize, rows: estate.rows, bytes: sizes.into_iter().sum() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+    use crate::estate::{DeviceId, time};
+
+    fn estate(rows: u64, defects: bool) -> Estate {
+        Estate { seed: 7, rows, as_of: time::parse("2026-11-01").unwrap(), defects }
+    }
+
+    #[test]
+    fn every_device_has_an_id_of_its_own() {
+        let estate = estate(200_000, false);
+        let ids: HashSet<String> = (0..estate.rows).map(|row| estate.row(row).device_id.unwrap()).collect();
+        assert_eq!(ids.len() as u64, estate.rows);
+        assert!(ids.iter().all(|id| DeviceId::from_text(id.as_bytes()).is_some()));
+    }
+
+    #[test]
+    fn the_proportions_are_those_that_are_documented() {
+        let estate = estate(200_000, false);
+        let (mut types, mut pending, mut late) = (HashMap::new(), 0, 0);
+        for row in (0..estate.rows).map(|row| estate.row(row)) {
+            *types.entry(row.device_type.unwrap()).or_insert(0u64) += 1;
+            assert_eq!(row.smi_status.is_none(), matches!(row.device_type, Some("IHD" | "CAD")));
+            if row.smi_status == Some("Pending") {
+                pending += 1;
+                late += u64::from(row.status_since.unwrap() < estate.as_of - 365 * time::DAY_MICROS);
+            }
+        }
+        let share = |count: u64| count as f64 / estate.rows as f64;
+        for (name, expected) in
+            [("CHF", 0.21), ("GPF", 0.21), ("ESME", 0.21), ("GSME", 0.14), ("PPMID", 0.17), ("IHD", 0.04)]
+        {
+            assert!((share(types[name]) - expected).abs() < 0.01, "{name}");
+        }
+        assert!((share(pending) - 0.038).abs() < 0.01);
+        assert!(late > pending / 20 && late < pending / 3, "{late} of {pending}");
+    }
+
+    #[test]
+    fn defects_of_every_kind_occur() {
+        let estate = estate(100_000, true);
+        let rows: Vec<SynthRow> = (0..estate.rows).map(|row| estate.row(row)).collect();
+        let some = |test: &dyn Fn(&SynthRow) -> bool| rows.iter().any(test);
+        assert!(some(&|row| row.device_id.is_none()));
+        assert!(some(&|row| row.device_id.as_ref().is_some_and(|id| id.parse::<DeviceId>().is_err())));
+        assert!(some(&|row| row.device_id.as_ref().is_some_and(|id| id.contains('a'))));
+        assert!(some(&|row| row.device_type.is_none()));
+        assert!(some(&|row| row.smi_status.is_none() && row.device_type == Some("ESME")));
+        assert!(some(&|row| row.status_since.is_none() && row.smi_status == Some("Pending")));
+        assert!(some(&|row| row.status_since.is_some_and(|since| since > estate.as_of)));
+        assert!(some(&|row| row.notifying_party.is_none()));
+        assert!(some(&|row| row.notifying_role == Some("ServiceUser") && row.device_type == Some("CHF")));
+        let mut seen = HashSet::new();
+        assert!(rows.iter().filter_map(|row| row.device_id.as_ref()).any(|id| !seen.insert(id)));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes_with_any_number_of_threads() {
+        let estate = estate(3_000, true);
+        for layout in Layout::ALL {
+            let bytes = |threads| {
+                let folder = tempfile::tempdir().unwrap();
+                write(&estate, layout, 2, folder.path(), &Pool::new(Some(threads)), &crate::watch::Unwatched).unwrap();
+                (0..2)
+                    .map(|n| std::fs::read(folder.path().join(format!("part-0000{n}.parquet"))).unwrap())
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(bytes(1), bytes(2));
+        }
+    }
+}
