@@ -12,7 +12,7 @@ const ROWS: u64 = 1_100_000;
 const PARTIES: u32 = 150;
 
 fn findings() -> Findings {
-    let (parties, _) = Parties::sorted((0..PARTIES).map(|n| format!("90-B3-D5-1F-30-00-{:02X}-00", n)).collect());
+    let (parties, _) = Parties::sorted((0..PARTIES).map(|n| format!("90-B3-D5-1F-30-00-{n:02X}-00")).collect());
     let today = time::parse("2026-11-01").unwrap_or_default();
     let mut state = 1u64;
     let mut random = move || {

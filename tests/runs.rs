@@ -2,6 +2,7 @@
 
 mod common;
 #[path = "common/estates.rs"]
+#[expect(dead_code, reason = "estates at random are for the laws")]
 mod estates;
 
 use std::fs::{self, File};
@@ -42,7 +43,7 @@ fn estate(rows: u64) -> Vec<Row> {
         .map(|n| {
             let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
             Row {
-                id: Some(text_id(0x00DB_1234_0000_0000 | mixed % 0xFFFF_FFFF)),
+                id: Some(text_id(0x00DB_1234_0000_0000 | (mixed % 0xFFFF_FFFF))),
                 device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "HCALCS"], mixed >> 3)),
                 status: Some(if mixed % 5 == 0 { "Commissioned" } else { "Pending" }.into()),
                 since: (n % 97 != 0).then(|| at(AS_OF) - (mixed as i64 % 1500) * DAY_MICROS - 1_234_567),

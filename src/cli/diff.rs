@@ -1,5 +1,7 @@
 //! `smi-sweep diff`: what one run deletes and another does not, and why.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -10,7 +12,7 @@ use super::{Common, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::{format_day, format_instant};
 use crate::run::Record;
-use crate::run::diff::{Difference, Only, Side, diff};
+use crate::run::diff::{Difference, Group, Only, Side, diff};
 
 /// Compare two runs: which devices only one of them deletes, by type, party and reason
 ///
@@ -38,6 +40,9 @@ enum Format {
 
 /// Listed text is printed when so much of it has come together.
 const GATHER: usize = 1 << 16;
+
+/// How many parties the text lists; the rest is summed up.
+const PARTIES: usize = 20;
 
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
@@ -158,10 +163,33 @@ fn figures(args: &Args, difference: &Difference) -> String {
     if difference.only.is_empty() {
         return text;
     }
-    let rows = difference.only.iter().map(|(group, devices)| {
-        let party = group.party.as_deref().unwrap_or("(none)");
-        vec![letter(group.side).into(), group.device_type.clone(), party.into(), group.why.name(), count(*devices)]
-    });
-    let _ = writeln!(text, "{}", table(&["deleted by", "type", "party", "why the other does not", "devices"], rows));
+    let by_type = summed(difference, |group| (letter(group.side), group.device_type.as_str(), group.why.name()));
+    let rows = by_type
+        .into_iter()
+        .map(|((side, device_type, why), devices)| vec![side.into(), device_type.into(), why, count(devices)]);
+    let _ = writeln!(text, "{}", table(&["deleted by", "type", "why the other does not", "devices"], rows));
+
+    let mut by_party: Vec<_> =
+        summed(difference, |group| (letter(group.side), group.party.as_deref().unwrap_or("(none)")))
+            .into_iter()
+            .collect();
+    by_party.sort_by_key(|(_, devices)| Reverse(*devices));
+    let (listed, rest) = by_party.split_at(by_party.len().min(PARTIES));
+    let rows = listed.iter().map(|((side, party), devices)| vec![(*side).into(), (*party).into(), count(*devices)]);
+    let _ = writeln!(text, "{}", table(&["deleted by", "party", "devices"], rows));
+    if !rest.is_empty() {
+        let devices = rest.iter().map(|(_, devices)| devices).sum();
+        let _ =
+            writeln!(text, "and {} devices of {} more; --json has them all", count(devices), count(rest.len() as u64));
+    }
     text
+}
+
+/// The devices of a difference, counted by less than all that is known of them.
+fn summed<'d, K: Ord>(difference: &'d Difference, key: impl Fn(&'d Group) -> K) -> BTreeMap<K, u64> {
+    let mut sums = BTreeMap::new();
+    for (group, devices) in &difference.only {
+        *sums.entry(key(group)).or_default() += devices;
+    }
+    sums
 }

@@ -14,7 +14,7 @@ use super::read::{Batches, Deletes, Manifest, Quarantine, text};
 use super::record::Record;
 use super::verify::{Basis, canonical, digest};
 use crate::error::{Error, Result};
-use crate::estate::{DeviceId, Reason, SmiStatus};
+use crate::estate::{DeviceId, DeviceType, Reason, SmiStatus};
 use crate::policy::{Cutoff, DateVerdict};
 
 /// Which of the two runs.
@@ -244,7 +244,7 @@ impl Run {
             return Why::NotThere;
         }
         let theirs = &deleting.basis;
-        let their_code = theirs.policy.types.get(device_type).map_or(known.code(), |t| t.code());
+        let their_code = theirs.policy.types.get(device_type).map_or(known.code(), DeviceType::code);
         let (mine, longer) = (rules.months(known.code()), theirs.rules.months(their_code));
         if mine != longer && Cutoff::new(rules.as_of(), longer, rules.boundary()).is_due(since) {
             Why::Threshold
