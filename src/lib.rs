@@ -1,13 +1,64 @@
-//! placeholder
-pub mod cli;
+//! Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.
+//!
+//! A [`Policy`](policy::Policy) bound to a moment gives [`Rules`](policy::Rules); a
+//! [`Snapshot`](snapshot::Snapshot) is a set of Parquet files; [`sweep`](sweep::sweep) judges every row of it, and
+//! [`run`] writes what was found. Reading goes down the list of modules, never up: see ARCHITECTURE.md for the journey
+//! of a row.
+//!
+//! ```
+//! use smi_sweep::estate::time;
+//! use smi_sweep::policy::Policy;
+//! use smi_sweep::pool::Pool;
+//! use smi_sweep::snapshot::Snapshot;
+//! use smi_sweep::sweep::{self, Expected, Options, Reader};
+//! use smi_sweep::synth::{self, Estate, Layout};
+//! use smi_sweep::watch::Unwatched;
+//!
+//! # fn main() -> smi_sweep::Result<()> {
+//! // A synthetic estate to try things on.
+//! let folder = std::env::temp_dir().join(format!("smi-sweep-doc-{}", std::process::id()));
+//! std::fs::create_dir_all(&folder).expect("a folder");
+//! let as_of = time::parse("2026-11-01").expect("a date");
+//! let estate = Estate { seed: 1, rows: 10_000, as_of, defects: false };
+//! let pool = Pool::new(None);
+//! synth::write(&estate, Layout::Strings, 1, &folder, &pool, &Unwatched)?;
+//!
+//! // What does the Change delete of it?
+//! let policies = [Policy::load("secmp0060")?];
+//! let snapshot = Snapshot::open(&[folder.clone()], &policies[0].spellings.columns, &pool, &Unwatched)?;
+//! let options = Options {
+//!     policies: &policies,
+//!     as_of,
+//!     expected: Expected::default(),
+//!     duplicates: &[],
+//!     reader: Reader::Encoded,
+//! };
+//! let swept = sweep::sweep(&snapshot, &options, &pool, &Unwatched)?;
+//! let total = swept[0].findings.by_type.total();
+//! assert_eq!(total.rows(), 10_000);
+//! assert_eq!(total.deletes(), swept[0].findings.due.len() as u64);
+//! # std::fs::remove_dir_all(&folder).expect("the folder");
+//! # Ok(())
+//! # }
+//! ```
+
 pub mod error;
-pub mod estate;
-pub mod policy;
-pub mod pool;
-pub mod synth;
 pub mod watch;
-pub use error::{Error, Result};
-pub mod report;
-pub mod run;
+
+pub mod pool;
+
+pub mod estate;
+
+pub mod policy;
 pub mod snapshot;
+
 pub mod sweep;
+
+pub mod run;
+
+pub mod report;
+pub mod synth;
+
+pub mod cli;
+
+pub use error::{Error, ExitCode, Result};
