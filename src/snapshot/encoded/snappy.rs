@@ -8,6 +8,8 @@
 //! For that, output and input lie in one buffer, the input behind the output with a gap between them. An element is then
 //! a copy from one place of a slice to another, checked like any other access: no trust in the input, and no `unsafe`.
 
+#![expect(unsafe_code, reason = "measured: bound checks on every element cost a third of the time")]
+
 use std::hint::select_unpredictable;
 
 use super::{Damage, Result};
@@ -59,8 +61,9 @@ struct Tag {
     advance: u8,
     /// Whether the bytes stand behind the tag; else they came out before.
     literal: bool,
-    /// Long literals and far copies are not taken in stride.
-    rare: bool,
+    /// A copy from nearer than this overlaps itself, and is not taken in stride; nor is anything rare, whose offset
+    /// always is.
+    nearest: u8,
     /// Which of the two bytes behind the tag are of the offset,
     mask: u16,
     /// and what the tag adds to it.
@@ -68,19 +71,25 @@ struct Tag {
 }
 
 const TAGS: [Tag; 256] = {
-    let none = Tag { len: 0, advance: 0, literal: false, rare: true, mask: 0, high: 0 };
-    let mut tags = [none; 256];
+    let rare = Tag { len: 0, advance: 0, literal: false, nearest: 1, mask: 0, high: 0 };
+    let mut tags = [rare; 256];
     let mut tag = 0;
     while tag < 256 {
         let code = (tag >> 2) as u8;
         tags[tag] = match tag & 3 {
-            0 if code < 60 => Tag { len: code + 1, advance: code + 2, literal: true, rare: false, mask: 0, high: 0 },
-            1 => {
-                let high = (tag as u16 >> 5) << 8;
-                Tag { len: 4 + (code & 7), advance: 2, literal: false, rare: false, mask: 0xFF, high }
+            0 if code < 60 => {
+                Tag { len: code + 1, advance: code + 2, literal: true, nearest: 1, mask: 0, high: u16::MAX }
             }
-            2 => Tag { len: code + 1, advance: 3, literal: false, rare: false, mask: 0xFFFF, high: 0 },
-            _ => none,
+            1 => {
+                let (len, high) = (4 + (code & 7), (tag as u16 >> 5) << 8);
+                Tag { len, advance: 2, literal: false, nearest: len, mask: 0xFF, high }
+            }
+            2 => {
+                let len = code + 1;
+                let nearest = if len < 16 { len } else { 16 };
+                Tag { len, advance: 3, literal: false, nearest, mask: 0xFFFF, high: 0 }
+            }
+            _ => rare,
         };
         tag += 1;
     }
@@ -130,45 +139,49 @@ impl<'b> Elements<'b> {
         if whole { Ok(()) } else { Err(Damage::corrupt("a snappy page contradicts itself")) }
     }
 
-    /// Takes one element, or leaves it where it makes no sense.
+    /// Takes one element, or leaves it where it makes no sense. There must be [`more`](Self::more).
     #[inline(always)]
     fn step(&mut self) -> bool {
-        let Some(&[byte, b1, b2]) = self.buffer.get(self.input..).and_then(<[u8]>::first_chunk::<3>) else {
-            return false;
-        };
+        let [byte, b1, b2] = self.read::<3>(self.input);
         let tag = &TAGS[usize::from(byte)];
         let len = usize::from(tag.len);
         let offset = usize::from((u16::from_le_bytes([b1, b2]) & tag.mask) | tag.high);
-        // A copy from before the page wraps around, and is beyond the buffer.
-        let from = select_unpredictable(tag.literal, self.input + 1, self.output.wrapping_sub(offset));
-        // A copy that overlaps itself repeats a pattern.
-        let overlaps = !tag.literal & (offset < 16) & (offset < len);
-        if tag.rare | overlaps {
+        if offset < usize::from(tag.nearest) {
             return self.rare_step(byte, offset, len);
         }
-        let mut fits = self.copy_16(from, self.output);
-        if len > 16 {
-            for at in [16, 32, 48] {
-                fits &= self.copy_16(from.wrapping_add(at), self.output + at);
-            }
-        }
-        if fits {
-            self.input += usize::from(tag.advance);
-            self.output += len;
-        }
-        fits
-    }
-
-    #[inline(always)]
-    fn copy_16(&mut self, from: usize, to: usize) -> bool {
-        let last = self.buffer.len().wrapping_sub(16);
-        if (from > last) | (to > last) {
+        // A copy from before the page wraps around, and is beyond the buffer.
+        let from = select_unpredictable(tag.literal, self.input + 1, self.output.wrapping_sub(offset));
+        let last = self.buffer.len() - GAP;
+        if (from > last) | (self.output > last) {
             return false;
         }
-        let Some(&bytes) = self.buffer[from..].first_chunk::<16>() else { return false };
-        let Some(place) = self.buffer[to..].first_chunk_mut::<16>() else { return false };
-        *place = bytes;
+        self.write(self.output, self.read::<16>(from));
+        if len > 16 {
+            for at in [16, 32, 48] {
+                self.write(self.output + at, self.read::<16>(from + at));
+            }
+        }
+        self.input += usize::from(tag.advance);
+        self.output += len;
         true
+    }
+
+    /// Reads bytes that begin at most [`GAP`] bytes before the end of the buffer, and end within it.
+    #[inline(always)]
+    fn read<const N: usize>(&self, from: usize) -> [u8; N] {
+        debug_assert!(from + N <= self.buffer.len());
+        // SAFETY: `step` is the only caller. It reads three bytes at `input`, of which `more` says that a gap follows it;
+        // and up to 64 bytes in pieces from a place that it has just held against the buffer's end less the gap.
+        unsafe { self.buffer.as_ptr().add(from).cast::<[u8; N]>().read_unaligned() }
+    }
+
+    /// Writes bytes that begin at most [`GAP`] bytes before the end of the buffer, and end within it.
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, to: usize, bytes: [u8; N]) {
+        debug_assert!(to + N <= self.buffer.len());
+        // SAFETY: as for `read`: `step` has held the place against the buffer's end less the gap of 64 bytes, and writes
+        // no more than that behind it.
+        unsafe { self.buffer.as_mut_ptr().add(to).cast::<[u8; N]>().write_unaligned(bytes) }
     }
 
     /// A long literal, a copy from far back, or one that overlaps itself.
