@@ -62,6 +62,16 @@ pub struct Output {
 pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<Output>> {
     let Findings { due, parties, quarantined, .. } = manifests.findings;
     let alerting = by_party(due, parties);
+    let counted = manifests.findings.by_type.total();
+    if alerting.len() as u64 != counted.alerts || due.len() as u64 != counted.deletes() {
+        return Err(Error::Unbalanced(format!(
+            "{} deletions and {} alerts are listed, {} and {} were counted",
+            due.len(),
+            alerting.len(),
+            counted.deletes(),
+            counted.alerts
+        )));
+    }
     let days = due_days(due, manifests.due_on);
     let sheet = |columns, rows| Sheet {
         columns,
@@ -194,23 +204,6 @@ impl Rows<'_> {
             Self::Picked(_, order) => order.len(),
         }
     }
-
-    /// Index of a row of the manifest among the due rows.
-    #[inline]
-    fn index(&self, row: usize) -> usize {
-        match self {
-            Self::All(_) => row,
-            Self::Picked(_, order) => order[row] as usize,
-        }
-    }
-
-    #[inline]
-    fn due(&self, row: usize) -> &Due {
-        match self {
-            Self::All(due) => &due[row],
-            Self::Picked(due, order) => &due[order[row] as usize],
-        }
-    }
 }
 
 /// A manifest of due rows.
@@ -230,53 +223,67 @@ impl Sheet<'_> {
         Type::group_type_builder("manifest").with_fields(fields).build()
     }
 
+    /// The rows of a row group, in the manifest's order, with the days on which they became due.
+    fn group(&self, group: usize) -> (Vec<Due>, Vec<i32>) {
+        let start = (group * GROUP_ROWS).min(self.rows.len());
+        let end = self.rows.len().min(start + GROUP_ROWS);
+        match self.rows {
+            Rows::All(due) => (due[start..end].to_vec(), self.days[start..end].to_vec()),
+            // Gathered once for all columns: rows of one party lie all over the due rows.
+            Rows::Picked(due, order) => {
+                order[start..end].iter().map(|&index| (due[index as usize], self.days[index as usize])).unzip()
+            }
+        }
+    }
+
     fn encode(
         &self,
         column: Field,
         descriptor: ColumnDescPtr,
-        start: usize,
-        len: usize,
+        due: &[Due],
+        days: &[i32],
     ) -> Result<EncodedChunk, parquet::errors::ParquetError> {
         let mut chunk = ChunkWriter::new(descriptor);
-        let due = |row: usize| self.rows.due(start + row);
+        let len = due.len();
         match column {
             Field::DeviceId => {
                 chunk.reserve(len * (TEXT_LEN + 5));
-                if let (Rows::All(_), Some(last)) = (self.rows, len.checked_sub(1)) {
-                    chunk.bounds(&due(0).id.to_text(), &due(last).id.to_text());
+                if let (Rows::All(_), Some(first), Some(last)) = (self.rows, due.first(), due.last()) {
+                    chunk.bounds(&first.id.to_text(), &last.id.to_text());
                 }
-                chunk.plain(len, 4 + TEXT_LEN, |row, body| {
+                chunk.plain(len, |row| {
                     let mut value = [0; 4 + TEXT_LEN];
                     value[0] = TEXT_LEN as u8;
-                    value[4..].copy_from_slice(&due(row).id.to_text());
-                    body.extend_from_slice(&value);
+                    value[4..].copy_from_slice(&due[row].id.to_text());
+                    value
                 });
             }
-            Field::StatusSince => {
-                chunk.plain(len, 8, |row, body| body.extend_from_slice(&due(row).since.to_le_bytes()));
-            }
-            Field::DueOn => chunk.plain(len, 4, |row, body| {
-                body.extend_from_slice(&self.days[self.rows.index(start + row)].to_le_bytes());
-            }),
-            Field::Alert => chunk.booleans(len, |row| due(row).alert),
+            Field::StatusSince => chunk.plain(len, |row| due[row].since.to_le_bytes()),
+            Field::DueOn => chunk.plain(len, |row| days[row].to_le_bytes()),
+            Field::Alert => chunk.booleans(len, |row| due[row].alert),
             Field::AlertCode => {
                 chunk.text_dictionary([self.alert_code.as_bytes()].into_iter());
-                chunk.codes(len, 1, |_| Some(0));
+                chunk.codes(len, 1, |_| 0);
             }
             Field::DeviceType => {
                 let names: Vec<&[u8]> = self.types.iter().map(|(_, name)| name.as_bytes()).collect();
                 chunk.text_dictionary(names.iter().copied());
-                chunk.codes(len, names.len(), |row| Some(u32::from(due(row).type_code)));
+                chunk.codes(len, names.len(), |row| u32::from(due[row].type_code));
             }
             Field::SmiStatus => {
                 let names = SmiStatus::ALL.map(|status| status.name().as_bytes());
                 chunk.text_dictionary(names.into_iter());
-                chunk.codes(len, names.len(), |row| Some(u32::from(due(row).status_code)));
+                chunk.codes(len, names.len(), |row| u32::from(due[row].status_code));
             }
-            Field::Party { .. } => {
+            Field::Party { optional } => {
                 let names = self.parties.names();
                 chunk.text_dictionary(names.iter().map(String::as_bytes));
-                chunk.codes(len, names.len(), |row| Some(due(row).party).filter(|&party| party != Parties::NONE));
+                if optional {
+                    let code = |row: usize| Some(due[row].party).filter(|&party| party != Parties::NONE);
+                    chunk.nullable_codes(len, names.len(), code);
+                } else {
+                    chunk.codes(len, names.len(), |row| due[row].party);
+                }
             }
         }
         chunk.close()
@@ -338,19 +345,18 @@ fn write_sheets(folder: &Path, delete: &Sheet<'_>, alerts: &Sheet<'_>, pool: &Po
     let mut delete_file = SheetFile::create(folder, DELETE, delete)?;
     let mut alert_file = SheetFile::create(folder, ALERTS, alerts)?;
     for group in 0..delete_file.groups().max(alert_file.groups()) {
+        let (of_delete, of_alerts) = pool.join(|| delete.group(group), || alerts.group(group));
         let mut tasks = Vec::new();
-        for file in [&delete_file, &alert_file] {
-            let start = (group * GROUP_ROWS).min(file.sheet.rows.len());
-            let len = (file.sheet.rows.len() - start).min(GROUP_ROWS);
-            if len == 0 {
+        for (file, (due, days)) in [(&delete_file, &of_delete), (&alert_file, &of_alerts)] {
+            if due.is_empty() {
                 continue;
             }
             for (index, &column) in file.sheet.columns.iter().enumerate() {
-                tasks.push((file.sheet, file.name, column, file.schema.column(index), start, len));
+                tasks.push((file.sheet, file.name, column, file.schema.column(index), due, days));
             }
         }
-        let chunks = pool.map(tasks, |(sheet, name, column, descriptor, start, len)| {
-            let chunk = sheet.encode(column, descriptor, start, len).map_err(Error::write(folder.join(name)))?;
+        let chunks = pool.map(tasks, |(sheet, name, column, descriptor, due, days)| {
+            let chunk = sheet.encode(column, descriptor, due, days).map_err(Error::write(folder.join(name)))?;
             Ok((name, chunk))
         })?;
         let (of_delete, of_alerts): (Vec<_>, Vec<_>) = chunks.into_iter().partition(|(name, _)| *name == DELETE);

@@ -32,7 +32,6 @@ pub struct ChunkWriter {
     descriptor: ColumnDescPtr,
     bytes: Vec<u8>,
     rows: usize,
-    nulls: usize,
     dictionary: bool,
     data_at: usize,
     pages: i32,
@@ -43,16 +42,7 @@ impl ChunkWriter {
     /// Begins a chunk of a column. Nothing is compressed.
     #[must_use]
     pub fn new(descriptor: ColumnDescPtr) -> Self {
-        Self {
-            descriptor,
-            bytes: Vec::new(),
-            rows: 0,
-            nulls: 0,
-            dictionary: false,
-            data_at: 0,
-            pages: 0,
-            statistics: None,
-        }
+        Self { descriptor, bytes: Vec::new(), rows: 0, dictionary: false, data_at: 0, pages: 0, statistics: None }
     }
 
     /// Makes room for so many bytes, which saves copying.
@@ -81,27 +71,26 @@ impl ChunkWriter {
         self.data_at = self.bytes.len();
     }
 
-    /// Writes rows of plain values; `append` adds the bytes of the row of an index.
-    pub fn plain(&mut self, rows: usize, width_hint: usize, append: impl Fn(usize, &mut Vec<u8>)) {
-        let mut body = Vec::with_capacity(PAGE_ROWS.min(rows) * width_hint + 16);
+    /// Writes rows of plain values of `N` bytes each. There are no nulls.
+    pub fn plain<const N: usize>(&mut self, rows: usize, value: impl Fn(usize) -> [u8; N]) {
         for start in (0..rows).step_by(PAGE_ROWS) {
-            let end = rows.min(start + PAGE_ROWS);
-            body.clear();
-            self.levels_of_present(end - start, &mut body);
-            for row in start..end {
-                append(row, &mut body);
+            let len = (rows - start).min(PAGE_ROWS);
+            let levels = self.levels_of_present(len);
+            self.begin_page(levels.len() + len * N, len, Encoding::PLAIN);
+            self.bytes.extend_from_slice(&levels);
+            let at = self.bytes.len();
+            self.bytes.resize(at + len * N, 0);
+            for (row, place) in self.bytes[at..].as_chunks_mut::<N>().0.iter_mut().enumerate() {
+                *place = value(start + row);
             }
-            self.page(&body, end - start, Encoding::PLAIN);
         }
     }
 
-    /// Writes rows of plain booleans.
+    /// Writes rows of plain booleans. There are no nulls.
     pub fn booleans(&mut self, rows: usize, value: impl Fn(usize) -> bool) {
-        let mut body = Vec::new();
         for start in (0..rows).step_by(PAGE_ROWS) {
             let end = rows.min(start + PAGE_ROWS);
-            body.clear();
-            self.levels_of_present(end - start, &mut body);
+            let mut body = self.levels_of_present(end - start);
             for first in (start..end).step_by(8) {
                 body.push(
                     (first..end.min(first + 8)).fold(0, |byte, row| byte | u8::from(value(row)) << (row - first)),
@@ -111,27 +100,40 @@ impl ChunkWriter {
         }
     }
 
-    /// Writes rows of codes into a dictionary of `values` values; `code` is `None` for a null.
-    pub fn codes(&mut self, rows: usize, values: usize, code: impl Fn(usize) -> Option<u32>) {
-        let width = (usize::BITS - values.saturating_sub(1).leading_zeros()) as u8;
-        let (mut body, mut codes, mut present) = (Vec::new(), Vec::new(), Vec::new());
+    /// Writes rows of codes into a dictionary of `values` values.
+    pub fn codes(&mut self, rows: usize, values: usize, code: impl Fn(usize) -> u32) {
+        let width = width_of(values);
+        let mut codes = Vec::new();
         for start in (0..rows).step_by(PAGE_ROWS) {
             let end = rows.min(start + PAGE_ROWS);
             codes.clear();
-            present.clear();
-            body.clear();
+            codes.extend((start..end).map(&code));
+            let mut body = self.levels_of_present(end - start);
+            body.push(width);
+            hybrid(&codes, width, &mut body);
+            self.page(&body, end - start, Encoding::RLE_DICTIONARY);
+        }
+    }
+
+    /// Writes rows of codes into a dictionary of `values` values, of which some may be null.
+    pub fn nullable_codes(&mut self, rows: usize, values: usize, code: impl Fn(usize) -> Option<u32>) {
+        if (0..rows).all(|row| code(row).is_some()) {
+            return self.codes(rows, values, |row| code(row).unwrap_or_default());
+        }
+        let width = width_of(values);
+        let (mut codes, mut present) = (Vec::new(), Vec::new());
+        for start in (0..rows).step_by(PAGE_ROWS) {
+            let end = rows.min(start + PAGE_ROWS);
+            (codes.clear(), present.clear());
             for row in start..end {
                 let code = code(row);
                 present.push(u32::from(code.is_some()));
                 codes.extend(code);
             }
-            if self.optional() {
-                let mut levels = Vec::new();
-                hybrid(&present, 1, &mut levels);
-                body.extend((levels.len() as u32).to_le_bytes());
-                body.extend(levels);
-            }
-            self.nulls += end - start - codes.len();
+            let mut levels = Vec::new();
+            hybrid(&present, 1, &mut levels);
+            let mut body = (levels.len() as u32).to_le_bytes().to_vec();
+            body.extend(levels);
             body.push(width);
             hybrid(&codes, width, &mut body);
             self.page(&body, end - start, Encoding::RLE_DICTIONARY);
@@ -182,18 +184,24 @@ impl ChunkWriter {
     }
 
     /// Levels of a page without nulls, where the column has levels.
-    fn levels_of_present(&self, rows: usize, body: &mut Vec<u8>) {
-        if self.optional() {
-            let mut levels = Vec::new();
-            same(1, rows, 1, &mut levels);
-            body.extend((levels.len() as u32).to_le_bytes());
-            body.extend(levels);
+    fn levels_of_present(&self, rows: usize) -> Vec<u8> {
+        if !self.optional() {
+            return Vec::new();
         }
+        let mut run = Vec::new();
+        same(1, rows, 1, &mut run);
+        let mut levels = (run.len() as u32).to_le_bytes().to_vec();
+        levels.extend(run);
+        levels
     }
 
     fn page(&mut self, body: &[u8], rows: usize, encoding: Encoding) {
-        self.header(PageType::DATA_PAGE, body.len(), rows, encoding);
+        self.begin_page(body.len(), rows, encoding);
         self.bytes.extend_from_slice(body);
+    }
+
+    fn begin_page(&mut self, len: usize, rows: usize, encoding: Encoding) {
+        self.header(PageType::DATA_PAGE, len, rows, encoding);
         self.rows += rows;
         self.pages += 1;
     }
@@ -261,6 +269,13 @@ fn varint(mut value: u64, out: &mut Vec<u8>) {
 fn same(code: u32, len: usize, width: u8, out: &mut Vec<u8>) {
     varint((len as u64) << 1, out);
     out.extend_from_slice(&code.to_le_bytes()[..usize::from(width.div_ceil(8))]);
+}
+
+/// Bits of a code into a dictionary of so many values.
+const fn width_of(values: usize) -> u8 {
+    // One value needs no bits at all; a bit each is what all readers are used to.
+    let bits = usize::BITS - values.saturating_sub(1).leading_zeros();
+    if bits == 0 { 1 } else { bits as u8 }
 }
 
 /// Codes that repeat at least this often become a run of their own.
