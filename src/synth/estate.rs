@@ -64,7 +64,7 @@ const STATUSES: [(SmiStatus, u64); 9] = [
 /// Hundredths of the six large Service Users; the rest is spread over [`SMALL_PARTIES`].
 const LARGE_PARTIES: [u64; 6] = [24, 20, 17, 13, 11, 8];
 /// Service Users with a share that falls with their rank.
-const SMALL_PARTIES: u64 = 144;
+const SMALL_PARTIES: u32 = 144;
 /// Communication Service Providers, which notify Comms Hubs.
 const CSPS: u64 = 3;
 /// Makers, as the leading 24 bits of their devices' identifiers.
@@ -155,7 +155,7 @@ impl Estate {
 
     fn defect(&self, number: u64) -> Option<Defect> {
         let roll = mix(mix(self.seed ^ 0x0DEF_EC75) ^ mix(number));
-        (roll % ONE_IN == 0).then(|| DEFECTS[(roll / ONE_IN % DEFECTS.len() as u64) as usize])
+        roll.is_multiple_of(ONE_IN).then(|| DEFECTS[(roll / ONE_IN % DEFECTS.len() as u64) as usize])
     }
 
     /// Makes a row that would be deleted if nothing else were wrong with it.
@@ -208,8 +208,8 @@ fn service_user(dice: &mut Dice) -> DeviceId {
         roll -= share;
     }
     // The share of a rank falls with the rank: the power spreads a uniform roll so.
-    let rank = ((SMALL_PARTIES + 1) as f64).powf(dice.unit()) as u64;
-    party(LARGE_PARTIES.len() as u64 + rank.min(SMALL_PARTIES))
+    let rank = f64::from(SMALL_PARTIES + 1).powf(dice.unit()) as u64;
+    party(LARGE_PARTIES.len() as u64 + rank.min(u64::from(SMALL_PARTIES)))
 }
 
 fn csp(dice: &mut Dice) -> DeviceId {

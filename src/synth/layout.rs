@@ -108,12 +108,11 @@ pub(super) fn write_file(
 
 /// The numbers of a file's rows by status, type and date. Only what they are sorted by is held in memory.
 fn clustered(estate: &Estate, rows: Range<u64>) -> Vec<u64> {
-    let mut keys: Vec<(Option<&str>, Option<&str>, Option<i64>, u64)> = rows
-        .map(|number| {
-            let row = estate.row(number);
-            (row.smi_status, row.device_type, row.status_since, number)
-        })
-        .collect();
+    let key = |number: u64| {
+        let row = estate.row(number);
+        (row.smi_status, row.device_type, row.status_since, number)
+    };
+    let mut keys: Vec<_> = rows.map(key).collect();
     keys.sort_unstable();
     keys.into_iter().map(|(.., number)| number).collect()
 }
@@ -137,7 +136,9 @@ fn schema(layout: Layout, roles: bool) -> Arc<Schema> {
 fn columns(rows: &[SynthRow], layout: Layout, roles: bool) -> Vec<ArrayRef> {
     let text = |value: &dyn Fn(&SynthRow) -> Option<&str>| -> ArrayRef {
         let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
-        rows.iter().for_each(|row| builder.append_option(value(row)));
+        for row in rows {
+            builder.append_option(value(row));
+        }
         Arc::new(builder.finish())
     };
     let identifier = |value: &dyn Fn(&SynthRow) -> Option<&str>| -> ArrayRef {
@@ -155,7 +156,9 @@ fn columns(rows: &[SynthRow], layout: Layout, roles: bool) -> Vec<ArrayRef> {
         Arc::new(builder.finish())
     };
     let mut since = TimestampMicrosecondBuilder::with_capacity(rows.len());
-    rows.iter().for_each(|row| since.append_option(row.status_since));
+    for row in rows {
+        since.append_option(row.status_since);
+    }
     let mut columns: Vec<ArrayRef> = vec![
         identifier(&|row| row.device_id.as_deref()),
         text(&|row| row.device_type),

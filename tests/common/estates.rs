@@ -172,24 +172,24 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
     let ids = |value: fn(&Row) -> Option<&str>| -> ArrayRef {
         let numbers = || rows.iter().map(move |row| value(row).and_then(id_of));
         match layout.ids {
-            Ids::Text => Arc::new(StringArray::from_iter(rows.iter().map(value))),
+            Ids::Text => Arc::new(rows.iter().map(value).collect::<StringArray>()),
             Ids::Bytes => Arc::new(
                 FixedSizeBinaryArray::try_from_sparse_iter_with_size(numbers().map(|id| id.map(u64::to_be_bytes)), 8)
                     .unwrap(),
             ),
-            Ids::Number => Arc::new(UInt64Array::from_iter(numbers())),
+            Ids::Number => Arc::new(numbers().collect::<UInt64Array>()),
         }
     };
     let text =
-        |value: fn(&Row) -> Option<&str>| -> ArrayRef { Arc::new(StringArray::from_iter(rows.iter().map(value))) };
+        |value: fn(&Row) -> Option<&str>| -> ArrayRef { Arc::new(rows.iter().map(value).collect::<StringArray>()) };
     let since: ArrayRef = match layout.unit {
         TimeUnit::Millisecond => {
-            Arc::new(TimestampMillisecondArray::from_iter(rows.iter().map(|row| row.since.map(|t| t / MILLI))))
+            Arc::new(rows.iter().map(|row| row.since.map(|t| t / MILLI)).collect::<TimestampMillisecondArray>())
         }
         TimeUnit::Nanosecond => {
-            Arc::new(TimestampNanosecondArray::from_iter(rows.iter().map(|row| row.since.map(|t| t * 1000))))
+            Arc::new(rows.iter().map(|row| row.since.map(|t| t * 1000)).collect::<TimestampNanosecondArray>())
         }
-        _ => Arc::new(TimestampMicrosecondArray::from_iter(rows.iter().map(|row| row.since)).with_timezone("UTC")),
+        _ => Arc::new(rows.iter().map(|row| row.since).collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
     };
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("ignored", Arc::new(Int64Array::from_iter_values(0..rows.len() as i64))),

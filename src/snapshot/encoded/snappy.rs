@@ -6,9 +6,11 @@
 //! bytes, whatever its length, and the next one overwrites what was too much.
 //!
 //! For that, output and input lie in one buffer, the input behind the output with a gap between them. An element is then
-//! a copy from one place of a slice to another, checked like any other access: no trust in the input, and no `unsafe`.
+//! a copy from one place of the buffer to another, and one comparison holds both against its end: the input is trusted
+//! in nothing. This is the one file besides the mapping of files where `unsafe` stands.
 
-#![expect(unsafe_code, reason = "measured: bound checks on every element cost a third of the time")]
+#![expect(unsafe_code, reason = "measured: bound checks on every element cost a quarter of the time of a whole sweep")]
+#![expect(clippy::inline_always, clippy::needless_bitwise_bool, reason = "measured: the loop is all there is")]
 
 use std::hint::select_unpredictable;
 

@@ -124,7 +124,8 @@ impl ChunkWriter {
         let (mut codes, mut present) = (Vec::new(), Vec::new());
         for start in (0..rows).step_by(PAGE_ROWS) {
             let end = rows.min(start + PAGE_ROWS);
-            (codes.clear(), present.clear());
+            codes.clear();
+            present.clear();
             for row in start..end {
                 let code = code(row);
                 present.push(u32::from(code.is_some()));
