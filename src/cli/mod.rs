@@ -113,7 +113,7 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes one JSON document to standard output.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(document: &serde_json::Value) -> Result<()> {
     print(&format!("{document:#}\n"))
 }

@@ -1,6 +1,6 @@
 //! The engine: judges a row group, runs them all in parallel, and hands findings on in order.
 //!
-//! [`sweep`] is the whole of it. [`morsel`] judges one row group, reading columns through [`lanes`]; what can only be
+//! [`sweep`] is the whole of it. `morsel` judges one row group, reading columns through `lanes`; what can only be
 //! said of the whole snapshot (duplicates, guards, quotations of bad rows) comes after, in [`engine`](self). What is
 //! done with the findings is [`crate::run`]'s.
 

@@ -1,7 +1,7 @@
 //! Synthetic estates: made up, seeded, of any size. No data of real devices is in them.
 //!
 //! The proportions follow what is publicly known of Great Britain's estate where anything is, and are assumptions
-//! elsewhere; see [`estate`]. Each row is a function of the seed and its number, so that the same seed gives the same
+//! elsewhere; see `estate`. Each row is a function of the seed and its number, so that the same seed gives the same
 //! rows in every layout and with any number of threads. What cannot be stored differs: a Device ID that is malformed as
 //! text is null where identifiers are bytes.
 

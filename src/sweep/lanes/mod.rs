@@ -3,7 +3,7 @@
 //! Two kinds of reading are all that a sweep needs. [`classes`] turns the deciding columns, status and type, into one
 //! small code for each row, in run space where the file has runs. [`sparse`] reads single values of the other columns,
 //! for the few rows that are still in play. Both work on encoded pages. A chunk that comes in a form they leave alone
-//! is read by [`reference`], through the column reader of the `parquet` crate, with the same result; tests hold the two
+//! is read by `reference`, through the column reader of the `parquet` crate, with the same result; tests hold the two
 //! against each other.
 
 pub mod classes;
