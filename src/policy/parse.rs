@@ -54,6 +54,12 @@ fn policy(root: &Section<'_>) -> Result<Policy> {
     if let Some(section) = root.section("types")? {
         section.only(&["extra"])?;
         for extra in section.required("extra")?.list()? {
+            let name = extra.text()?;
+            if let Some((_, known)) = types.iter().find(|(_, known)| *known != name && known.eq_ignore_ascii_case(name))
+            {
+                let what = format!("`{name}` differs from the device type {known} in case only");
+                return Err(extra.refuse(what, "map the spelling under [snapshot.types] instead"));
+            }
             types.add(extra.text()?).map_err(|why| {
                 extra.refuse(format!("`{}` {why}", extra.text().unwrap_or_default()), "list each new type once")
             })?;
@@ -170,13 +176,20 @@ fn spellings(root: &Section<'_>, types: &TypeNames) -> Result<Spellings> {
     }
     if let Some(statuses) = section.section("statuses")? {
         for (key, value) in statuses.entries() {
-            spellings.statuses.insert(key.name.into(), value.status()?);
+            let status = value.status()?;
+            if SmiStatus::from_name(key.name).is_some_and(|own| own != status) {
+                return Err(key.other_meaning("status"));
+            }
+            spellings.statuses.insert(key.name.into(), status);
         }
     }
     if let Some(mapped) = section.section("types")? {
         for (key, value) in mapped.entries() {
             let name = value.text()?;
             let device_type = types.get(name).ok_or_else(|| value.unknown_type(name, types, &[]))?;
+            if types.get(key.name).is_some_and(|own| own != device_type) {
+                return Err(key.other_meaning("device type"));
+            }
             spellings.types.insert(key.name.into(), device_type);
         }
     }
@@ -280,6 +293,11 @@ impl<'a> Section<'a> {
 impl Key<'_> {
     fn refuse(&self, what: impl Into<String>, remedy: impl Into<String>) -> Error {
         self.document.refuse(self.span.clone(), what, remedy)
+    }
+
+    /// A spelling that has a meaning of its own is never given another: devices would be judged as what they are not.
+    fn other_meaning(&self, what: &str) -> Error {
+        self.refuse(format!("`{}` is a {what} already, and keeps its meaning", self.name), "map other spellings only")
     }
 
     fn type_set(&self, types: &TypeNames, besides: &[&str]) -> Result<TypeSet> {

@@ -1,3 +1,5 @@
+//! What the parser refuses, what built-ins say, and what a policy is worth once it is bound to a moment.
+
 use super::*;
 use crate::error::ExitCode;
 
@@ -93,6 +95,8 @@ fn every_slip_is_refused_with_its_place_and_the_right_name() {
         ("max_delete_share = 0.05", "max_delete_share = nan", "16:20", "write a share from 0 to 1"),
         ("extra = [\"SAPC\"]", "extra = [\"ESME\"]", "19:10", "is a device type already"),
         ("extra = [\"SAPC\"]", "extra = [\"CommsHub\"]", "19:10", "is not a name for a device type"),
+        ("extra = [\"SAPC\"]", "extra = [\"Esme\"]", "19:10", "in case only"),
+        ("PENDING = \"Pending\"", "Commissioned = \"Pending\"", "23:1", "keeps its meaning"),
         ("\"device_id\"", "\"deviceid\"", "21:14", "did you mean `device_id`?"),
         ("DEVICE_EUI = \"device_id\"", "A = \"device_id\"\nB = \"device_id\"", "22:5", "a second column"),
         ("PENDING = \"Pending\"", "PENDING = \"Pendin\"", "23:11", "did you mean `Pending`?"),

@@ -1,0 +1,416 @@
+//! The command line as scripts and people meet it: exit codes, one clear line for each mistake, nothing left behind.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use common::{binary, fixtures, outcome, run};
+use parquet::arrow::ArrowWriter;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A place to work in, with a copy of the fixture estate.
+struct Desk {
+    home: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let estate = home.path().join("estate");
+        fs::create_dir(&estate).unwrap();
+        for entry in fs::read_dir(fixtures().join("estate")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), estate.join(entry.file_name())).unwrap();
+        }
+        Self { home }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), bytes).unwrap();
+        self.text(name)
+    }
+
+    fn sweep(&self, snapshot: &str, policy: &str, more: &[&str]) -> (i32, String, String) {
+        let (snapshot, out) = (self.text(snapshot), self.text("run"));
+        let mut arguments = vec!["sweep", &snapshot, "--policy", policy, "--out", &out];
+        arguments.extend(more);
+        run(&arguments)
+    }
+
+    /// Nothing of a run is there, under its name or another.
+    #[track_caller]
+    fn nothing_published(&self) {
+        let left: Vec<String> = fs::read_dir(self.home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with("run") || name.starts_with('.'))
+            .collect();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+
+    /// The sweep is refused with this exit code, in one line that says all of `says`, and leaves nothing.
+    #[track_caller]
+    fn refused(&self, snapshot: &str, policy: &str, more: &[&str], exit: i32, says: &[&str]) {
+        one_line(&self.sweep(snapshot, policy, more), exit, says);
+        self.nothing_published();
+    }
+}
+
+/// Exit code, and an error of one line with at most one line of help, that says all of `says`.
+#[track_caller]
+fn one_line((code, out, err): &(i32, String, String), exit: i32, says: &[&str]) {
+    assert_eq!(*code, exit, "{err}");
+    assert_eq!(out, "", "what fails prints no data");
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(lines[0].starts_with("smi-sweep: "), "{err}");
+    assert!(lines.len() <= 2 && lines[1..].iter().all(|line| line.starts_with("  help: ")), "{err}");
+    for part in says {
+        assert!(err.contains(part), "`{part}` is not in: {err}");
+    }
+}
+
+/// Columns of a small snapshot, by name.
+fn columns() -> Vec<(&'static str, ArrayRef)> {
+    let text = |values: [&str; 2]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
+    vec![
+        ("device_id", text(["00-DB-12-34-56-78-90-A0", "00-DB-12-34-56-78-90-A1"])),
+        ("device_type", text(["ESME", "CHF"])),
+        ("smi_status", text(["Pending", "Pending"])),
+        ("status_since", Arc::new(TimestampMicrosecondArray::from(vec![1_600_000_000_000_000; 2]))),
+        ("notifying_party", text(["Acme Energy", "North"])),
+    ]
+}
+
+fn write_columns(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+const AS_OF: [&str; 2] = ["--as-of", "2026-11-01"];
+
+#[test]
+fn the_first_run_of_the_readme() {
+    let desk = Desk::new();
+    let (code, out, err) = desk.sweep("estate", "secmp0060", &[]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(out.trim(), desk.text("run"), "standard output is the run's path, and no more");
+    for word in ["CHF", "ESME", "excluded", "max_delete_share", "as of 2026-11-01"] {
+        assert!(err.contains(word), "`{word}` is not in: {err}");
+    }
+    let (code, out, _) = run(&["verify", &desk.text("run")]);
+    assert!(code == 0 && out.contains("verified"), "{out}");
+    let record: Value = serde_json::from_slice(&fs::read(desk.path("run/run.json")).unwrap()).unwrap();
+    let tally = &record["tally"];
+    let sum: u64 = ["not_candidate", "excluded", "not_due", "delete", "quarantined"]
+        .iter()
+        .map(|disposition| tally[disposition].as_u64().unwrap())
+        .sum();
+    assert_eq!(tally["rows"], sum);
+    assert_eq!(
+        tally["delete"].as_u64(),
+        Some(tally["alerts"].as_u64().unwrap() + tally["silent_deletes"].as_u64().unwrap())
+    );
+    for hub in ["CHF", "GPF"] {
+        assert_eq!(record["by_type"][hub]["delete"], 0, "no Comms Hub is deleted");
+    }
+}
+
+#[test]
+fn before_the_change_hubs_went_silently() {
+    let desk = Desk::new();
+    let (code, _, err) = desk.sweep("estate", "pre-change", &["--quiet"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let record: Value = serde_json::from_slice(&fs::read(desk.path("run/run.json")).unwrap()).unwrap();
+    let hubs = &record["by_type"]["CHF"];
+    assert!(hubs["delete"].as_u64() > Some(0));
+    // A hub that a Service User notified is told of; all others are not.
+    assert!(hubs["silent_deletes"].as_u64() > hubs["alerts"].as_u64());
+}
+
+#[test]
+fn json_is_one_document_and_nothing_due_is_no_failure() {
+    let desk = Desk::new();
+    let policy = desk.write(
+        "none.toml",
+        "name = \"none\"\nversion = 1\n[threshold]\ndefault = 1200\n[guard]\nmax_quarantined = 100000",
+    );
+    let (code, out, err) = desk.sweep("estate", &policy, &["--json", "--quiet"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document["runs"][0]["record"]["tally"]["delete"], 0);
+}
+
+#[test]
+fn guards_stop_a_run_at_exactly_their_limit() {
+    let desk = Desk::new();
+    let (_, out, _) = desk.sweep("estate", "secmp0060", &["--json", "--quiet"]);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    let tally = &document["runs"][0]["record"]["tally"];
+    let (deletes, quarantined) = (tally["delete"].as_u64().unwrap(), tally["quarantined"].as_u64().unwrap());
+    fs::remove_dir_all(desk.path("run")).unwrap();
+    let guarded = |max_deletes: u64, max_quarantined: u64| {
+        desk.write(
+            "guarded.toml",
+            format!(
+                "name = \"guarded\"\nversion = 1\n[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]\n\
+                 [guard]\nmax_deletes = {max_deletes}\nmax_delete_share = 1.0\nmax_quarantined = {max_quarantined}\n"
+            ),
+        )
+    };
+    let passes = |policy: &str, more: &[&str]| {
+        let (code, _, err) = desk.sweep("estate", policy, more);
+        assert_eq!(code, 0, "{err}");
+        fs::remove_dir_all(desk.path("run")).unwrap();
+    };
+    let stops = |policy: &str, more: &[&str], says: &str| {
+        let (code, out, err) = desk.sweep("estate", policy, more);
+        assert_eq!((code, out.as_str()), (5, ""), "{err}");
+        assert!(err.contains("nothing was published") && err.contains(says), "{err}");
+        assert!(err.contains("disposition") || err.contains("not due"), "the figures are shown: {err}");
+        desk.nothing_published();
+    };
+    passes(&guarded(deletes + 1, quarantined + 1), &[]);
+    passes(&guarded(deletes, quarantined), &[]);
+    let tight = guarded(deletes - 1, quarantined);
+    stops(&tight, &[], &format!("--expect-deletes {deletes}"));
+    stops(&tight, &["--expect-deletes", &(deletes - 1).to_string()], "--expect-deletes");
+    stops(&tight, &["--expect-deletes", &(deletes + 1).to_string()], "--expect-deletes");
+    passes(&tight, &["--expect-deletes", &deletes.to_string()]);
+    let tight = guarded(deletes, quarantined - 1);
+    stops(&tight, &[], &format!("--expect-quarantined {quarantined}"));
+    passes(&tight, &["--expect-quarantined", &quarantined.to_string()]);
+}
+
+#[test]
+fn snapshots_that_cannot_be_read_are_refused_by_name() {
+    let desk = Desk::new();
+    let secmp = |snapshot: &str, says: &[&str]| desk.refused(snapshot, "secmp0060", &AS_OF, 3, says);
+    desk.write("text.parquet", "device_id,device_type\n");
+    secmp("text.parquet", &["text.parquet", "not a Parquet file"]);
+    desk.write("nothing.parquet", "");
+    secmp("nothing.parquet", &["nothing.parquet", "not a Parquet file"]);
+    let whole = fs::read(desk.path("estate/part-00000.parquet")).unwrap();
+    desk.write("cut.parquet", &whole[..whole.len() / 2]);
+    secmp("cut.parquet", &["cut.parquet", "not a Parquet file", "truncated"]);
+    // The tail is whole and the middle is gone: only the pages tell.
+    desk.write("hollow.parquet", [&whole[..4], &whole[whole.len() / 2..]].concat());
+    secmp("hollow.parquet", &["hollow.parquet"]);
+    secmp("absent", &["absent", "no such file or folder"]);
+    fs::create_dir(desk.path("empty")).unwrap();
+    secmp("empty", &["empty", "no Parquet files"]);
+    let (one, out) = (desk.text("estate/part-00000.parquet"), desk.text("run"));
+    let twice = run(&["sweep", &one, &one, "--policy", "secmp0060", "--as-of", "2026-11-01", "--out", &out]);
+    one_line(&twice, 3, &["part-00000.parquet", "named twice"]);
+}
+
+#[test]
+fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
+    let desk = Desk::new();
+    let with = |name: &str, change: &dyn Fn(&mut Vec<(&str, ArrayRef)>)| {
+        let mut columns = columns();
+        change(&mut columns);
+        write_columns(&desk.path(name), columns);
+        name.to_owned()
+    };
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    for (at, (column, _)) in columns().into_iter().enumerate() {
+        let lacks = with("lacks.parquet", &|columns| drop(columns.remove(at)));
+        desk.refused(
+            &lacks,
+            "secmp0060",
+            &AS_OF,
+            3,
+            &["lacks.parquet", column, "no such column", "[snapshot.columns]"],
+        );
+    }
+    for at in [1, 2, 3] {
+        let kind = with("kind.parquet", &|columns| columns[at].1 = Arc::clone(&numbers));
+        desk.refused(&kind, "secmp0060", &AS_OF, 3, &["kind.parquet", columns()[at].0, "INT64", "cannot be read as"]);
+    }
+    let mapped = with("mapped.parquet", &|columns| columns[0].0 = "DEVICE_EUI");
+    let policy = desk.write(
+        "mapped.toml",
+        "name = \"mapped\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n\
+         [snapshot.columns]\nDEVICE_EUI = \"device_id\"\n",
+    );
+    assert_eq!(desk.sweep(&mapped, &policy, &AS_OF).0, 0);
+    fs::remove_dir_all(desk.path("run")).unwrap();
+    // Neither the seal nor the file says when it was taken, and nobody asks the clock.
+    desk.refused(&mapped, &policy, &[], 3, &["does not say when it was taken", "--as-of"]);
+}
+
+#[test]
+fn a_seal_that_does_not_hold_is_refused() {
+    let desk = Desk::new();
+    let part = desk.path("estate/part-00001.parquet");
+    let whole = fs::read(&part).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    fs::write(&part, &flipped).unwrap();
+    desk.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "BLAKE3"]);
+    fs::write(&part, &whole[..whole.len() - 1]).unwrap();
+    desk.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet"]);
+    fs::write(&part, &whole).unwrap();
+    fs::copy(&part, desk.path("estate/part-00009.parquet")).unwrap();
+    desk.refused("estate", "secmp0060", &[], 3, &["part-00009.parquet", "too many"]);
+    fs::remove_file(desk.path("estate/part-00009.parquet")).unwrap();
+    fs::remove_file(&part).unwrap();
+    desk.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "too few"]);
+    fs::write(&part, &whole).unwrap();
+    desk.write("estate/_snapshot.json", "{}");
+    desk.refused("estate", "secmp0060", &[], 3, &["_snapshot.json", "seal"]);
+}
+
+#[test]
+fn sealing_says_when_a_snapshot_was_taken() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("own")).unwrap();
+    write_columns(&desk.path("own/a.parquet"), columns());
+    let (code, _, err) = run(&["check", &desk.text("own"), "--seal", "--taken-at", "2026-11-01"]);
+    assert_eq!(code, 0, "{err}");
+    let policy = desk
+        .write("own.toml", "name = \"own\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n");
+    let (code, _, err) = desk.sweep("own", &policy, &[]);
+    assert!(code == 0 && err.contains("as the seal says"), "{err}");
+    // A finding is no failure, unless that was asked for.
+    let (code, out, _) = run(&["check", &desk.text("estate")]);
+    assert!(code == 0 && out.contains("unknown"), "{out}");
+    let (code, out, err) = run(&["check", "--strict", &desk.text("estate")]);
+    assert!(code == 3 && out.contains("unknown") && err.contains("--strict"), "{err}");
+}
+
+#[test]
+fn policies_are_refused_with_line_and_column() {
+    let desk = Desk::new();
+    let slip = desk.write("slip.toml", "name = \"slip\"\nversion = 1\n[threshold]\ndefault = 12\nPPMD = 36\n");
+    desk.refused("estate", &slip, &[], 4, &["slip.toml:5:1", "PPMD", "PPMID"]);
+    desk.refused("estate", "secmp060", &[], 4, &["secmp060", "secmp0060"]);
+    desk.refused("estate", "policies/none.toml", &[], 4, &["policies/none.toml"]);
+    one_line(&run(&["policy", "check", &slip]), 4, &["slip.toml:5:1"]);
+}
+
+#[test]
+fn command_lines_that_make_no_sense_are_refused() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("taken")).unwrap();
+    let (estate, taken) = (desk.text("estate"), desk.text("taken"));
+    one_line(
+        &run(&["sweep", &estate, "--policy", "secmp0060", "--out", &taken]),
+        2,
+        &["taken exists already", "does not exist"],
+    );
+    assert_eq!(fs::read_dir(&taken).unwrap().count(), 0);
+    desk.refused("estate", "secmp0060", &["--policy", "secmp0060"], 2, &["two policies are called"]);
+    desk.refused("estate", "secmp0060", &["--policy", "scr137", "--expect-deletes", "1"], 2, &["one policy"]);
+    for arguments in [&["sweep"][..], &["swep"], &["sweep", &estate, "--polcy", "x"], &["explain"]] {
+        assert_eq!(run(arguments).0, 2, "{arguments:?}");
+    }
+    assert_eq!(desk.sweep("estate", "secmp0060", &["--as-of", "1 Nov"]).0, 2);
+    desk.nothing_published();
+}
+
+#[test]
+fn a_disk_without_room_is_reported_and_nothing_is_published() {
+    let desk = Desk::new();
+    let script = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
+    let output = Command::new("sh")
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_smi-sweep"), "sweep", &desk.text("estate")])
+        .args(["--policy", "secmp0060", "--quiet", "--out", &desk.text("run")])
+        .output()
+        .unwrap();
+    one_line(&outcome(&output), 1, &["run", "cannot"]);
+    desk.nothing_published();
+    if Path::new("/dev/full").exists() {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = binary().args(["policy", "show", "secmp0060"]).stdout(full).output().unwrap();
+        one_line(&outcome(&output), 1, &["standard output"]);
+    }
+}
+
+#[test]
+fn an_interruption_leaves_nothing() {
+    let desk = Desk::new();
+    let child = binary()
+        .args(["synth", "--rows", "500000000", "--quiet", "--out", &desk.text("run")])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    one_line(&outcome(&output), 130, &["interrupted"]);
+    desk.nothing_published();
+}
+
+#[test]
+fn one_device_is_explained_in_a_sentence() {
+    let desk = Desk::new();
+    write_columns(&desk.path("two.parquet"), columns());
+    let snapshot = desk.text("two.parquet");
+    let explain = |id: &str| {
+        let (code, out, err) = run(&["explain", id, &snapshot, "--policy", "secmp0060", "--as-of", "2026-11-01"]);
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let due = explain("00-db-12-34-56-78-90-a0");
+    for part in ["ESME", "Pending", "2020-09-13", "2021-09-13", "Acme Energy"] {
+        assert!(due.contains(part), "`{part}` is not in: {due}");
+    }
+    assert!(explain("00-DB-12-34-56-78-90-A1").contains("exclu"));
+    let (code, _, err) =
+        run(&["explain", "00-DB-12-34-56-78-90-A2", &snapshot, "--policy", "secmp0060", "--as-of", "2026-11-01"]);
+    assert!(code != 0 && err.contains("00-DB-12-34-56-78-90-A2"), "{err}");
+}
+
+#[test]
+fn the_help_fits_a_narrow_and_a_wide_terminal() {
+    for columns in ["60", "200"] {
+        let output = binary().args(["sweep", "--help"]).env("COLUMNS", columns).output().unwrap();
+        let (code, help, _) = outcome(&output);
+        assert_eq!(code, 0);
+        assert!(help.contains("--expect-deletes"));
+    }
+}
+
+#[test]
+fn unique_quarantines_due_devices_that_occur_anywhere_else() {
+    let desk = Desk::new();
+    let mut doubled = columns();
+    let same = "00-DB-12-34-56-78-90-A0";
+    doubled[0].1 = Arc::new(StringArray::from(vec![same, same]));
+    doubled[1].1 = Arc::new(StringArray::from(vec!["ESME", "ESME"]));
+    doubled[2].1 = Arc::new(StringArray::from(vec!["Pending", "Commissioned"]));
+    write_columns(&desk.path("doubled.parquet"), doubled);
+    let policy = desk.write(
+        "open.toml",
+        "name = \"open\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n",
+    );
+    let deletes = |more: &[&str]| {
+        let (code, out, err) = desk.sweep("doubled.parquet", &policy, &[&AS_OF[..], &["--json"], more].concat());
+        assert_eq!(code, 0, "{err}");
+        fs::remove_dir_all(desk.path("run")).unwrap();
+        let document: Value = serde_json::from_str(&out).unwrap();
+        let tally = &document["runs"][0]["record"]["tally"];
+        (tally["delete"].as_u64().unwrap(), tally["quarantined"].as_u64().unwrap())
+    };
+    assert_eq!(deletes(&[]), (1, 0));
+    assert_eq!(deletes(&["--unique"]), (0, 1));
+}
