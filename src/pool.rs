@@ -108,12 +108,4 @@ impl Pool {
             Some(workers) => workers.install(|| rayon::join(a, b)),
         }
     }
-
-    /// Sorts in place by a key; equal keys may change places.
-    pub fn sort_unstable_by_key<T: Send, K: Ord>(&self, items: &mut [T], key: impl Fn(&T) -> K + Sync + Send) {
-        match &self.workers {
-            None => items.sort_unstable_by_key(key),
-            Some(workers) => workers.install(|| items.par_sort_unstable_by_key(key)),
-        }
-    }
 }

@@ -1,21 +1,22 @@
 //! The three manifests of a run, as Parquet.
 //!
-//! Columns of a row group are encoded in parallel, those of the delete and the alert manifest at once; each file is then
-//! put together in order, digested on its way. Due rows arrive sorted by Device ID; the alert manifest's order, by party
-//! and Device ID, follows from that by sorting them into their parties.
+//! Row groups are encoded in parallel, those of the delete and the alert manifest at once; each file is then put together
+//! in order, digested on its way. Due rows arrive sorted by Device ID; the alert manifest's order, by party and Device ID,
+//! follows from that by sorting them into their parties.
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
+use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, Type};
 
 use super::digest::{DigestingFile, Written};
 use crate::error::{Error, Result};
-use crate::estate::{DeviceType, Reason, SmiStatus, TEXT_LEN, TypeNames, time};
+use crate::estate::{DeviceType, Reason, SmiStatus, TypeNames, time};
 use crate::pool::Pool;
 use crate::snapshot::encoded::write::{ChunkWriter, EncodedChunk};
 use crate::sweep::{Due, Findings, Parties, Quarantined};
@@ -28,7 +29,7 @@ pub const ALERTS: &str = "alerts.parquet";
 pub const QUARANTINE: &str = "quarantine.parquet";
 
 /// Rows of a row group.
-const GROUP_ROWS: usize = 1 << 18;
+const GROUP_ROWS: usize = 1 << 17;
 
 /// What manifests are written from.
 pub struct Manifests<'a> {
@@ -39,7 +40,7 @@ pub struct Manifests<'a> {
     /// The code of alerts.
     pub alert_code: &'a str,
     /// The day on which a device becomes due, from its type code and the day of its status date.
-    pub due_on: &'a dyn Fn(u8, i32) -> i32,
+    pub due_on: &'a (dyn Fn(u8, i32) -> i32 + Sync),
     /// The file that has a row of the snapshot, and the row's number in it.
     pub locate: &'a dyn Fn(u64) -> (&'a str, u64),
 }
@@ -61,7 +62,8 @@ pub struct Output {
 /// Where a file cannot be written.
 pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<Output>> {
     let Findings { due, parties, quarantined, .. } = manifests.findings;
-    let alerting = by_party(due, parties);
+    let due_on = manifests.due_on;
+    let (alerting, days) = pool.join(|| by_party(due, parties), || due_days(due, due_on));
     let counted = manifests.findings.by_type.total();
     if alerting.len() as u64 != counted.alerts || due.len() as u64 != counted.deletes() {
         return Err(Error::Unbalanced(format!(
@@ -72,7 +74,6 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
             counted.alerts
         )));
     }
-    let days = due_days(due, manifests.due_on);
     let sheet = |columns, rows| Sheet {
         columns,
         rows,
@@ -161,7 +162,7 @@ const ALERT_COLUMNS: [Field; 6] = [
 ];
 
 impl Field {
-    fn schema(self) -> Result<Type, parquet::errors::ParquetError> {
+    fn schema(self) -> Result<Type, ParquetError> {
         let text = |name: &'static str, optional: bool| {
             let repetition = if optional { Repetition::OPTIONAL } else { Repetition::REQUIRED };
             Type::primitive_type_builder(name, Physical::BYTE_ARRAY)
@@ -218,45 +219,42 @@ struct Sheet<'a> {
 }
 
 impl Sheet<'_> {
-    fn schema(&self) -> Result<Type, parquet::errors::ParquetError> {
+    fn schema(&self) -> Result<Type, ParquetError> {
         let fields = self.columns.iter().map(|column| column.schema().map(Arc::new)).collect::<Result<_, _>>()?;
         Type::group_type_builder("manifest").with_fields(fields).build()
     }
 
-    /// The rows of a row group, in the manifest's order, with the days on which they became due.
-    fn group(&self, group: usize) -> (Vec<Due>, Vec<i32>) {
-        let start = (group * GROUP_ROWS).min(self.rows.len());
-        let end = self.rows.len().min(start + GROUP_ROWS);
-        match self.rows {
-            Rows::All(due) => (due[start..end].to_vec(), self.days[start..end].to_vec()),
+    /// Encodes the columns of a row group.
+    fn encode(&self, schema: &SchemaDescriptor, group: usize) -> Result<Vec<EncodedChunk>, ParquetError> {
+        let rows = group * GROUP_ROWS..self.rows.len().min((group + 1) * GROUP_ROWS);
+        let gathered: (Vec<Due>, Vec<i32>);
+        let (due, days) = match self.rows {
+            Rows::All(due) => (&due[rows.clone()], &self.days[rows]),
             // Gathered once for all columns: rows of one party lie all over the due rows.
             Rows::Picked(due, order) => {
-                order[start..end].iter().map(|&index| (due[index as usize], self.days[index as usize])).unzip()
+                gathered = order[rows].iter().map(|&index| (due[index as usize], self.days[index as usize])).unzip();
+                (&gathered.0[..], &gathered.1[..])
             }
-        }
+        };
+        let columns = self.columns.iter().enumerate();
+        columns.map(|(index, &column)| self.encode_column(column, schema.column(index), due, days)).collect()
     }
 
-    fn encode(
+    fn encode_column(
         &self,
         column: Field,
         descriptor: ColumnDescPtr,
         due: &[Due],
         days: &[i32],
-    ) -> Result<EncodedChunk, parquet::errors::ParquetError> {
+    ) -> Result<EncodedChunk, ParquetError> {
         let mut chunk = ChunkWriter::new(descriptor);
         let len = due.len();
         match column {
             Field::DeviceId => {
-                chunk.reserve(len * (TEXT_LEN + 5));
                 if let (Rows::All(_), Some(first), Some(last)) = (self.rows, due.first(), due.last()) {
                     chunk.bounds(&first.id.to_text(), &last.id.to_text());
                 }
-                chunk.plain(len, |row| {
-                    let mut value = [0; 4 + TEXT_LEN];
-                    value[0] = TEXT_LEN as u8;
-                    value[4..].copy_from_slice(&due[row].id.to_text());
-                    value
-                });
+                chunk.device_ids(len, |row| due[row].id);
             }
             Field::StatusSince => chunk.plain(len, |row| due[row].since.to_le_bytes()),
             Field::DueOn => chunk.plain(len, |row| days[row].to_le_bytes()),
@@ -312,16 +310,17 @@ impl<'a> SheetFile<'a> {
         self.sheet.rows.len().div_ceil(GROUP_ROWS)
     }
 
-    fn append(&mut self, folder: &Path, chunks: Vec<EncodedChunk>) -> Result<()> {
-        if chunks.is_empty() {
-            return Ok(());
-        }
+    /// Appends row groups, in order.
+    fn append(&mut self, folder: &Path, groups: Vec<Vec<EncodedChunk>>) -> Result<()> {
         let write = || Error::write(folder.join(self.name));
-        let mut group = self.writer.next_row_group().map_err(write())?;
-        for chunk in chunks {
-            group.append_column(&chunk.bytes, chunk.close).map_err(write())?;
+        for chunks in groups {
+            let mut group = self.writer.next_row_group().map_err(write())?;
+            for chunk in chunks {
+                group.append_column(&chunk.bytes, chunk.close).map_err(write())?;
+            }
+            group.close().map_err(write())?;
         }
-        group.close().map(drop).map_err(write())
+        Ok(())
     }
 
     fn finish(self, folder: &Path) -> Result<Written> {
@@ -344,28 +343,24 @@ pub(super) fn properties() -> WriterPropertiesPtr {
 fn write_sheets(folder: &Path, delete: &Sheet<'_>, alerts: &Sheet<'_>, pool: &Pool) -> Result<(Written, Written)> {
     let mut delete_file = SheetFile::create(folder, DELETE, delete)?;
     let mut alert_file = SheetFile::create(folder, ALERTS, alerts)?;
-    for group in 0..delete_file.groups().max(alert_file.groups()) {
-        let (of_delete, of_alerts) = pool.join(|| delete.group(group), || alerts.group(group));
-        let mut tasks = Vec::new();
-        for (file, (due, days)) in [(&delete_file, &of_delete), (&alert_file, &of_alerts)] {
-            if due.is_empty() {
-                continue;
-            }
-            for (index, &column) in file.sheet.columns.iter().enumerate() {
-                tasks.push((file.sheet, file.name, column, file.schema.column(index), due, days));
-            }
-        }
-        let chunks = pool.map(tasks, |(sheet, name, column, descriptor, due, days)| {
-            let chunk = sheet.encode(column, descriptor, due, days).map_err(Error::write(folder.join(name)))?;
-            Ok((name, chunk))
+    let groups = delete_file.groups().max(alert_file.groups());
+    // A few row groups of both at a time: enough for all threads, and no more than that in memory.
+    for first in (0..groups).step_by(pool.threads()) {
+        let some = first..groups.min(first + pool.threads());
+        let tasks = some.flat_map(|group| [(&delete_file, group), (&alert_file, group)]);
+        let encoded = pool.map(tasks.filter(|(file, group)| *group < file.groups()).collect(), |(file, group)| {
+            let chunks = file.sheet.encode(&file.schema, group).map_err(Error::write(folder.join(file.name)))?;
+            Ok((file.name, chunks))
         })?;
-        let (of_delete, of_alerts): (Vec<_>, Vec<_>) = chunks.into_iter().partition(|(name, _)| *name == DELETE);
-        let only = |chunks: Vec<(&str, EncodedChunk)>| chunks.into_iter().map(|(_, chunk)| chunk).collect();
+        let (of_delete, of_alerts): (Vec<_>, Vec<_>) = encoded.into_iter().partition(|(name, _)| *name == DELETE);
+        let only = |groups: Vec<(&str, Vec<EncodedChunk>)>| groups.into_iter().map(|(_, chunks)| chunks).collect();
         let (first, second) =
             pool.join(|| delete_file.append(folder, only(of_delete)), || alert_file.append(folder, only(of_alerts)));
         first.and(second)?;
     }
-    Ok((delete_file.finish(folder)?, alert_file.finish(folder)?))
+    // Both reach the disk at the same time.
+    let (deletes, alerts) = pool.join(|| delete_file.finish(folder), || alert_file.finish(folder));
+    Ok((deletes?, alerts?))
 }
 
 /// The quarantine manifest: few rows of much text, for which the general writer is right.

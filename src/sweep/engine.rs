@@ -1,5 +1,6 @@
 //! The sweep of a whole snapshot: row groups in parallel, then what can only be said of all of them together.
 
+use std::ops::RangeInclusive;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +12,7 @@ use super::morsel::{Judged, Morsel, Scratch, judge};
 use super::plan::Plan;
 use super::{guard, quote};
 use crate::error::{Error, GuardTrip, Result};
-use crate::estate::{DeviceId, Disposition, Reason};
+use crate::estate::{DeviceId, Disposition, Reason, TallyByType};
 use crate::policy::{Policy, Rules};
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
@@ -81,7 +82,7 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dy
     drop(plan);
     let mut swept = Vec::new();
     for ((gathered, rules), policy) in gathered.into_iter().zip(rules).zip(options.policies) {
-        let (mut findings, rows) = settle(gathered, &parties, &rank, options.duplicates, pool);
+        let (mut findings, rows) = settle(gathered, &parties, &rank, options.duplicates, pool)?;
         balance(&findings, snapshot.rows())?;
         let trips = guard::trips(policy, &findings.by_type.total(), snapshot.rows(), options.expected);
         if trips.is_empty() {
@@ -106,56 +107,125 @@ pub fn morsels(snapshot: &Snapshot) -> Vec<Morsel> {
     morsels
 }
 
-/// Puts the row groups' findings together, for each policy.
-fn gather(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<Judged> {
-    let mut gathered: Vec<Judged> = (0..policies).map(|_| Judged::default()).collect();
-    for (policy, gathered) in gathered.iter_mut().enumerate() {
-        gathered.due.reserve_exact(judged.iter().map(|morsel| morsel[policy].due.len()).sum());
-    }
+/// What one policy made of every row group, in the order of the snapshot.
+#[derive(Default)]
+struct Gathered {
+    by_type: TallyByType,
+    /// Due rows of each row group by ascending Device ID.
+    due: Vec<Vec<Due>>,
+    quarantined: Vec<(u64, Reason)>,
+}
+
+fn gather(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<Gathered> {
+    let mut gathered: Vec<Gathered> = (0..policies).map(|_| Gathered::default()).collect();
     for morsel in judged {
         for (gathered, mut own) in gathered.iter_mut().zip(morsel) {
             gathered.by_type += &own.by_type;
-            gathered.due.append(&mut own.due);
             gathered.quarantined.append(&mut own.quarantined);
+            if !own.due.is_empty() {
+                gathered.due.push(own.due);
+            }
         }
     }
     gathered
 }
 
+/// Rows that are settled at a time: few enough to stay in a worker's cache while they are sorted.
+const SHARE: usize = 1 << 14;
+
 /// Sorts the due rows, tells duplicates and rows without an addressee from deletions, and counts both.
+///
+/// Device IDs are split into ranges with about as many rows in each. Rows that share a Device ID fall into the same
+/// one, so that ranges are settled side by side.
 fn settle(
-    gathered: Judged,
+    gathered: Gathered,
     parties: &Parties,
     rank: &[u32],
     duplicates: &[DeviceId],
     pool: &Pool,
-) -> (Findings, Vec<(u64, Reason)>) {
-    let Judged { mut by_type, mut due, mut quarantined } = gathered;
-    pool.sort_unstable_by_key(&mut due, |due| (due.id, due.row));
-    let mut kept = 0;
-    let mut at = 0;
-    while at < due.len() {
-        let id = due[at].id;
-        let same = due[at..].iter().take_while(|due| due.id == id).count();
-        let duplicate = same > 1 || duplicates.binary_search(&id).is_ok();
-        for index in at..at + same {
-            let mut row = due[index];
-            let flaw = if duplicate { Some(Reason::DuplicateDeviceId) } else { flaw(&row) };
-            if let Some(reason) = flaw {
-                by_type.add(row.type_code, Disposition::Quarantined(reason), 1);
-                quarantined.push((row.row, reason));
-                continue;
-            }
-            by_type.add(row.type_code, Disposition::Delete { alert: row.alert }, 1);
-            row.party = rank.get(row.party as usize).copied().unwrap_or(Parties::NONE);
-            due[kept] = row;
-            kept += 1;
-        }
-        at += same;
+) -> Result<(Findings, Vec<(u64, Reason)>)> {
+    let Gathered { mut by_type, due, mut quarantined } = gathered;
+    let shares = pool.map(ranges(&due), |range| {
+        let mut share = Share { due: rows_of(&due, &range), ..Share::default() };
+        // Ascending pieces, one from each row group: a stable sort merges them.
+        share.due.sort_by_key(|due| (due.id, due.row));
+        share.settle(rank, duplicates);
+        Ok::<_, Error>(share)
+    })?;
+    drop(due);
+    let mut due = Vec::new();
+    due.reserve_exact(shares.iter().map(|share| share.due.len()).sum());
+    for mut share in shares {
+        by_type += &share.by_type;
+        due.append(&mut share.due);
+        quarantined.append(&mut share.quarantined);
     }
-    due.truncate(kept);
     quarantined.sort_unstable_by_key(|(row, _)| *row);
-    (Findings { by_type, due, parties: parties.clone(), quarantined: Vec::new() }, quarantined)
+    Ok((Findings { by_type, due, parties: parties.clone(), quarantined: Vec::new() }, quarantined))
+}
+
+/// Ranges of Device IDs, ascending, that together hold every row. `due` is by ascending Device ID in each part.
+fn ranges(due: &[Vec<Due>]) -> Vec<RangeInclusive<DeviceId>> {
+    let rows: usize = due.iter().map(Vec::len).sum();
+    let step = SHARE / 16;
+    let mut sample: Vec<DeviceId> = due.iter().flat_map(|due| due.iter().step_by(step)).map(|due| due.id).collect();
+    sample.sort_unstable();
+    let wanted = rows.div_ceil(SHARE).max(1);
+    let mut first = 0;
+    let mut ranges = Vec::with_capacity(wanted);
+    for id in sample.iter().step_by(sample.len().div_ceil(wanted).max(1)).skip(1) {
+        if id.0 > first {
+            ranges.push(DeviceId(first)..=DeviceId(id.0 - 1));
+            first = id.0;
+        }
+    }
+    ranges.push(DeviceId(first)..=DeviceId(u64::MAX));
+    ranges
+}
+
+fn rows_of(due: &[Vec<Due>], range: &RangeInclusive<DeviceId>) -> Vec<Due> {
+    let within = |due: &Vec<Due>| {
+        due.partition_point(|due| due.id < *range.start())..due.partition_point(|due| due.id <= *range.end())
+    };
+    let parts: Vec<&[Due]> = due.iter().map(|due| &due[within(due)]).collect();
+    parts.concat()
+}
+
+/// The due rows of a range of Device IDs, and what becomes of them.
+#[derive(Default)]
+struct Share {
+    by_type: TallyByType,
+    due: Vec<Due>,
+    quarantined: Vec<(u64, Reason)>,
+}
+
+impl Share {
+    /// Leaves the rows that are deleted, and counts all. They must be in the order of their Device IDs.
+    fn settle(&mut self, rank: &[u32], duplicates: &[DeviceId]) {
+        let due = &mut self.due;
+        let mut kept = 0;
+        let mut at = 0;
+        while at < due.len() {
+            let id = due[at].id;
+            let same = due[at..].iter().take_while(|due| due.id == id).count();
+            let duplicate = same > 1 || duplicates.binary_search(&id).is_ok();
+            for index in at..at + same {
+                let mut row = due[index];
+                let flaw = if duplicate { Some(Reason::DuplicateDeviceId) } else { flaw(&row) };
+                if let Some(reason) = flaw {
+                    self.by_type.add(row.type_code, Disposition::Quarantined(reason), 1);
+                    self.quarantined.push((row.row, reason));
+                    continue;
+                }
+                self.by_type.add(row.type_code, Disposition::Delete { alert: row.alert }, 1);
+                row.party = rank.get(row.party as usize).copied().unwrap_or(Parties::NONE);
+                due[kept] = row;
+                kept += 1;
+            }
+            at += same;
+        }
+        due.truncate(kept);
+    }
 }
 
 /// What is wrong with a due row besides its Device ID.

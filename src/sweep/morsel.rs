@@ -37,7 +37,7 @@ pub struct Morsel {
 pub struct Judged {
     /// Counts of all rows but the due ones.
     pub by_type: TallyByType,
-    /// Due rows in the order of the snapshot; [`Due::party`] as [`party`] has it.
+    /// Due rows by ascending Device ID; [`Due::party`] as [`party`] has it.
     pub due: Vec<Due>,
     /// Quarantined rows in the order of the snapshot, as far as they are worth remembering.
     pub quarantined: Vec<(u64, Reason)>,
@@ -105,6 +105,9 @@ pub fn judge(plan: &Plan<'_>, morsel: Morsel, scratch: &mut Scratch) -> Result<V
         let slab = Slab { plan, file, morsel, rows: start..(start + SLAB).min(rows) };
         slab.judge(scratch, &mut judged)?;
         plan.watch.advance(slab.rows.len() as u64);
+    }
+    for judged in &mut judged {
+        judged.due.sort_unstable_by_key(|due| due.id);
     }
     plan.bytes_read.fetch_add(scratch.lanes.pages.take_looked_into(), Ordering::Relaxed);
     for (_, bound) in file.columns.iter() {

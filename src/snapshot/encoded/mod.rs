@@ -10,6 +10,7 @@
 
 mod codec;
 mod cursor;
+mod delta;
 mod hybrid;
 mod pages;
 pub mod snappy;

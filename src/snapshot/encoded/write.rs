@@ -2,8 +2,8 @@
 //!
 //! Manifests of a million rows are half the work of a sweep, and a general writer looks at every value several times. A
 //! [`ChunkWriter`] knows what it is given: it copies plain values, packs codes, and writes page headers; the `parquet`
-//! crate puts chunks into files. Only what our own files need is here: flat columns, the first page layout, plain values
-//! and dictionary codes.
+//! crate puts chunks into files. Only what our own files need is here: flat columns, the first page layout, plain values,
+//! dictionary codes and Device IDs.
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, PageType};
@@ -13,6 +13,9 @@ use parquet::errors::Result;
 use parquet::file::metadata::{ColumnChunkMetaData, PageEncodingStats};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
+
+use super::delta;
+use crate::estate::DeviceId;
 
 /// Rows of a page: enough for runs to pay, few enough for a reader that wants one row.
 pub const PAGE_ROWS: usize = 32 * 1024;
@@ -33,6 +36,7 @@ pub struct ChunkWriter {
     bytes: Vec<u8>,
     rows: usize,
     dictionary: bool,
+    encoding: Encoding,
     data_at: usize,
     pages: i32,
     statistics: Option<Statistics>,
@@ -42,7 +46,16 @@ impl ChunkWriter {
     /// Begins a chunk of a column. Nothing is compressed.
     #[must_use]
     pub fn new(descriptor: ColumnDescPtr) -> Self {
-        Self { descriptor, bytes: Vec::new(), rows: 0, dictionary: false, data_at: 0, pages: 0, statistics: None }
+        Self {
+            descriptor,
+            bytes: Vec::new(),
+            rows: 0,
+            dictionary: false,
+            encoding: Encoding::PLAIN,
+            data_at: 0,
+            pages: 0,
+            statistics: None,
+        }
     }
 
     /// Makes room for so many bytes, which saves copying.
@@ -83,6 +96,19 @@ impl ChunkWriter {
             for (row, place) in self.bytes[at..].as_chunks_mut::<N>().0.iter_mut().enumerate() {
                 *place = value(start + row);
             }
+        }
+    }
+
+    /// Writes rows of Device IDs as text, which takes the less room the closer each is to the one before it.
+    pub fn device_ids(&mut self, rows: usize, id: impl Fn(usize) -> DeviceId) {
+        self.encoding = Encoding::DELTA_BYTE_ARRAY;
+        let mut ids = Vec::new();
+        for start in (0..rows).step_by(PAGE_ROWS) {
+            ids.clear();
+            ids.extend((start..rows.min(start + PAGE_ROWS)).map(&id));
+            let mut body = self.levels_of_present(ids.len());
+            delta::device_ids(&ids, &mut body);
+            self.page(&body, ids.len(), Encoding::DELTA_BYTE_ARRAY);
         }
     }
 
@@ -147,7 +173,7 @@ impl ChunkWriter {
     /// Metadata that the `parquet` crate does not accept.
     pub fn close(self) -> Result<EncodedChunk> {
         let statistics = self.statistics;
-        let coded = if self.dictionary { Encoding::RLE_DICTIONARY } else { Encoding::PLAIN };
+        let coded = if self.dictionary { Encoding::RLE_DICTIONARY } else { self.encoding };
         let mut stats = vec![PageEncodingStats { page_type: PageType::DATA_PAGE, encoding: coded, count: self.pages }];
         if self.dictionary {
             let dictionary =
@@ -258,7 +284,7 @@ impl ThriftWriter<'_> {
     }
 }
 
-fn varint(mut value: u64, out: &mut Vec<u8>) {
+pub(super) fn varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -306,17 +332,27 @@ fn packed(codes: &[u32], width: u8, out: &mut Vec<u8>) {
     if codes.is_empty() {
         return;
     }
-    varint((codes.len().div_ceil(8) as u64) << 1 | 1, out);
+    let groups = codes.len().div_ceil(8);
+    varint((groups as u64) << 1 | 1, out);
+    let end = out.len() + groups * usize::from(width);
+    pack(codes, width, out);
+    out.resize(end, 0);
+}
+
+/// Appends the lowest `width` bits of each value without gaps, the lowest first, filled up to a whole byte.
+pub(super) fn pack(values: &[u32], width: u8, out: &mut Vec<u8>) {
+    out.reserve((values.len() * usize::from(width)).div_ceil(8) + 8);
     let (mut word, mut bits) = (0u64, 0u32);
-    for index in 0..codes.len().next_multiple_of(8) {
-        word |= u64::from(codes.get(index).copied().unwrap_or_default()) << bits;
+    for &value in values {
+        word |= u64::from(value) << bits;
         bits += u32::from(width);
-        while bits >= 8 {
-            out.push(word as u8);
-            word >>= 8;
-            bits -= 8;
+        if bits >= 32 {
+            out.extend_from_slice(&(word as u32).to_le_bytes());
+            word >>= 32;
+            bits -= 32;
         }
     }
+    out.extend_from_slice(&word.to_le_bytes()[..(bits as usize).div_ceil(8)]);
 }
 
 #[cfg(test)]
