@@ -56,6 +56,7 @@ pub mod sweep;
 
 pub mod run;
 
+pub mod recluster;
 pub mod report;
 pub mod synth;
 

@@ -8,6 +8,7 @@ mod explain;
 mod figures;
 mod policy;
 mod progress;
+mod recluster;
 mod sweep;
 mod synth;
 mod verify;
@@ -41,6 +42,7 @@ enum Command {
     Policy(policy::Args),
     Verify(verify::Args),
     Diff(diff::Args),
+    Recluster(recluster::Args),
     Synth(synth::Args),
 }
 
@@ -58,6 +60,7 @@ impl Cli {
             Command::Policy(args) => policy::exec(args, common),
             Command::Verify(args) => verify::exec(args, common),
             Command::Diff(args) => diff::exec(args, common),
+            Command::Recluster(args) => recluster::exec(args, common),
             Command::Synth(args) => synth::exec(args, common),
         }
     }

@@ -14,6 +14,7 @@ pub mod lanes;
 mod morsel;
 mod plan;
 mod quote;
+pub mod rows;
 pub mod survey;
 pub mod unique;
 

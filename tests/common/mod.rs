@@ -1,5 +1,5 @@
 //! What several tests share: opening, sweeping, running the binary.
-#![expect(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, reason = "each test uses a part of it, and one uses all")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

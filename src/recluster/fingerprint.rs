@@ -1,0 +1,73 @@
+//! What tells whether two snapshots have the same rows, in whatever order and layout.
+
+use std::fmt;
+use std::iter::Sum;
+
+use crate::sweep::rows::{Rows, Words};
+
+/// The number of rows, and the sum of their digests.
+///
+/// A row's digest is the first half of the BLAKE3 hash over all its values as the engine understands them: Device ID
+/// and parties in canonical form where they are stored as bytes or numbers, dates in microseconds. Sums do not depend
+/// on the order, and every single row counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// How many rows.
+    pub rows: u64,
+    sum: u128,
+}
+
+impl Fingerprint {
+    /// Of some rows.
+    #[must_use]
+    pub fn of(rows: &Rows) -> Self {
+        let mut malformed = rows.malformed.iter().peekable();
+        let mut text = Vec::with_capacity(256);
+        let mut sum = 0u128;
+        for row in 0..rows.len() {
+            text.clear();
+            match (rows.ids[row], malformed.next_if(|(at, _)| *at == row)) {
+                (Some(id), _) => put(&mut text, b'i', &id.0.to_be_bytes()),
+                (None, Some((_, found))) => put(&mut text, b'm', found.as_bytes()),
+                (None, None) => put(&mut text, b'-', &[]),
+            }
+            match rows.since[row] {
+                Some(since) => put(&mut text, b't', &since.to_be_bytes()),
+                None => put(&mut text, b'-', &[]),
+            }
+            for words in [&rows.types, &rows.statuses, &rows.parties, &rows.roles] {
+                put_word(&mut text, words, row);
+            }
+            let digest = blake3::hash(&text);
+            let half = digest.as_bytes().first_chunk().copied().unwrap_or_default();
+            sum = sum.wrapping_add(u128::from_be_bytes(half));
+        }
+        Self { rows: rows.len() as u64, sum }
+    }
+}
+
+fn put_word(text: &mut Vec<u8>, words: &Words, row: usize) {
+    match words.get(row) {
+        Some(word) => put(text, b'w', word.as_bytes()),
+        None => put(text, b'-', &[]),
+    }
+}
+
+/// Kind and length go first, so that no two rows have the same text.
+fn put(text: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    text.push(kind);
+    text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    text.extend_from_slice(bytes);
+}
+
+impl Sum for Fingerprint {
+    fn sum<I: Iterator<Item = Self>>(prints: I) -> Self {
+        prints.fold(Self::default(), |a, b| Self { rows: a.rows + b.rows, sum: a.sum.wrapping_add(b.sum) })
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.sum)
+    }
+}

@@ -1,0 +1,229 @@
+//! The layout that sweeps fastest, as measured; docs/performance.md says with what result.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder};
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::error::{Error, Result};
+use crate::estate::Column;
+use crate::policy::Policy;
+use crate::snapshot::{Snapshot, TAKEN_AT_KEY};
+use crate::sweep::rows::{Rows, Words};
+
+/// Rows that are handed to the writer at a time.
+const CHUNK: usize = 64 * 1024;
+/// Rows of a page: what is decompressed at least, where anything is.
+const PAGE_ROWS: usize = 20_000;
+/// Rows of a row group at most.
+const GROUP_ROWS: usize = 1 << 20;
+
+/// The columns that are written, under the names by which the policy reads them.
+pub(super) struct Names(Vec<(Column, String)>);
+
+impl Names {
+    pub(super) fn of(snapshot: &Snapshot, policy: &Policy) -> Self {
+        let there = |column: Column| snapshot.files().iter().any(|file| file.columns.get(column).is_some());
+        let name = |column: Column| {
+            let mapped = policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
+            mapped.map_or_else(|| column.name().to_owned(), |(theirs, _)| theirs.clone())
+        };
+        Self(Column::ALL.into_iter().filter(|&column| there(column)).map(|column| (column, name(column))).collect())
+    }
+
+    fn of_column(&self, column: Column) -> ColumnPath {
+        let name = self.0.iter().find(|(ours, _)| *ours == column).map_or(column.name(), |(_, name)| name);
+        ColumnPath::from(name)
+    }
+}
+
+/// What a file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Rows that a sweep looks at.
+    Candidates,
+    /// Rows that it only counts.
+    Others,
+    /// Rows whose Device ID is malformed, with its text.
+    Malformed,
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Candidates => "candidates",
+            Self::Others => "others",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// Where a batch of rows goes.
+pub(super) struct Target<'a> {
+    pub(super) folder: &'a Path,
+    /// The batch's number.
+    pub(super) number: usize,
+    pub(super) taken_at: Option<&'a str>,
+    pub(super) names: &'a Names,
+}
+
+impl Target<'_> {
+    /// Writes the files of a batch. A batch without rows still makes a file, so that a snapshot of none is one.
+    pub(super) fn write(&self, rows: &Rows, is_candidate: impl Fn(&str) -> bool) -> Result<()> {
+        let (statuses, types) = (rows.statuses.ranks(), rows.types.ranks());
+        let candidates: Vec<bool> = rows.statuses.words.iter().map(|word| is_candidate(word)).collect();
+        let rank = |ranks: &[u32], words: &Words, row: usize| ranks.get(words.numbers[row] as usize).copied();
+        let mut malformed = rows.malformed.iter().map(|&(row, _)| row).peekable();
+        let mut parts: [Vec<Key>; 3] = Default::default();
+        for row in 0..rows.len() {
+            let key = Key {
+                status: rank(&statuses, &rows.statuses, row),
+                device_type: rank(&types, &rows.types, row),
+                since: rows.since[row],
+                row: row as u32,
+            };
+            let part = if malformed.next_if_eq(&row).is_some() {
+                Part::Malformed
+            } else if candidates.get(rows.statuses.numbers[row] as usize).copied().unwrap_or_default() {
+                Part::Candidates
+            } else {
+                Part::Others
+            };
+            parts[part as usize].push(key);
+        }
+        for (part, mut keys) in [Part::Candidates, Part::Others, Part::Malformed].into_iter().zip(parts) {
+            let wanted = !keys.is_empty() || (rows.is_empty() && part == Part::Others);
+            keys.sort_unstable();
+            if wanted {
+                self.write_part(part, rows, &keys)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_part(&self, part: Part, rows: &Rows, keys: &[Key]) -> Result<()> {
+        let path = self.folder.join(format!("{}-{:05}.parquet", part.name(), self.number));
+        let failed = || Error::write(&path);
+        let properties = self.properties(part).map_err(failed())?;
+        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let mut writer = ArrowWriter::try_new_with_options(file, self.schema(part), options).map_err(failed())?;
+        let runs = keys.chunk_by(|a, b| match part {
+            // One status and one type each: what is excluded is settled without a look inside.
+            Part::Candidates => (a.status, a.device_type) == (b.status, b.device_type),
+            Part::Others => a.status == b.status,
+            Part::Malformed => true,
+        });
+        for run in runs {
+            for chunk in run.chunks(CHUNK) {
+                let batch = self.batch(part, rows, chunk).map_err(|error| failed()(error.into()))?;
+                writer.write(&batch).map_err(failed())?;
+            }
+            writer.flush().map_err(failed())?;
+        }
+        writer.close().map(drop).map_err(failed())
+    }
+
+    fn properties(&self, part: Part) -> Result<WriterProperties, ParquetError> {
+        let pairs = self.taken_at.map(|at| vec![KeyValue::new(TAKEN_AT_KEY.to_owned(), at.to_owned())]);
+        let codec = match part {
+            Part::Candidates => Compression::UNCOMPRESSED,
+            Part::Others | Part::Malformed => Compression::ZSTD(ZstdLevel::try_new(1)?),
+        };
+        let ids = self.names.of_column(Column::DeviceId);
+        let dates = self.names.of_column(Column::StatusSince);
+        Ok(WriterProperties::builder()
+            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
+            .set_key_value_metadata(pairs)
+            .set_compression(codec)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_write_batch_size(PAGE_ROWS / 8)
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .set_column_dictionary_enabled(dates, false)
+            // No two devices share an identifier, and no codec makes it smaller.
+            .set_column_dictionary_enabled(ids.clone(), false)
+            .set_column_compression(ids, Compression::UNCOMPRESSED)
+            .build())
+    }
+
+    fn schema(&self, part: Part) -> Arc<Schema> {
+        let kind = |column: Column| match column {
+            Column::DeviceId if part == Part::Malformed => DataType::Utf8,
+            Column::DeviceId => DataType::FixedSizeBinary(8),
+            Column::StatusSince => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Column::DeviceType | Column::SmiStatus | Column::NotifyingParty | Column::NotifyingRole => {
+                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+            }
+        };
+        let fields = self.names.0.iter().map(|(column, name)| Field::new(name, kind(*column), true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    fn batch(&self, part: Part, rows: &Rows, keys: &[Key]) -> Result<RecordBatch, ArrowError> {
+        let columns = self.names.0.iter().map(|(column, _)| match column {
+            Column::DeviceId if part == Part::Malformed => Ok(malformed(rows, keys)),
+            Column::DeviceId => device_ids(rows, keys),
+            Column::StatusSince => {
+                let since: TimestampMicrosecondArray = keys.iter().map(|key| key.since).collect();
+                Ok(Arc::new(since.with_timezone("UTC")) as ArrayRef)
+            }
+            Column::DeviceType => text(&rows.types, keys),
+            Column::SmiStatus => text(&rows.statuses, keys),
+            Column::NotifyingParty => text(&rows.parties, keys),
+            Column::NotifyingRole => text(&rows.roles, keys),
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
+        RecordBatch::try_new(self.schema(part), columns)
+    }
+}
+
+/// What rows are sorted by; null comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    status: Option<u32>,
+    device_type: Option<u32>,
+    since: Option<i64>,
+    row: u32,
+}
+
+fn device_ids(rows: &Rows, keys: &[Key]) -> Result<ArrayRef, ArrowError> {
+    let mut ids = FixedSizeBinaryBuilder::with_capacity(keys.len(), 8);
+    for key in keys {
+        match rows.ids[key.row as usize] {
+            Some(id) => ids.append_value(id.0.to_be_bytes())?,
+            None => ids.append_null(),
+        }
+    }
+    Ok(Arc::new(ids.finish()))
+}
+
+fn malformed(rows: &Rows, keys: &[Key]) -> ArrayRef {
+    let mut texts = StringBuilder::new();
+    for key in keys {
+        let found = rows.malformed.binary_search_by_key(&(key.row as usize), |(row, _)| *row);
+        texts.append_option(found.ok().map(|index| &rows.malformed[index].1));
+    }
+    Arc::new(texts.finish())
+}
+
+fn text(words: &Words, keys: &[Key]) -> Result<ArrayRef, ArrowError> {
+    let number = |key: &Key| {
+        let number = words.numbers[key.row as usize];
+        (number != Words::NULL).then_some(number.cast_signed())
+    };
+    let values = StringArray::from_iter_values(&words.words);
+    let numbers: Int32Array = keys.iter().map(number).collect();
+    Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(numbers, Arc::new(values))?))
+}

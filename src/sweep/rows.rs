@@ -1,0 +1,189 @@
+//! Whole rows of a snapshot, as the engine understands them: for what rewrites an estate instead of judging it.
+//!
+//! Columns stay columns. Words are kept once, with a number for each row; Device IDs are numbers, and text that is none
+//! is kept beside them.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::lanes::{Lane, LaneBuffers, Reader, Value, sparse};
+use super::{Morsel, dates, fields};
+use crate::error::{Error, Fault, Result};
+use crate::estate::{Column, DeviceId};
+use crate::snapshot::{Form, Snapshot};
+
+/// A column of few distinct words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// For each row the index of its word, or [`Words::NULL`].
+    pub numbers: Vec<u32>,
+    /// The distinct words, in the order in which they were met.
+    pub words: Vec<Box<str>>,
+    known: HashMap<Box<str>, u32>,
+    /// Numbers by code of the chunk's dictionary.
+    by_code: Vec<Option<u32>>,
+}
+
+impl Words {
+    /// Stands for null among the numbers.
+    pub const NULL: u32 = u32::MAX;
+
+    /// The word of a row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Option<&str> {
+        self.words.get(self.numbers[row] as usize).map(|word| &**word)
+    }
+
+    /// Where each word stands among all, in ascending order of their text.
+    #[must_use]
+    pub fn ranks(&self) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..self.words.len()).collect();
+        order.sort_unstable_by_key(|&index| &self.words[index]);
+        let mut ranks = vec![0; order.len()];
+        for (rank, index) in order.into_iter().enumerate() {
+            ranks[index] = rank as u32;
+        }
+        ranks
+    }
+
+    fn number(&mut self, word: &str) -> u32 {
+        if let Some(&number) = self.known.get(word) {
+            return number;
+        }
+        let number = self.words.len() as u32;
+        self.words.push(word.into());
+        self.known.insert(word.into(), number);
+        number
+    }
+
+    /// Takes a value; `false` where it is not text.
+    fn push(&mut self, form: Form, value: Value<'_>) -> bool {
+        let Some(bytes) = value.bytes else {
+            self.numbers.push(Self::NULL);
+            return true;
+        };
+        let code = value.code.map(|code| code as usize);
+        if let Some(number) = code.and_then(|code| self.by_code.get(code).copied().flatten()) {
+            self.numbers.push(number);
+            return true;
+        }
+        let number = if matches!(form, Form::Text | Form::Raw) && fields::device_id(form, bytes).is_none() {
+            let Ok(text) = std::str::from_utf8(bytes) else { return false };
+            self.number(text)
+        } else {
+            self.number(&fields::as_found(form, bytes))
+        };
+        if let Some(code) = code {
+            if self.by_code.len() <= code {
+                self.by_code.resize(code + 1, None);
+            }
+            self.by_code[code] = Some(number);
+        }
+        self.numbers.push(number);
+        true
+    }
+}
+
+/// Some rows, column by column.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Device IDs; `None` where there is none, or one that is malformed.
+    pub ids: Vec<Option<DeviceId>>,
+    /// Device IDs that are malformed, by row.
+    pub malformed: Vec<(usize, Box<str>)>,
+    /// Types as found.
+    pub types: Words,
+    /// Statuses as found.
+    pub statuses: Words,
+    /// Status dates, UTC microseconds.
+    pub since: Vec<Option<i64>>,
+    /// Parties as found; those stored as bytes or numbers in canonical form.
+    pub parties: Words,
+    /// Roles as found; null where a file has no such column.
+    pub roles: Words,
+}
+
+impl Rows {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Appends rows of a row group.
+    ///
+    /// # Errors
+    /// Damaged data, and text that is not UTF-8.
+    pub fn read(
+        &mut self,
+        snapshot: &Snapshot,
+        morsel: Morsel,
+        rows: Range<u32>,
+        buffers: &mut LaneBuffers,
+    ) -> Result<()> {
+        let file = &snapshot.files()[morsel.file];
+        let before = self.len();
+        let rows: Vec<u32> = rows.collect();
+        for (column, bound) in file.columns.iter() {
+            let form = bound.form;
+            let words = match column {
+                Column::DeviceId => {
+                    sparse::read(
+                        Lane { file, group: morsel.group, bound },
+                        &rows,
+                        Reader::Encoded,
+                        buffers,
+                        |_, value| {
+                            let id = value.bytes.and_then(|bytes| fields::device_id(form, bytes));
+                            if let (None, Some(bytes)) = (id, value.bytes) {
+                                let found = fields::as_found(form, bytes).into_boxed_str();
+                                self.malformed.push((self.ids.len(), found));
+                            }
+                            self.ids.push(id);
+                        },
+                    )?;
+                    continue;
+                }
+                Column::StatusSince => {
+                    sparse::read(
+                        Lane { file, group: morsel.group, bound },
+                        &rows,
+                        Reader::Encoded,
+                        buffers,
+                        |_, value| {
+                            self.since.push(value.bytes.map(|bytes| dates::micros(form, bytes)));
+                        },
+                    )?;
+                    continue;
+                }
+                Column::DeviceType => &mut self.types,
+                Column::SmiStatus => &mut self.statuses,
+                Column::NotifyingParty => &mut self.parties,
+                Column::NotifyingRole => &mut self.roles,
+            };
+            words.by_code.clear();
+            let mut text = true;
+            sparse::read(Lane { file, group: morsel.group, bound }, &rows, Reader::Encoded, buffers, |_, value| {
+                text &= words.push(form, value);
+            })?;
+            if !text {
+                let place = file.place().row_group(morsel.group).column(&bound.name);
+                return Err(place.refuse(Fault::Corrupt("a text that is not UTF-8".into())));
+            }
+        }
+        // Of the columns only the role may be missing.
+        self.roles.numbers.resize(self.ids.len(), Words::NULL);
+        let read = self.ids.len() - before;
+        let columns = [&self.types, &self.statuses, &self.parties].map(|words| words.numbers.len());
+        if read != rows.len() || self.since.len() != self.ids.len() || columns != [self.ids.len(); 3] {
+            return Err(Error::Unbalanced(format!("{read} rows were read of {}", rows.len())));
+        }
+        Ok(())
+    }
+}
