@@ -84,8 +84,11 @@ fn one_line((code, out, err): &(i32, String, String), exit: i32, says: &[&str]) 
     }
 }
 
-/// Columns of a small snapshot, by name.
-fn columns() -> Vec<(&'static str, ArrayRef)> {
+/// Columns by name.
+type Columns = Vec<(&'static str, ArrayRef)>;
+
+/// Those of a small snapshot.
+fn columns() -> Columns {
     let text = |values: [&str; 2]| -> ArrayRef { Arc::new(StringArray::from(values.to_vec())) };
     vec![
         ("device_id", text(["00-DB-12-34-56-78-90-A0", "00-DB-12-34-56-78-90-A1"])),
@@ -96,7 +99,7 @@ fn columns() -> Vec<(&'static str, ArrayRef)> {
     ]
 }
 
-fn write_columns(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+fn write_columns(path: &Path, columns: Columns) {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
@@ -223,7 +226,7 @@ fn snapshots_that_cannot_be_read_are_refused_by_name() {
 #[test]
 fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
     let desk = Desk::new();
-    let with = |name: &str, change: &dyn Fn(&mut Vec<(&str, ArrayRef)>)| {
+    let with = |name: &str, change: &dyn Fn(&mut Columns)| {
         let mut columns = columns();
         change(&mut columns);
         write_columns(&desk.path(name), columns);

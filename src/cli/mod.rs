@@ -22,7 +22,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::estate::time;
 use crate::pool::Pool;
 
-pub use progress::heed_interrupts;
+pub use progress::{heed_interrupts, heed_panics};
 
 /// Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.
 #[derive(Parser, Debug)]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Common, watched};
+use crate::sweep::lanes::reference::expecting_panic;
 use crate::watch::{Stage, Watch};
 
 /// Set by the first Ctrl-C (or a polite request to end); operations then stop at their next morsel.
@@ -20,6 +21,17 @@ pub fn heed_interrupts() {
             std::process::exit(crate::error::ExitCode::Interrupted as i32);
         }
     });
+}
+
+/// Leaves panics unmentioned that are caught and reported as damage of the snapshot; see
+/// [`expecting_panic`](crate::sweep::lanes::reference::expecting_panic).
+pub fn heed_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !expecting_panic() {
+            usual(panic);
+        }
+    }));
 }
 
 /// Watches an operation for the person at the terminal, and takes its times.

@@ -2,8 +2,13 @@
 //!
 //! It knows every encoding and codec, and is what the encoded path is compared with. It decodes whole values, and so is
 //! several times slower; rows that are not wanted are skipped by page where the reader can.
+//!
+//! Its decoders trust the lengths within a page, and panic on some that are wrong. Such a panic is caught here and
+//! becomes damage like any other.
 
+use std::cell::Cell;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parquet::basic::Type;
@@ -83,7 +88,25 @@ trait Column {
     fn each(&self, take: &mut dyn FnMut(usize, Option<&[u8]>));
 }
 
+thread_local! {
+    static EXPECTING_PANIC: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread is about to be caught and reported as damage: a panic hook need not speak of it.
+#[must_use]
+pub fn expecting_panic() -> bool {
+    EXPECTING_PANIC.get()
+}
+
 fn read(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result<()>) -> encoded::Result<()> {
+    EXPECTING_PANIC.set(true);
+    // After a panic the reader is gone, and what it handed over so far is dropped with the whole sweep.
+    let outcome = catch_unwind(AssertUnwindSafe(|| read_chunk(lane, work)));
+    EXPECTING_PANIC.set(false);
+    outcome.unwrap_or_else(|_| Err(Damage::corrupt("a page whose lengths contradict each other")))
+}
+
+fn read_chunk(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result<()>) -> encoded::Result<()> {
     let file = lane.file;
     let footer = file.chunk_footer(lane.group, lane.bound);
     // The footer's claims were checked against the file before they get to a reader that panics on nonsense.
