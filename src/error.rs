@@ -256,6 +256,21 @@ pub enum Error {
         /// What differs.
         what: String,
     },
+    /// A regression case, or what belongs to it, cannot be understood.
+    #[error("{}:{line}: {what}", path.display())]
+    Case {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What does not fit.
+        what: String,
+        /// What to write instead.
+        remedy: String,
+    },
+    /// Something is not as a regression case, or a file of expectations, says.
+    #[error("{0}")]
+    Regression(String),
     /// An operation of the system failed.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
@@ -305,7 +320,7 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::Usage { remedy, .. } | Self::Policy { remedy, .. } => remedy.clone(),
+            Self::Usage { remedy, .. } | Self::Policy { remedy, .. } | Self::Case { remedy, .. } => remedy.clone(),
             Self::Snapshot { fault, .. } => fault.remedy().into(),
             Self::Guard(trip) => trip.way_on.clone(),
             Self::Verification { .. } => "do not load this run; sweep again".into(),
@@ -316,6 +331,7 @@ impl Error {
                 _ => String::new(),
             },
             Self::Unbalanced(_) => "please report this with the snapshot's schema".into(),
+            Self::Regression(_) => "see above what differs; --bless takes it as it is where it is meant".into(),
             Self::Write { .. } | Self::Interrupted => String::new(),
         }
     }
@@ -324,11 +340,11 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage { .. } => ExitCode::Usage,
+            Self::Usage { .. } | Self::Case { .. } => ExitCode::Usage,
             Self::Snapshot { .. } => ExitCode::Snapshot,
             Self::Policy { .. } => ExitCode::Policy,
             Self::Guard(_) => ExitCode::Guard,
-            Self::Verification { .. } => ExitCode::Verification,
+            Self::Verification { .. } | Self::Regression(_) => ExitCode::Verification,
             Self::Io { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
             Self::Interrupted => ExitCode::Interrupted,
         }

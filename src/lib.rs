@@ -43,6 +43,7 @@
 //! ```
 
 pub mod error;
+pub mod html;
 pub mod watch;
 
 pub mod pool;
@@ -57,6 +58,7 @@ pub mod sweep;
 pub mod run;
 
 pub mod recluster;
+pub mod regress;
 pub mod report;
 pub mod synth;
 

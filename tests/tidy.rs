@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The rooms from the bottom up. A room knows those of lower floors only: its neighbours on the same floor are strangers.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["watch", "pool"],
+    &["watch", "pool", "html"],
     &["estate"],
     &["policy", "snapshot"],
     &["sweep"],

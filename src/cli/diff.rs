@@ -1,4 +1,6 @@
-//! `smi-sweep diff`: what one run deletes and another does not, and why.
+//! `smi-sweep diff`: what one run deletes and another does not, and why; what a change of policy does to a snapshot.
+
+mod change;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,25 +10,32 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::figures::{count, table};
-use super::{Common, print, print_json, remark};
+use super::{Common, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::{format_day, format_instant};
 use crate::run::Record;
 use crate::run::diff::{Difference, Group, Only, Side, diff};
 
-/// Compare two runs: which devices only one of them deletes, by type, party and reason
+/// Compare two runs, or two policies on one snapshot: which devices only one of them deletes
 ///
-/// The reason is why the other run does not delete them, as far as the records tell.
+/// Of two runs the difference is by type, party and reason: why the other run does not delete them, as far as the
+/// records tell. Two policies are both asked in one scan of the snapshot; the difference is by type, party and months.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The first run directory
-    #[arg(value_name = "A")]
-    a: PathBuf,
-    /// The second run directory
-    #[arg(value_name = "B")]
-    b: PathBuf,
+    /// Two run directories; with --policy a snapshot
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The policy before, then the policy after: files, or names of built-ins
+    #[arg(long, value_name = "FILE_OR_NAME")]
+    policy: Vec<String>,
+    /// The moment to judge by, with --policy [default: the one at which the snapshot says it was taken]
+    #[arg(long, value_name = "T", value_parser = parse_time, requires = "policy")]
+    as_of: Option<i64>,
+    /// Compare the consequences with those in a file that --json printed earlier; exit code 6 where they differ
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    expect: Option<PathBuf>,
     /// List the devices themselves on standard output, and print the figures on standard error
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", conflicts_with = "policy")]
     list: Option<Format>,
 }
 
@@ -46,6 +55,15 @@ const PARTIES: usize = 20;
 
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
+    if !args.policy.is_empty() {
+        return change::exec(args, common);
+    }
+    let [a, b] = &args.paths[..] else {
+        return Err(Error::Usage {
+            what: format!("a difference is of two runs, and {} are named", args.paths.len()),
+            remedy: "name two run directories, or a snapshot and --policy twice".into(),
+        });
+    };
     if common.json && args.list.is_some() {
         return Err(Error::Usage {
             what: "--json prints one document, and --list another".into(),
@@ -56,7 +74,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if args.list == Some(Format::Csv) {
         text.push_str("deleted_by,device_id,device_type,notifying_party,status_since,due_on,reason\n");
     }
-    let difference = diff(&args.a, &args.b, &mut |only| {
+    let difference = diff(a, b, &mut |only| {
         match args.list {
             None => return Ok(()),
             Some(Format::Csv) => csv(only, &mut text),
@@ -69,9 +87,9 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     })?;
     print(&text)?;
     if common.json {
-        return print_json(&document(args, &difference));
+        return print_json(&document([a, b], &difference));
     }
-    let figures = figures(args, &difference);
+    let figures = figures([a, b], &difference);
     if args.list.is_some() {
         remark(common, figures.trim_end());
         return Ok(());
@@ -113,7 +131,7 @@ fn object(only: &Only<'_>) -> Value {
     })
 }
 
-fn document(args: &Args, difference: &Difference) -> Value {
+fn document([a, b]: [&PathBuf; 2], difference: &Difference) -> Value {
     let run = |path: &PathBuf, record: &Record, side: Side| {
         json!({
             "path": path,
@@ -138,16 +156,16 @@ fn document(args: &Args, difference: &Difference) -> Value {
         })
         .collect();
     json!({
-        "a": run(&args.a, &difference.a, Side::A),
-        "b": run(&args.b, &difference.b, Side::B),
+        "a": run(a, &difference.a, Side::A),
+        "b": run(b, &difference.b, Side::B),
         "both": difference.both,
         "only": only,
     })
 }
 
-fn figures(args: &Args, difference: &Difference) -> String {
+fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
     let mut text = String::new();
-    for (side, path, record) in [(Side::A, &args.a, &difference.a), (Side::B, &args.b, &difference.b)] {
+    for (side, path, record) in [(Side::A, a, &difference.a), (Side::B, b, &difference.b)] {
         let _ = writeln!(
             text,
             "{}: {}: {} as of {}: {} deletions, {} of them here only",

@@ -9,6 +9,7 @@ mod figures;
 mod policy;
 mod progress;
 mod recluster;
+mod regress;
 mod sweep;
 mod synth;
 mod verify;
@@ -42,6 +43,7 @@ enum Command {
     Policy(policy::Args),
     Verify(verify::Args),
     Diff(diff::Args),
+    Regress(regress::Args),
     Recluster(recluster::Args),
     Synth(synth::Args),
 }
@@ -60,6 +62,7 @@ impl Cli {
             Command::Policy(args) => policy::exec(args, common),
             Command::Verify(args) => verify::exec(args, common),
             Command::Diff(args) => diff::exec(args, common),
+            Command::Regress(args) => regress::exec(args, common),
             Command::Recluster(args) => recluster::exec(args, common),
             Command::Synth(args) => synth::exec(args, common),
         }

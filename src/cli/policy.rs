@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Common, figures, parse_time, print, print_json};
 use crate::error::Result;
 use crate::estate::{SmiStatus, time};
-use crate::policy::{Boundary, Policy};
+use crate::policy::{Boundary, Policy, changes};
 use crate::run::record;
 
 /// Validate policies, and show what they come to
@@ -32,12 +32,22 @@ enum Command {
         #[arg(long, value_name = "T", value_parser = parse_time)]
         as_of: Option<i64>,
     },
+    /// Say in words what changes from one policy to another, for a change-control record
+    Diff {
+        /// The policy before
+        #[arg(value_name = "A")]
+        from: String,
+        /// The policy after
+        #[arg(value_name = "B")]
+        to: String,
+    },
 }
 
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     match &args.command {
         Command::Check { policy } => check(policy, common),
+        Command::Diff { from, to } => diff(&Policy::load(from)?, &Policy::load(to)?, common),
         Command::Show { policy, as_of } => show(&Policy::load(policy)?, *as_of, common),
     }
 }
@@ -57,6 +67,23 @@ fn check(names: &[String], common: &Common) -> Result<()> {
         format!("{source}: ok, {} version {}, digest {}\n", policy.name, policy.version, policy.digest())
     });
     print(&lines.collect::<String>())
+}
+
+fn diff(from: &Policy, to: &Policy, common: &Common) -> Result<()> {
+    let changes = changes(from, to);
+    if common.json {
+        let policy =
+            |policy: &Policy| json!({ "name": policy.name, "version": policy.version, "digest": policy.digest() });
+        return print_json(&json!({ "from": policy(from), "to": policy(to), "changes": changes }));
+    }
+    let mut text = format!("{}\n{}\n", from.digest(), to.digest());
+    if changes.is_empty() {
+        text.push_str("Nothing changes.\n");
+    }
+    for sentence in changes {
+        text.push_str(&format!("{sentence}\n"));
+    }
+    print(&text)
 }
 
 fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {

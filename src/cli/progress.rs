@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Common, watched};
+use crate::estate::time::format_instant;
 use crate::sweep::lanes::reference::expecting_panic;
 use crate::watch::{Stage, Watch};
 
@@ -21,6 +22,13 @@ pub fn heed_interrupts() {
             std::process::exit(crate::error::ExitCode::Interrupted as i32);
         }
     });
+}
+
+/// The moment, for evidence: when something was done, never what was decided.
+#[must_use]
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format_instant(i64::try_from(since.as_secs()).unwrap_or_default().saturating_mul(1_000_000))
 }
 
 /// Leaves panics unmentioned that are caught and reported as damage of the snapshot; see

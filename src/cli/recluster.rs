@@ -36,7 +36,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = Progress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let summary = crate::recluster::recluster(&snapshot, &policy, staging.path(), &pool, &progress)?;
-    staging.sync()?;
+    staging.sync(&pool)?;
     staging.publish()?;
     let (_, seconds) = progress.finish();
     if common.json {

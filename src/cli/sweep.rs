@@ -104,7 +104,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }
-    staging.sync()?;
+    staging.sync(&pool)?;
     staging.publish()?;
     close(args, common, &policies, &swept, &records, snapshot.rows(), expected, total, as_of_from)
 }

@@ -78,6 +78,12 @@ impl TypeSet {
         Self(self.0 | other.0)
     }
 
+    /// The types of this set that are not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether there is no type in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {

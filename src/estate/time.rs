@@ -53,6 +53,18 @@ pub fn add_months(day: i32, months: u32) -> Option<i32> {
     Some(day_of_civil(date))
 }
 
+/// How many whole calendar months lie between the dates of two instants; none where the second comes first.
+#[must_use]
+pub fn whole_months(since: i64, until: i64) -> u32 {
+    let (since, until) = (day_of(since), day_of(until));
+    // Never too high, and at most two too low: no month has more than 31 days.
+    let mut months = u32::try_from(until.saturating_sub(since).max(0) / 31).unwrap_or_default();
+    while add_months(since, months + 1).is_some_and(|day| day <= until) {
+        months += 1;
+    }
+    months
+}
+
 /// Reads `2026-11-01` (its midnight) or an RFC 3339 time, as UTC microseconds. A time without a zone is UTC.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
@@ -93,6 +105,17 @@ mod tests {
 
     fn day(text: &str) -> i32 {
         day_of(parse(text).unwrap())
+    }
+
+    #[test]
+    fn whole_months_are_those_that_have_been_reached() {
+        let months = |from: &str, to: &str| whole_months(parse(from).unwrap(), parse(to).unwrap());
+        assert_eq!(months("2025-01-15", "2026-01-14"), 11);
+        assert_eq!(months("2025-01-15", "2026-01-15"), 12);
+        assert_eq!(months("2025-08-31", "2026-02-28"), 6);
+        assert_eq!(months("2024-02-29", "2025-02-28"), 12);
+        assert_eq!(months("1980-01-01", "2026-11-01"), 46 * 12 + 10);
+        assert_eq!(months("2026-11-02", "2026-11-01"), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! place where the rule of housekeeping stands. Nothing here reads a snapshot.
 
 mod built_in;
+mod changes;
 mod cutoff;
 mod json;
 mod parse;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 pub use built_in::{BUILT_IN, built_in};
+pub use changes::changes;
 pub use cutoff::Cutoff;
 pub use rules::{DateVerdict, Pair, PartyField, RoleField, Row, Rules};
 

@@ -358,7 +358,6 @@ fn write_sheets(folder: &Path, delete: &Sheet<'_>, alerts: &Sheet<'_>, pool: &Po
             pool.join(|| delete_file.append(folder, only(of_delete)), || alert_file.append(folder, only(of_alerts)));
         first.and(second)?;
     }
-    // Both reach the disk at the same time.
     let (deletes, alerts) = pool.join(|| delete_file.finish(folder), || alert_file.finish(folder));
     Ok((deletes?, alerts?))
 }

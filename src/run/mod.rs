@@ -5,7 +5,7 @@ pub mod diff;
 mod digest;
 pub mod manifest;
 mod publish;
-mod read;
+pub(crate) mod read;
 pub mod record;
 pub mod verify;
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::error::{Error, Result};
+use crate::pool::Pool;
 
 /// A directory in the making. Dropped before it is published, it is removed.
 #[derive(Debug)]
@@ -62,13 +63,18 @@ impl Staging {
         &self.hidden
     }
 
-    /// Waits until everything within has reached the disk, so that a power failure after
+    /// Waits until everything within has reached the disk, all files at the same time, so that a power failure after
     /// [`publish`](Self::publish) finds the directory whole as well. The end of a process alone needs no such care.
     ///
     /// # Errors
     /// Where the disk refuses.
-    pub fn sync(&self) -> Result<()> {
-        sync_tree(&self.hidden)
+    pub fn sync(&self, pool: &Pool) -> Result<()> {
+        let mut paths = vec![self.hidden.clone()];
+        walk(&self.hidden, &mut paths)?;
+        pool.map(paths, |path| {
+            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("flush to disk", &path))
+        })?;
+        Ok(())
     }
 
     /// Gives the directory its name. Nothing is ever replaced: of two runs to one name, the second fails.
@@ -98,16 +104,16 @@ impl Drop for Staging {
     }
 }
 
-fn sync_tree(folder: &Path) -> Result<()> {
+/// Everything below a folder.
+fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();
-        if path.is_dir() { sync_tree(&path)? } else { sync_one(&path)? }
+        paths.push(path.clone());
+        if path.is_dir() {
+            walk(&path, paths)?;
+        }
     }
-    sync_one(folder)
-}
-
-fn sync_one(path: &Path) -> Result<()> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(Error::io("flush to disk", path))
+    Ok(())
 }
 
 fn taken(out: &Path) -> Error {
@@ -137,7 +143,7 @@ mod tests {
         let staging = Staging::new(&out).unwrap();
         fs::write(staging.path().join("a"), "text").unwrap();
         assert!(!out.exists());
-        staging.sync().unwrap();
+        staging.sync(&Pool::new(Some(2))).unwrap();
         staging.publish().unwrap();
         assert_eq!(entries(&home.path().join("deep")), ["run"]);
         assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "text");

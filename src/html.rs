@@ -1,0 +1,136 @@
+//! Pages for people: self-contained HTML, readable in print and in the dark. Text in, text out.
+
+use std::fmt::Write;
+
+/// The look of every page.
+const STYLE: &str = "
+:root { color-scheme: light dark; --line: #8884; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2.5rem; }
+.lead { font-size: 1.1rem; } .wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+tr.total { font-weight: 600; } code { font-size: .85em; word-break: break-all; }
+";
+
+/// A page in the making. What comes from data goes through [`text`](Self::text).
+#[derive(Debug)]
+pub struct Page(String);
+
+impl Page {
+    /// Begins a page: its title, and one sentence that says all.
+    #[must_use]
+    pub fn new(title: &str, lead: &str) -> Self {
+        let mut page = Self("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">".into());
+        page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>");
+        page.text(title);
+        page.raw(&format!("</title><style>{STYLE}</style></head><body>\n<h1>"));
+        page.text(title);
+        page.raw("</h1>\n<p class=\"lead\">");
+        page.text(lead);
+        page.raw("</p>\n");
+        page
+    }
+
+    /// A paragraph of text.
+    pub fn paragraph(&mut self, text: &str) {
+        self.raw("<p>");
+        self.text(text);
+        self.raw("</p>\n");
+    }
+
+    /// The whole page.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        self.raw("</body></html>\n");
+        self.0
+    }
+
+    /// Appends HTML as it is.
+    pub fn raw(&mut self, html: &str) {
+        self.0.push_str(html);
+    }
+
+    /// Appends text, escaped.
+    pub fn text(&mut self, text: &str) {
+        for character in text.chars() {
+            match character {
+                '&' => self.raw("&amp;"),
+                '<' => self.raw("&lt;"),
+                '>' => self.raw("&gt;"),
+                '"' => self.raw("&quot;"),
+                '\'' => self.raw("&#39;"),
+                other => self.0.push(other),
+            }
+        }
+    }
+
+    /// Begins a section.
+    pub fn heading(&mut self, text: &str) {
+        self.raw("<h2>");
+        self.text(text);
+        self.raw("</h2>\n");
+    }
+
+    /// Begins a table.
+    pub fn begin_table(&mut self, header: &[&str]) {
+        self.raw("<div class=\"wide\"><table><thead><tr>");
+        for name in header {
+            self.raw("<th>");
+            self.text(name);
+            self.raw("</th>");
+        }
+        self.raw("</tr></thead><tbody>\n");
+    }
+
+    /// A row of a table: its name, then its cells.
+    pub fn row(&mut self, class: &str, name: &str, cells: &[String]) {
+        let _ = write!(self.0, "<tr class=\"{class}\"><td>");
+        self.text(name);
+        self.raw("</td>");
+        for cell in cells {
+            self.raw("<td>");
+            self.text(cell);
+            self.raw("</td>");
+        }
+        self.raw("</tr>\n");
+    }
+
+    /// Ends a table.
+    pub fn end_table(&mut self) {
+        self.raw("</tbody></table></div>\n");
+    }
+}
+
+/// A count with separators.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_data_is_escaped() {
+        let mut page = Page::new("title", "lead");
+        page.row("", "<script>alert('x')</script>", &["a & \"b\"".into()]);
+        assert!(!page.0.contains("<script>"));
+        assert!(page.0.contains("a &amp; &quot;b&quot;"));
+    }
+
+    #[test]
+    fn counts_have_separators() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+    }
+}
