@@ -11,7 +11,8 @@ h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
-tr.total { font-weight: 600; } code { font-size: .85em; word-break: break-all; }
+.words th, .words td { text-align: left; vertical-align: top; }
+tr.total { font-weight: 600; } tr.failed td { background: #d3302f2e; } code { font-size: .85em; word-break: break-all; }
 ";
 
 /// A page in the making. What comes from data goes through [`text`](Self::text).
@@ -73,9 +74,18 @@ impl Page {
         self.raw("</h2>\n");
     }
 
-    /// Begins a table.
+    /// Begins a table of figures.
     pub fn begin_table(&mut self, header: &[&str]) {
-        self.raw("<div class=\"wide\"><table><thead><tr>");
+        self.begin("wide", header);
+    }
+
+    /// Begins a table of words.
+    pub fn begin_words(&mut self, header: &[&str]) {
+        self.begin("wide words", header);
+    }
+
+    fn begin(&mut self, class: &str, header: &[&str]) {
+        let _ = write!(self.0, "<div class=\"{class}\"><table><thead><tr>");
         for name in header {
             self.raw("<th>");
             self.text(name);

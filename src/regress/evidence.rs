@@ -88,7 +88,7 @@ pub fn page(outcomes: &[Outcome], statements: &Statements, about: &About<'_>) ->
 
 fn matrix(page: &mut Page, outcomes: &[Outcome], statements: &Statements) {
     page.heading("Statements and the cases that speak for them");
-    page.begin_table(&["statement", "section", "what it says", "result", "cases"]);
+    page.begin_words(&["statement", "section", "what it says", "result", "cases"]);
     for statement in &statements.all {
         let cases: Vec<&Outcome> = Statements::cases(statement, outcomes).collect();
         let failed = cases.iter().filter(|outcome| !outcome.passed()).count();
@@ -129,7 +129,7 @@ fn case(page: &mut Page, outcome: &Outcome) {
         return;
     }
     let header = ["device", "type", "status", "since", "expected", "got"];
-    page.begin_table(&header);
+    page.begin_words(&header);
     let blank = Ending::default();
     for (row, (device, ending)) in case.devices.iter().zip(&outcome.endings).enumerate() {
         let expected = case.expected.get(row).unwrap_or(&blank);

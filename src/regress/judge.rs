@@ -165,13 +165,13 @@ fn listed(run: &Path) -> Result<HashMap<DeviceId, Deleted>> {
         for row in 0..batch.len() {
             if let Some(id) = text(&batch.id, row).and_then(|id| DeviceId::from_text(id.as_bytes())) {
                 let status = SmiStatus::from_name(batch.status.value(row));
-                let deleted = Deleted {
+                let line = Deleted {
                     since: batch.since.value(row),
                     status_code: status.map_or(SmiStatus::UNKNOWN, SmiStatus::code),
                     due_on: batch.due_on.value(row),
                     alert: None,
                 };
-                listed.insert(id, deleted);
+                listed.insert(id, line);
             }
         }
     }
