@@ -1,0 +1,49 @@
+//! Both readers on hostile files: neither may stop the process, and where both read a file they must say the same.
+//!
+//! `scripts/fuzz` starts from small files of many writers.
+
+#![no_main]
+
+use std::sync::Once;
+
+use libfuzzer_sys::fuzz_target;
+use smi_sweep::policy::Policy;
+use smi_sweep::pool::Pool;
+use smi_sweep::snapshot::Snapshot;
+use smi_sweep::sweep::lanes::reference::expecting_panic;
+use smi_sweep::sweep::{Expected, Options, Reader, Swept, sweep};
+use smi_sweep::watch::Unwatched;
+
+static HOOK: Once = Once::new();
+
+/// Panics that the library catches, and reports as damage, are no findings.
+fn only_uncaught_panics_count() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !expecting_panic() {
+            usual(panic);
+        }
+    }));
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    HOOK.call_once(only_uncaught_panics_count);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.parquet");
+    std::fs::write(&path, bytes).expect("a file");
+    let mut policy = Policy::load("pre-change").expect("a built-in policy");
+    policy.guard.max_delete_share = 1.0;
+    let pool = Pool::new(Some(1));
+    let Ok(snapshot) = Snapshot::open(&[path], &policy.spellings.columns, &pool, &Unwatched) else { return };
+    let swept = |reader| -> Option<Swept> {
+        let policies = std::slice::from_ref(&policy);
+        let as_of = 1_793_491_200_000_000; // 2026-11-01
+        let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[], reader };
+        sweep(&snapshot, &options, &pool, &Unwatched).ok()?.pop()
+    };
+    if let (Some(encoded), Some(reference)) = (swept(Reader::Encoded), swept(Reader::Reference)) {
+        // Statistics spare pages in one reader and not in the other: what is deleted must be the same all the same.
+        assert_eq!(encoded.findings.due, reference.findings.due);
+        assert_eq!(encoded.findings.by_type.total().rows(), reference.findings.by_type.total().rows());
+    }
+});
