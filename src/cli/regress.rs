@@ -123,13 +123,12 @@ fn show(outcomes: &[Outcome], statements: &Statements, seconds: f64, common: &Co
         for statement in &without {
             text.push_str(&format!("{}: no passing case speaks for it: {}\n", statement.id, statement.says));
         }
-        text.push_str(&format!(
-            "{} of {} cases pass; {} of {} statements are demonstrated\n",
-            outcomes.len() - failed,
-            outcomes.len(),
-            statements.all.len() - without.len(),
-            statements.all.len()
-        ));
+        text.push_str(&format!("{} of {} cases pass", outcomes.len() - failed, outcomes.len()));
+        if !statements.all.is_empty() {
+            let shown = statements.all.len() - without.len();
+            text.push_str(&format!("; {shown} of {} statements are demonstrated", statements.all.len()));
+        }
+        text.push('\n');
         print(&text)?;
         remark(common, &format!("{} sweeps in {seconds:.1} s", figures::count(cells as u64)));
     }

@@ -152,9 +152,8 @@ impl Target<'_> {
             .set_write_batch_size(PAGE_ROWS / 8)
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_column_dictionary_enabled(dates, false)
-            // No two devices share an identifier, and no codec makes it smaller.
-            .set_column_dictionary_enabled(ids.clone(), false)
-            .set_column_compression(ids, Compression::UNCOMPRESSED)
+            // No two devices share an identifier.
+            .set_column_dictionary_enabled(ids, false)
             .build())
     }
 

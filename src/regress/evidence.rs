@@ -51,7 +51,9 @@ pub fn junit(outcomes: &[Outcome], statements: &Statements, about: &About<'_>) -
     }
     report.add_test_suite(cases);
     report.add_test_suite(traced);
-    report.to_string().map_err(|error| error.to_string())
+    let text = report.to_string().map_err(|error| error.to_string())?;
+    // The schema that build servers hold reports against counts skipped cases by suite only.
+    Ok(text.replacen(" skipped=\"0\"", "", 1))
 }
 
 fn status(differences: &[String]) -> TestCaseStatus {

@@ -98,6 +98,9 @@ pub fn judge(plan: &Plan<'_>, morsel: Morsel, scratch: &mut Scratch) -> Result<V
     let file = &plan.snapshot.files()[morsel.file];
     let rows = file.group_rows(morsel.group);
     let mut judged: Vec<Judged> = plan.rules.iter().map(|_| Judged::default()).collect();
+    for (_, bound) in file.columns.iter() {
+        file.map().will_need(file.chunk_range(morsel.group, bound)?);
+    }
     for start in (0..rows).step_by(SLAB) {
         if plan.watch.interrupted() {
             return Err(Error::Interrupted);

@@ -1,0 +1,53 @@
+//! Whole row groups, from pages to due rows: what a worker does, in the shapes that estates come in.
+//!
+//! - *strings*: text ids, snappy, in no order: every page has a due row, and nearly all time goes into decompression.
+//! - *bytes*: 8-byte ids, zstd, in no order.
+//! - *clustered*: sorted by status, type and date: most row groups are settled by their statistics.
+//! - *nothing due*: strings under a threshold that nothing reaches: no identifier is read.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use smi_sweep::estate::time;
+use smi_sweep::policy::Policy;
+use smi_sweep::pool::Pool;
+use smi_sweep::snapshot::Snapshot;
+use smi_sweep::sweep::{Expected, Options, Reader, sweep};
+use smi_sweep::synth::{self, Estate, Layout};
+use smi_sweep::watch::Unwatched;
+
+const ROWS: u64 = 1_000_000;
+
+fn morsels(criterion: &mut Criterion) {
+    let as_of = time::parse("2026-11-01").expect("a date");
+    let estate = Estate { seed: 5, rows: ROWS, as_of, defects: false };
+    let pool = Pool::new(Some(1));
+    let change = Policy::load("secmp0060").expect("a policy");
+    let mut patient = change.clone();
+    patient.thresholds.default = 1200;
+    let mut group = criterion.benchmark_group("morsel");
+    group.throughput(Throughput::Elements(ROWS));
+    group.sample_size(20);
+    for layout in Layout::ALL {
+        let folder = tempfile::tempdir().expect("a folder");
+        synth::write(&estate, layout, 1, folder.path(), &pool, &Unwatched).expect("an estate");
+        let paths = [folder.path().to_path_buf()];
+        let snapshot = Snapshot::open(&paths, &change.spellings.columns, &pool, &Unwatched).expect("a snapshot");
+        let mut measure = |name: &str, policy: &Policy| {
+            let policies = std::slice::from_ref(policy);
+            let expected = Expected::default();
+            let options = Options { policies, as_of, expected, duplicates: &[], reader: Reader::Encoded };
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| black_box(sweep(&snapshot, &options, &pool, &Unwatched).expect("findings")));
+            });
+        };
+        measure(layout.name(), &change);
+        if layout == Layout::Strings {
+            measure("nothing due", &patient);
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, morsels);
+criterion_main!(benches);
