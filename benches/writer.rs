@@ -38,7 +38,7 @@ fn findings() -> Findings {
     for due in &due {
         findings.by_type.add(due.type_code, Disposition::Delete { alert: due.alert }, 1);
     }
-    findings.due = due;
+    findings.due = due.into_iter().collect();
     findings
 }
 

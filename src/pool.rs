@@ -6,8 +6,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rayon::prelude::*;
-
 /// A number of worker threads.
 #[derive(Debug, Clone)]
 pub struct Pool {
@@ -62,30 +60,26 @@ impl Pool {
             let mut scratch = scratch();
             return items.into_iter().map(|item| work(&mut scratch, item)).collect();
         };
-        let idle: Mutex<Vec<S>> = Mutex::new(Vec::new());
+        // Items are taken from the front, so that what is handed on in their order never waits for long.
+        let queue = Mutex::new(items.into_iter().enumerate());
+        let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         // Index of the earliest item that failed: what comes before it is still worth trying, what comes after is not.
         let failed = AtomicUsize::new(usize::MAX);
-        let attempts: Vec<Option<Result<R, E>>> = workers.install(|| {
-            items
-                .into_par_iter()
-                .enumerate()
-                .with_max_len(1)
-                .map(|(index, item)| {
-                    if failed.load(Ordering::Relaxed) < index {
-                        return None;
-                    }
-                    let rested = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                    let mut own = rested.unwrap_or_else(&scratch);
-                    let result = work(&mut own, item);
-                    idle.lock().unwrap_or_else(PoisonError::into_inner).push(own);
-                    if result.is_err() {
-                        failed.fetch_min(index, Ordering::Relaxed);
-                    }
-                    Some(result)
-                })
-                .collect()
+        let done = workers.broadcast(|_| {
+            let mut own = scratch();
+            let mut done = Vec::new();
+            while let Some((index, item)) = take().filter(|(index, _)| *index < failed.load(Ordering::Relaxed)) {
+                let result = work(&mut own, item);
+                if result.is_err() {
+                    failed.fetch_min(index, Ordering::Relaxed);
+                }
+                done.push((index, result));
+            }
+            done
         });
-        attempts.into_iter().flatten().collect()
+        let mut done: Vec<(usize, Result<R, E>)> = done.into_iter().flatten().collect();
+        done.sort_unstable_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, result)| result).collect()
     }
 
     /// Applies `work` to every item, and hands the results back in order.

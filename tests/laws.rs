@@ -68,7 +68,7 @@ fn written(files: &[(Vec<Row>, Layout)]) -> (tempfile::TempDir, Vec<PathBuf>) {
 /// What the engine says of each row that it lists.
 fn listed(swept: &Swept) -> BTreeMap<u64, String> {
     let mut all = BTreeMap::new();
-    for due in &swept.findings.due {
+    for due in swept.findings.due.iter() {
         all.insert(due.row, if due.alert { "alert" } else { "silent" }.to_owned());
     }
     for row in &swept.findings.quarantined {
@@ -105,7 +105,7 @@ proptest! {
             prop_assert_eq!(total.not_candidate, count("not_candidate"));
             prop_assert_eq!(total.excluded, count("excluded"));
             prop_assert_eq!(total.not_due, count("not_due"));
-            prop_assert!(swept.findings.due.is_sorted_by_key(|due| due.id));
+            prop_assert!(swept.findings.due.iter().is_sorted_by_key(|due| due.id));
             if let Some(first) = &first {
                 prop_assert_eq!(&first.findings, &swept.findings);
             }

@@ -39,7 +39,7 @@ fn every_writer_and_form_gives_the_same_ends() {
         for reader in [Reader::Encoded, Reader::Reference] {
             let swept = sweep(&snapshot, &policy, at("2026-11-01"), reader, 2);
             let mut found: BTreeMap<u64, End> = BTreeMap::new();
-            for due in &swept.findings.due {
+            for due in swept.findings.due.iter() {
                 let due_on = swept.rules.due_on(due.type_code, time::day_of(due.since)).unwrap();
                 let alert = if due.alert { "true" } else { "false" };
                 let end = ("delete".into(), String::new(), alert.into(), time::format_day(due_on));

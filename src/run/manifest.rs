@@ -1,12 +1,13 @@
 //! The three manifests of a run, as Parquet.
 //!
-//! Row groups are encoded in parallel, those of the delete and the alert manifest at once; each file is then put together
-//! in order, digested on its way. Due rows arrive sorted by Device ID; the alert manifest's order, by party and Device ID,
+//! Row groups are encoded in parallel, those of the delete and the alert manifest at once, and appended in order, digested
+//! on their way. Due rows arrive sorted by Device ID; the alert manifest's order, by party and Device ID,
 //! follows from that by sorting them into their parties.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::estate::{DeviceType, Reason, SmiStatus, TypeNames, time};
 use crate::pool::Pool;
 use crate::snapshot::encoded::write::{ChunkWriter, EncodedChunk};
-use crate::sweep::{Due, Findings, Parties, Quarantined};
+use crate::sweep::{Due, DueRows, Findings, Parties, Quarantined};
 
 /// Name of the delete manifest.
 pub const DELETE: &str = "delete.parquet";
@@ -62,8 +63,7 @@ pub struct Output {
 /// Where a file cannot be written.
 pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<Output>> {
     let Findings { due, parties, quarantined, .. } = manifests.findings;
-    let due_on = manifests.due_on;
-    let (alerting, days) = pool.join(|| by_party(due, parties), || due_days(due, due_on));
+    let (alerting, days) = pool.join(|| by_party(due, parties), || DueDays::of(due, manifests.due_on));
     let counted = manifests.findings.by_type.total();
     if alerting.len() as u64 != counted.alerts || due.len() as u64 != counted.deletes() {
         return Err(Error::Unbalanced(format!(
@@ -74,16 +74,17 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
             counted.alerts
         )));
     }
-    let sheet = |columns, rows| Sheet {
+    let sheet = |columns, order| Sheet {
         columns,
-        rows,
+        due,
+        order,
         days: &days,
         types: manifests.types,
         parties,
         alert_code: manifests.alert_code,
     };
-    let delete = sheet(&DELETE_COLUMNS[..], Rows::All(due));
-    let alerts = sheet(&ALERT_COLUMNS[..], Rows::Picked(due, &alerting));
+    let delete = sheet(&DELETE_COLUMNS[..], None);
+    let alerts = sheet(&ALERT_COLUMNS[..], Some(&alerting[..]));
     let (delete_file, alert_file) = write_sheets(folder, &delete, &alerts, pool)?;
     let quarantine_file = write_quarantine(&folder.join(QUARANTINE), manifests, quarantined)?;
     Ok(vec![
@@ -94,7 +95,7 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
 }
 
 /// Indices of the alerting rows by party, and within a party in the order of the due rows, which is by Device ID.
-fn by_party(due: &[Due], parties: &Parties) -> Vec<u32> {
+fn by_party(due: &DueRows, parties: &Parties) -> Vec<u32> {
     let mut starts = vec![0usize; parties.len() + 1];
     let alerting = || due.iter().enumerate().filter(|(_, due)| due.alert && (due.party as usize) < parties.len());
     for (_, due) in alerting() {
@@ -112,21 +113,50 @@ fn by_party(due: &[Due], parties: &Parties) -> Vec<u32> {
     order
 }
 
-/// The day on which each row became due. There are far fewer days than rows, so that each is worked out once.
-fn due_days(due: &[Due], due_on: &dyn Fn(u8, i32) -> i32) -> Vec<i32> {
-    let earliest = due.iter().map(|due| due.since).min().map_or(0, time::day_of);
-    let mut known: Vec<Vec<Option<i32>>> = vec![Vec::new(); DeviceType::CODES];
-    due.iter()
-        .map(|due| {
-            let day = time::day_of(due.since);
-            let of_type = &mut known[usize::from(due.type_code) % DeviceType::CODES];
-            let place = (day - earliest) as usize;
-            if of_type.len() <= place {
-                of_type.resize(place + 1, None);
+/// The days on which rows became due. There are far fewer of them than rows, so that each is worked out once.
+struct DueDays {
+    /// The day of the earliest status date.
+    earliest: i32,
+    /// By type code and days from `earliest` on: the place in `days`.
+    places: Vec<Vec<u32>>,
+    /// Every day on which a row became due, ascending.
+    days: Vec<i32>,
+}
+
+/// With more days than this, each row has its own day written out.
+const MOST_DAYS: usize = 1 << 14;
+
+impl DueDays {
+    fn of(due: &DueRows, due_on: &(dyn Fn(u8, i32) -> i32 + Sync)) -> Self {
+        let earliest = due.iter().map(|due| due.since).min().map_or(0, time::day_of);
+        let mut met: Vec<Vec<bool>> = vec![Vec::new(); DeviceType::CODES];
+        for due in due.iter() {
+            let of_type = &mut met[usize::from(due.type_code) % DeviceType::CODES];
+            let at = (time::day_of(due.since) - earliest) as usize;
+            if of_type.len() <= at {
+                of_type.resize(at + 1, false);
             }
-            *of_type[place].get_or_insert_with(|| due_on(due.type_code, day))
-        })
-        .collect()
+            of_type[at] = true;
+        }
+        let day = |code: usize, at: usize| due_on(code as u8, earliest + at as i32);
+        let each = |code: usize, met: &[bool]| (0..met.len()).filter(|&at| met[at]).map(|at| day(code, at)).collect();
+        let mut days: Vec<i32> =
+            met.iter().enumerate().flat_map(|(code, met)| -> Vec<i32> { each(code, met) }).collect();
+        days.sort_unstable();
+        days.dedup();
+        let place = |day: i32| days.partition_point(|&known| known < day) as u32;
+        let places = met.iter().enumerate().map(|(code, met)| {
+            met.iter().enumerate().map(|(at, &met)| if met { place(day(code, at)) } else { 0 }).collect()
+        });
+        Self { earliest, places: places.collect(), days }
+    }
+
+    /// The place of a row's day among all.
+    #[inline]
+    fn place(&self, due: &Due) -> u32 {
+        let at = time::day_of(due.since) - self.earliest;
+        self.places[usize::from(due.type_code) % DeviceType::CODES][at as usize]
+    }
 }
 
 /// A column of the two manifests of due rows.
@@ -191,28 +221,13 @@ impl Field {
     }
 }
 
-/// The due rows of a manifest, in its order.
-#[derive(Clone, Copy)]
-enum Rows<'a> {
-    All(&'a [Due]),
-    Picked(&'a [Due], &'a [u32]),
-}
-
-impl Rows<'_> {
-    const fn len(&self) -> usize {
-        match self {
-            Self::All(due) => due.len(),
-            Self::Picked(_, order) => order.len(),
-        }
-    }
-}
-
 /// A manifest of due rows.
 struct Sheet<'a> {
     columns: &'a [Field],
-    rows: Rows<'a>,
-    /// For each due row the day on which it became due.
-    days: &'a [i32],
+    due: &'a DueRows,
+    /// Which of them it has, in its order; all as they are where there is none.
+    order: Option<&'a [u32]>,
+    days: &'a DueDays,
     types: &'a TypeNames,
     parties: &'a Parties,
     alert_code: &'a str,
@@ -224,20 +239,25 @@ impl Sheet<'_> {
         Type::group_type_builder("manifest").with_fields(fields).build()
     }
 
-    /// Encodes the columns of a row group.
-    fn encode(&self, schema: &SchemaDescriptor, group: usize) -> Result<Vec<EncodedChunk>, ParquetError> {
-        let rows = group * GROUP_ROWS..self.rows.len().min((group + 1) * GROUP_ROWS);
-        let gathered: (Vec<Due>, Vec<i32>);
-        let (due, days) = match self.rows {
-            Rows::All(due) => (&due[rows.clone()], &self.days[rows]),
-            // Gathered once for all columns: rows of one party lie all over the due rows.
-            Rows::Picked(due, order) => {
-                gathered = order[rows].iter().map(|&index| (due[index as usize], self.days[index as usize])).unzip();
-                (&gathered.0[..], &gathered.1[..])
-            }
-        };
+    fn len(&self) -> usize {
+        self.order.map_or(self.due.len(), <[u32]>::len)
+    }
+
+    /// Encodes the columns of a row group. Its rows lie all over the findings, and are gathered once for all columns.
+    fn encode(
+        &self,
+        schema: &SchemaDescriptor,
+        group: usize,
+        rows: &mut Vec<Due>,
+    ) -> Result<Vec<EncodedChunk>, ParquetError> {
+        let range = group * GROUP_ROWS..self.len().min((group + 1) * GROUP_ROWS);
+        rows.clear();
+        match self.order {
+            None => rows.extend(self.due.range(range)),
+            Some(order) => rows.extend(self.due.pick(&order[range])),
+        }
         let columns = self.columns.iter().enumerate();
-        columns.map(|(index, &column)| self.encode_column(column, schema.column(index), due, days)).collect()
+        columns.map(|(index, &column)| self.encode_column(column, schema.column(index), rows)).collect()
     }
 
     fn encode_column(
@@ -245,19 +265,26 @@ impl Sheet<'_> {
         column: Field,
         descriptor: ColumnDescPtr,
         due: &[Due],
-        days: &[i32],
     ) -> Result<EncodedChunk, ParquetError> {
         let mut chunk = ChunkWriter::new(descriptor);
         let len = due.len();
         match column {
             Field::DeviceId => {
-                if let (Rows::All(_), Some(first), Some(last)) = (self.rows, due.first(), due.last()) {
+                if let (None, Some(first), Some(last)) = (self.order, due.first(), due.last()) {
                     chunk.bounds(&first.id.to_text(), &last.id.to_text());
                 }
                 chunk.device_ids(len, |row| due[row].id);
             }
             Field::StatusSince => chunk.plain(len, |row| due[row].since.to_le_bytes()),
-            Field::DueOn => chunk.plain(len, |row| days[row].to_le_bytes()),
+            Field::DueOn => {
+                let days = &self.days.days;
+                if days.len() > MOST_DAYS {
+                    chunk.plain(len, |row| days[self.days.place(&due[row]) as usize].to_le_bytes());
+                } else {
+                    chunk.dictionary(days.iter().map(|day| day.to_le_bytes()));
+                    chunk.codes(len, days.len(), |row| self.days.place(&due[row]));
+                }
+            }
             Field::Alert => chunk.booleans(len, |row| due[row].alert),
             Field::AlertCode => {
                 chunk.text_dictionary([self.alert_code.as_bytes()].into_iter());
@@ -277,7 +304,7 @@ impl Sheet<'_> {
                 let names = self.parties.names();
                 chunk.text_dictionary(names.iter().map(String::as_bytes));
                 if optional {
-                    let code = |row: usize| Some(due[row].party).filter(|&party| party != Parties::NONE);
+                    let code = |row: usize| Some(due[row].party).filter(|&party| (party as usize) < names.len());
                     chunk.nullable_codes(len, names.len(), code);
                 } else {
                     chunk.codes(len, names.len(), |row| due[row].party);
@@ -291,42 +318,57 @@ impl Sheet<'_> {
 /// A manifest file in the making.
 struct SheetFile<'a> {
     sheet: &'a Sheet<'a>,
-    name: &'static str,
+    path: PathBuf,
     schema: SchemaDescriptor,
+    tail: Mutex<Tail>,
+}
+
+/// The end of a file to which row groups are appended, in order.
+struct Tail {
     writer: SerializedFileWriter<DigestingFile>,
+    /// The row group that comes next.
+    next: usize,
+    /// Row groups that were encoded before their turn.
+    early: BTreeMap<usize, Vec<EncodedChunk>>,
 }
 
 impl<'a> SheetFile<'a> {
-    fn create(folder: &Path, name: &'static str, sheet: &'a Sheet<'a>) -> Result<Self> {
-        let path = folder.join(name);
+    fn create(path: PathBuf, sheet: &'a Sheet<'a>) -> Result<Self> {
         let file = File::create_new(&path).map_err(Error::io("create", &path))?;
         let schema = Arc::new(sheet.schema().map_err(Error::write(&path))?);
         let writer = SerializedFileWriter::new(DigestingFile::new(file), Arc::clone(&schema), properties())
             .map_err(Error::write(&path))?;
-        Ok(Self { sheet, name, schema: SchemaDescriptor::new(schema), writer })
+        let tail = Mutex::new(Tail { writer, next: 0, early: BTreeMap::new() });
+        Ok(Self { sheet, path, schema: SchemaDescriptor::new(schema), tail })
     }
 
     fn groups(&self) -> usize {
-        self.sheet.rows.len().div_ceil(GROUP_ROWS)
+        self.sheet.len().div_ceil(GROUP_ROWS)
     }
 
-    /// Appends row groups, in order.
-    fn append(&mut self, folder: &Path, groups: Vec<Vec<EncodedChunk>>) -> Result<()> {
-        let write = || Error::write(folder.join(self.name));
-        for chunks in groups {
-            let mut group = self.writer.next_row_group().map_err(write())?;
+    /// Encodes a row group, and appends it once it is its turn: whoever comes last appends for those who came early.
+    fn write(&self, group: usize, rows: &mut Vec<Due>) -> Result<(), ParquetError> {
+        let chunks = self.sheet.encode(&self.schema, group, rows)?;
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.early.insert(group, chunks);
+        while let Some(chunks) = {
+            let next = tail.next;
+            tail.early.remove(&next)
+        } {
+            let mut group = tail.writer.next_row_group()?;
             for chunk in chunks {
-                group.append_column(&chunk.bytes, chunk.close).map_err(write())?;
+                group.append_column(&chunk.bytes, chunk.close)?;
             }
-            group.close().map_err(write())?;
+            group.close()?;
+            tail.next += 1;
         }
         Ok(())
     }
 
-    fn finish(self, folder: &Path) -> Result<Written> {
-        let path = folder.join(self.name);
-        let file = self.writer.into_inner().map_err(Error::write(&path))?;
-        file.finish().map_err(Error::io("write", &path))
+    fn finish(self) -> Result<Written> {
+        let tail = self.tail.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let file = tail.writer.into_inner().map_err(Error::write(&self.path))?;
+        file.finish().map_err(Error::io("write", &self.path))
     }
 }
 
@@ -340,25 +382,15 @@ pub(super) fn properties() -> WriterPropertiesPtr {
     )
 }
 
+/// Writes both manifests of due rows at once, a row group of the one and a row group of the other.
 fn write_sheets(folder: &Path, delete: &Sheet<'_>, alerts: &Sheet<'_>, pool: &Pool) -> Result<(Written, Written)> {
-    let mut delete_file = SheetFile::create(folder, DELETE, delete)?;
-    let mut alert_file = SheetFile::create(folder, ALERTS, alerts)?;
-    let groups = delete_file.groups().max(alert_file.groups());
-    // A few row groups of both at a time: enough for all threads, and no more than that in memory.
-    for first in (0..groups).step_by(pool.threads()) {
-        let some = first..groups.min(first + pool.threads());
-        let tasks = some.flat_map(|group| [(&delete_file, group), (&alert_file, group)]);
-        let encoded = pool.map(tasks.filter(|(file, group)| *group < file.groups()).collect(), |(file, group)| {
-            let chunks = file.sheet.encode(&file.schema, group).map_err(Error::write(folder.join(file.name)))?;
-            Ok((file.name, chunks))
-        })?;
-        let (of_delete, of_alerts): (Vec<_>, Vec<_>) = encoded.into_iter().partition(|(name, _)| *name == DELETE);
-        let only = |groups: Vec<(&str, Vec<EncodedChunk>)>| groups.into_iter().map(|(_, chunks)| chunks).collect();
-        let (first, second) =
-            pool.join(|| delete_file.append(folder, only(of_delete)), || alert_file.append(folder, only(of_alerts)));
-        first.and(second)?;
-    }
-    let (deletes, alerts) = pool.join(|| delete_file.finish(folder), || alert_file.finish(folder));
+    let files = [SheetFile::create(folder.join(DELETE), delete)?, SheetFile::create(folder.join(ALERTS), alerts)?];
+    let groups = 0..files.iter().map(SheetFile::groups).max().unwrap_or_default();
+    let tasks = groups.flat_map(|group| files.iter().map(move |file| (file, group)));
+    let tasks = tasks.filter(|(file, group)| *group < file.groups()).collect();
+    pool.map_with(tasks, Vec::new, |rows, (file, group)| file.write(group, rows).map_err(Error::write(&file.path)))?;
+    let [delete, alerts] = files;
+    let (deletes, alerts) = pool.join(|| delete.finish(), || alerts.finish());
     Ok((deletes?, alerts?))
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::estate::{Reason, Tally, TypeNames, time};
 use crate::policy::{Policy, Rules};
 use crate::snapshot::{AsOfFrom, Snapshot};
-use crate::sweep::{Findings, Parties, Swept};
+use crate::sweep::{Findings, Swept};
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";
@@ -289,8 +289,8 @@ fn by_type(findings: &Findings, types: &TypeNames) -> BTreeMap<String, Counts> {
 fn by_party(findings: &Findings) -> BTreeMap<String, PartyCounts> {
     let mut counts = vec![PartyCounts::default(); findings.parties.len() + 1];
     let none = findings.parties.len();
-    for due in &findings.due {
-        let party = if due.party == Parties::NONE { none } else { due.party as usize };
+    for due in findings.due.iter() {
+        let party = none.min(due.party as usize);
         counts[party].deletes += 1;
         counts[party].alerts += u64::from(due.alert);
     }

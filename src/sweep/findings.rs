@@ -3,10 +3,11 @@
 //! Due rows are small and fixed in size, since there may be millions; a party's text is kept once, in [`Parties`].
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::estate::{DeviceId, Reason, TallyByType};
 
-/// A row that is deleted. 32 bytes, so that sorting with a copy stays within 64 bytes a row.
+/// A row that is due. 32 bytes, and with its place in the order and in that of alerts 48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// The device.
@@ -15,7 +16,7 @@ pub struct Due {
     pub since: i64,
     /// The row's number in the whole snapshot, files in path order.
     pub row: u64,
-    /// Who notified it: an index into [`Parties`], or [`Parties::NONE`].
+    /// Who notified it: an index into [`Parties`]; beyond them where there is none.
     pub party: u32,
     /// Code of its [`DeviceType`](crate::estate::DeviceType).
     pub type_code: u8,
@@ -24,6 +25,81 @@ pub struct Due {
     /// Whether the party is told.
     pub alert: bool,
 }
+
+/// Where a due row lies among pieces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) piece: u32,
+    pub(super) row: u32,
+}
+
+impl Spot {
+    #[inline]
+    pub(super) fn of(self, pieces: &[Vec<Due>]) -> &Due {
+        &pieces[self.piece as usize][self.row as usize]
+    }
+}
+
+/// Rows that are deleted, by ascending Device ID; no two have the same.
+///
+/// The rows stay where their row group left them. What is sorted is where each lies, which takes a quarter of the memory
+/// and of the moving.
+#[derive(Debug, Clone, Default)]
+pub struct DueRows {
+    pieces: Vec<Vec<Due>>,
+    order: Vec<Spot>,
+}
+
+impl DueRows {
+    pub(super) fn new(pieces: Vec<Vec<Due>>, order: Vec<Spot>) -> Self {
+        Self { pieces, order }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// The rows by ascending Device ID.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Due> {
+        self.range(0..self.len())
+    }
+
+    /// Some of them, by their places in that order. Places beyond the last have no rows.
+    pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = &Due> {
+        let end = places.end.min(self.order.len());
+        self.order[places.start.min(end)..end].iter().map(|spot| spot.of(&self.pieces))
+    }
+
+    /// The rows at these places in that order, each of which must have one.
+    pub fn pick(&self, places: &[u32]) -> impl ExactSizeIterator<Item = &Due> {
+        places.iter().map(|&place| self.order[place as usize].of(&self.pieces))
+    }
+}
+
+impl FromIterator<Due> for DueRows {
+    /// Takes rows that ascend already.
+    fn from_iter<I: IntoIterator<Item = Due>>(rows: I) -> Self {
+        let piece: Vec<Due> = rows.into_iter().collect();
+        let order = (0..piece.len() as u32).map(|row| Spot { piece: 0, row }).collect();
+        Self { pieces: vec![piece], order }
+    }
+}
+
+impl PartialEq for DueRows {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for DueRows {}
 
 /// A row that cannot be judged, with its values as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +144,7 @@ impl Parties {
         (Self { names }, rank)
     }
 
-    /// The text of an index; `None` for [`NONE`](Self::NONE).
+    /// The text of an index; `None` where it is that of no party.
     #[must_use]
     pub fn name(&self, index: u32) -> Option<&str> {
         self.names.get(index as usize).map(String::as_str)
@@ -124,8 +200,8 @@ impl PartyRegister {
 pub struct Findings {
     /// Counts by device type.
     pub by_type: TallyByType,
-    /// Due rows by ascending Device ID; no two have the same.
-    pub due: Vec<Due>,
+    /// What is deleted.
+    pub due: DueRows,
     /// What [`Due::party`] refers to.
     pub parties: Parties,
     /// Quarantined rows by ascending row number. Where the guard's limit was passed these are not all of them; the

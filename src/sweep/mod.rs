@@ -4,6 +4,7 @@
 //! said of the whole snapshot (duplicates, guards, quotations of bad rows) comes after, in [`engine`](self). What is
 //! done with the findings is [`crate::run`]'s.
 
+mod by_id;
 mod dates;
 mod engine;
 pub mod explain;
@@ -15,11 +16,12 @@ mod morsel;
 mod plan;
 mod quote;
 pub mod rows;
+mod settle;
 pub mod survey;
 pub mod unique;
 
 pub use engine::{Options, Swept, morsels, sweep};
-pub use findings::{Due, Findings, Parties, PartyRegister, Quarantined};
+pub use findings::{Due, DueRows, Findings, Parties, PartyRegister, Quarantined};
 pub use guard::{Expected, Headroom};
 pub use lanes::Reader;
 pub use morsel::Morsel;

@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use super::by_id::{Key, Keys};
 use super::dates::{self, NotDuePages};
 use super::fields::{self, PartyNumbers, party};
 use super::findings::Due;
@@ -20,6 +21,9 @@ use crate::snapshot::{Bound, SourceFile};
 
 /// Rows that are taken at a time.
 const SLAB: usize = 1 << 20;
+
+/// Rows of a page as most writers have them.
+const ROWS_OF_A_PAGE: usize = 20_000;
 
 /// A row group of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Scratch {
     open: OpenRows,
     since: Vec<i64>,
     parties: PartyNumbers,
+    due: DueColumns,
+    keys: Keys<u32>,
 }
 
 /// Rows of each pair, in four tables: rows of the same pair often follow each other, and a counter cannot be raised
@@ -83,6 +89,18 @@ struct OpenRows {
     pairs: Vec<u16>,
 }
 
+/// What is read of rows that are due under any policy, a value for each.
+#[derive(Debug, Default)]
+struct DueColumns {
+    /// Their numbers within the row group.
+    rows: Vec<u32>,
+    ids: Vec<Option<DeviceId>>,
+    /// Numbers of the scan's register, or what [`party`] has in their place.
+    parties: Vec<u32>,
+    /// Empty where the file has no such column.
+    roles: Vec<Option<Role>>,
+}
+
 impl OpenRows {
     fn clear(&mut self) {
         self.rows.clear();
@@ -98,9 +116,6 @@ pub fn judge(plan: &Plan<'_>, morsel: Morsel, scratch: &mut Scratch) -> Result<V
     let file = &plan.snapshot.files()[morsel.file];
     let rows = file.group_rows(morsel.group);
     let mut judged: Vec<Judged> = plan.rules.iter().map(|_| Judged::default()).collect();
-    for (_, bound) in file.columns.iter() {
-        file.map().will_need(file.chunk_range(morsel.group, bound)?);
-    }
     for start in (0..rows).step_by(SLAB) {
         if plan.watch.interrupted() {
             return Err(Error::Interrupted);
@@ -110,7 +125,8 @@ pub fn judge(plan: &Plan<'_>, morsel: Morsel, scratch: &mut Scratch) -> Result<V
         plan.watch.advance(slab.rows.len() as u64);
     }
     for judged in &mut judged {
-        judged.due.sort_unstable_by_key(|due| due.id);
+        // Each slab's rows ascend already; of several the order is still to be found.
+        judged.due.sort_by_key(|due| due.id);
     }
     plan.bytes_read.fetch_add(scratch.lanes.pages.take_looked_into(), Ordering::Relaxed);
     for (_, bound) in file.columns.iter() {
@@ -133,6 +149,19 @@ impl Slab<'_> {
             self.file.place().column(column.name()).refuse(Fault::MissingColumn { found: "none of that name".into() })
         })?;
         Ok(Lane { file: self.file, group: self.morsel.group, bound })
+    }
+
+    /// Asks for the pages of a column before they are looked at, so that a cold disk reads them in one go.
+    fn ahead(&self, lane: Lane<'_>) -> Result<()> {
+        if self.rows.start == 0 {
+            self.file.map().will_need(self.file.chunk_range(lane.group, lane.bound)?);
+        }
+        Ok(())
+    }
+
+    /// Whether so many rows lie in most pages of a column, were they spread evenly.
+    const fn are_many(&self, rows: usize) -> bool {
+        rows.saturating_mul(ROWS_OF_A_PAGE) >= self.rows.end - self.rows.start
     }
 
     fn judge(&self, scratch: &mut Scratch, judged: &mut [Judged]) -> Result<()> {
@@ -170,10 +199,12 @@ impl Slab<'_> {
         } else {
             let classify = |value: Option<&[u8]>| self.plan.status_code(value);
             let lane = self.lane(Column::SmiStatus)?;
+            self.ahead(lane)?;
             classes::read(lane, self.rows.clone(), self.plan.reader, &classify, lanes, status)?;
         }
         let classify = |value: Option<&[u8]>| self.plan.type_code(value);
         let lane = self.lane(Column::DeviceType)?;
+        self.ahead(lane)?;
         classes::read(lane, self.rows.clone(), self.plan.reader, &classify, lanes, device_type)?;
         count_pairs(status, device_type, self.rows.start as u32, &self.plan.open, counts, open);
         Ok(())
@@ -212,6 +243,9 @@ impl Slab<'_> {
             return Ok(());
         }
         since.resize(open.rows.len(), dates::NULL);
+        if self.are_many(open.rows.len()) {
+            self.ahead(lane)?;
+        }
         sparse::read_unless(lane, &open.rows, self.plan.reader, &|page| not_due.page(page), lanes, |index, value| {
             since[index] = match value {
                 Ok(value) => value.bytes.map_or(dates::NULL, |bytes| dates::micros(form, bytes)),
@@ -265,66 +299,83 @@ impl Slab<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let Scratch { lanes, open, since, parties, .. } = scratch;
-        let rows: Vec<u32> = wanted.iter().map(|&index| open.rows[index as usize]).collect();
-
-        let lane = self.lane(Column::DeviceId)?;
-        let form = lane.bound.form;
-        let mut ids: Vec<Option<DeviceId>> = vec![None; rows.len()];
-        sparse::read(lane, &rows, self.plan.reader, lanes, |index, value| {
-            ids[index] = value.bytes.and_then(|bytes| fields::device_id(form, bytes));
-        })?;
-
-        let lane = self.lane(Column::NotifyingParty)?;
-        let form = lane.bound.form;
-        let mut numbers = vec![party::MISSING; rows.len()];
-        parties.begin_chunk();
-        sparse::read(lane, &rows, self.plan.reader, lanes, |index, value| {
-            numbers[index] = parties.number(form, value, &self.plan.parties);
-        })?;
-
-        let mut roles: Vec<Option<Role>> = Vec::new();
-        if let Some(bound) = self.file.columns.get(Column::NotifyingRole) {
-            roles.resize(rows.len(), None);
-            let lane = Lane { file: self.file, group: self.morsel.group, bound };
-            sparse::read(lane, &rows, self.plan.reader, lanes, |index, value| {
-                let Some(bytes) = value.bytes else { return };
-                roles[index] = Role::from_text(bytes);
-                if roles[index].is_none() {
-                    numbers[index] = party::UNKNOWN_ROLE;
-                }
-            })?;
-        }
-
+        self.read_due_columns(scratch, &wanted)?;
+        let Scratch { open, since, due: columns, keys, .. } = scratch;
         for ((policy, due), judged) in due.iter().enumerate().zip(judged) {
-            let bound = &self.plan.rules[policy];
-            judged.due.reserve_exact(due.len());
+            let rules = &self.plan.rules[policy];
+            keys.clear();
             let mut at = 0;
             for &index in due {
                 while wanted[at] != index {
                     at += 1;
                 }
-                let (status, device_type) = pair_codes(usize::from(open.pairs[index as usize]));
-                let row = self.snapshot_row(rows[at]);
-                if let Some(id) = ids[at] {
-                    judged.due.push(Due {
-                        id,
-                        since: since[index as usize],
-                        row,
-                        party: numbers[at],
-                        type_code: device_type,
-                        status_code: status,
-                        alert: bound.alerts(device_type, roles.get(at).copied().flatten()),
-                    });
-                } else {
-                    judged.by_type.add(device_type, Disposition::Quarantined(Reason::BadDeviceId), 1);
-                    if self.plan.takes_quarantined(policy) {
-                        judged.quarantined.push((row, Reason::BadDeviceId));
-                    }
+                if let Some(id) = columns.ids[at] {
+                    keys.push(Key::new(id, at as u32));
+                    continue;
+                }
+                let (_, device_type) = pair_codes(usize::from(open.pairs[index as usize]));
+                judged.by_type.add(device_type, Disposition::Quarantined(Reason::BadDeviceId), 1);
+                if self.plan.takes_quarantined(policy) {
+                    judged.quarantined.push((self.snapshot_row(columns.rows[at]), Reason::BadDeviceId));
                 }
             }
+            judged.due.reserve_exact(due.len());
+            judged.due.extend(keys.sorted().iter().map(|key| {
+                let at = key.place as usize;
+                let index = wanted[at] as usize;
+                let (status, device_type) = pair_codes(usize::from(open.pairs[index]));
+                Due {
+                    id: DeviceId(key.id),
+                    since: since[index],
+                    row: self.snapshot_row(columns.rows[at]),
+                    party: columns.parties[at],
+                    type_code: device_type,
+                    status_code: status,
+                    alert: rules.alerts(device_type, columns.roles.get(at).copied().flatten()),
+                }
+            }));
         }
         Ok(())
+    }
+
+    /// Reads the columns of which only due rows are read; `wanted` has their places among the open rows.
+    fn read_due_columns(&self, scratch: &mut Scratch, wanted: &[u32]) -> Result<()> {
+        let Scratch { lanes, open, parties: numbers, due, .. } = scratch;
+        let DueColumns { rows, ids, parties, roles } = due;
+        rows.clear();
+        rows.extend(wanted.iter().map(|&index| open.rows[index as usize]));
+
+        let lane = self.lane(Column::DeviceId)?;
+        if self.are_many(rows.len()) {
+            self.ahead(lane)?;
+        }
+        let form = lane.bound.form;
+        ids.clear();
+        ids.resize(rows.len(), None);
+        sparse::read(lane, rows, self.plan.reader, lanes, |index, value| {
+            ids[index] = value.bytes.and_then(|bytes| fields::device_id(form, bytes));
+        })?;
+
+        let lane = self.lane(Column::NotifyingParty)?;
+        let form = lane.bound.form;
+        parties.clear();
+        parties.resize(rows.len(), party::MISSING);
+        numbers.begin_chunk();
+        sparse::read(lane, rows, self.plan.reader, lanes, |index, value| {
+            parties[index] = numbers.number(form, value, &self.plan.parties);
+        })?;
+
+        roles.clear();
+        let Some(bound) = self.file.columns.get(Column::NotifyingRole) else { return Ok(()) };
+        roles.resize(rows.len(), None);
+        let lane = Lane { file: self.file, group: self.morsel.group, bound };
+        sparse::read(lane, rows, self.plan.reader, lanes, |index, value| {
+            let Some(bytes) = value.bytes else { return };
+            roles[index] = Role::from_text(bytes);
+            if roles[index].is_none() {
+                parties[index] = party::UNKNOWN_ROLE;
+            }
+        })
     }
 }
 

@@ -84,6 +84,15 @@ impl ChunkWriter {
         self.data_at = self.bytes.len();
     }
 
+    /// Writes the dictionary, which must come first: values of `N` bytes in the order of their codes.
+    pub fn dictionary<const N: usize>(&mut self, values: impl ExactSizeIterator<Item = [u8; N]>) {
+        let count = values.len();
+        self.dictionary = true;
+        self.header(PageType::DICTIONARY_PAGE, count * N, count, Encoding::PLAIN);
+        self.bytes.extend(values.flatten());
+        self.data_at = self.bytes.len();
+    }
+
     /// Writes rows of plain values of `N` bytes each. There are no nulls.
     pub fn plain<const N: usize>(&mut self, rows: usize, value: impl Fn(usize) -> [u8; N]) {
         for start in (0..rows).step_by(PAGE_ROWS) {
