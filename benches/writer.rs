@@ -6,7 +6,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smi_sweep::estate::{DeviceId, Disposition, TypeNames, time};
 use smi_sweep::pool::Pool;
 use smi_sweep::run::manifest::{self, Manifests};
-use smi_sweep::sweep::{Due, Findings, Parties};
+use smi_sweep::sweep::{Due, Findings, Parties, PartyCounts};
 
 const ROWS: u64 = 1_100_000;
 const PARTIES: u32 = 150;
@@ -35,10 +35,13 @@ fn findings() -> Findings {
     due.sort_unstable_by_key(|due| due.id);
     due.dedup_by_key(|due| due.id);
     let mut findings = Findings { parties, ..Findings::default() };
+    findings.by_party = vec![PartyCounts::default(); PARTIES as usize + 1];
     for due in &due {
         findings.by_type.add(due.type_code, Disposition::Delete { alert: due.alert }, 1);
+        findings.by_party[due.party as usize].deletes += 1;
+        findings.by_party[due.party as usize].alerts += u64::from(due.alert);
     }
-    findings.due = due.into_iter().collect();
+    findings.due = [due].into_iter().collect();
     findings
 }
 

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::estate::{DeviceType, Reason, SmiStatus, TypeNames, time};
 use crate::pool::Pool;
 use crate::snapshot::encoded::write::{ChunkWriter, EncodedChunk};
-use crate::sweep::{Due, DueRows, Findings, Parties, Quarantined};
+use crate::sweep::{Due, DueRows, Findings, Parties, Quarantined, Spot};
 
 /// Name of the delete manifest.
 pub const DELETE: &str = "delete.parquet";
@@ -63,7 +63,7 @@ pub struct Output {
 /// Where a file cannot be written.
 pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<Output>> {
     let Findings { due, parties, quarantined, .. } = manifests.findings;
-    let (alerting, days) = pool.join(|| by_party(due, parties), || DueDays::of(due, manifests.due_on));
+    let (alerting, days) = pool.join(|| by_party(manifests.findings), || DueDays::of(due, manifests.due_on));
     let counted = manifests.findings.by_type.total();
     if alerting.len() as u64 != counted.alerts || due.len() as u64 != counted.deletes() {
         return Err(Error::Unbalanced(format!(
@@ -94,20 +94,20 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
     ])
 }
 
-/// Indices of the alerting rows by party, and within a party in the order of the due rows, which is by Device ID.
-fn by_party(due: &DueRows, parties: &Parties) -> Vec<u32> {
-    let mut starts = vec![0usize; parties.len() + 1];
-    let alerting = || due.iter().enumerate().filter(|(_, due)| due.alert && (due.party as usize) < parties.len());
-    for (_, due) in alerting() {
-        starts[due.party as usize + 1] += 1;
+/// Where the alerting rows lie, by party, and within a party in the order of the due rows, which is by Device ID.
+fn by_party(findings: &Findings) -> Vec<Spot> {
+    let mut start = 0;
+    let mut places: Vec<usize> = Vec::with_capacity(findings.parties.len());
+    for counts in &findings.by_party[..findings.parties.len().min(findings.by_party.len())] {
+        places.push(start);
+        start += counts.alerts as usize;
     }
-    for party in 0..parties.len() {
-        starts[party + 1] += starts[party];
-    }
-    let mut order = vec![0; starts[parties.len()]];
-    for (index, due) in alerting() {
-        let place = &mut starts[due.party as usize];
-        order[*place] = index as u32;
+    let mut order = vec![Spot::default(); start];
+    for (spot, due) in findings.due.spots().filter(|(_, due)| due.alert) {
+        let Some(place) = places.get_mut(due.party as usize) else { continue };
+        if let Some(free) = order.get_mut(*place) {
+            *free = spot;
+        }
         *place += 1;
     }
     order
@@ -226,7 +226,7 @@ struct Sheet<'a> {
     columns: &'a [Field],
     due: &'a DueRows,
     /// Which of them it has, in its order; all as they are where there is none.
-    order: Option<&'a [u32]>,
+    order: Option<&'a [Spot]>,
     days: &'a DueDays,
     types: &'a TypeNames,
     parties: &'a Parties,
@@ -240,10 +240,10 @@ impl Sheet<'_> {
     }
 
     fn len(&self) -> usize {
-        self.order.map_or(self.due.len(), <[u32]>::len)
+        self.order.map_or(self.due.len(), <[Spot]>::len)
     }
 
-    /// Encodes the columns of a row group. Its rows lie all over the findings, and are gathered once for all columns.
+    /// Encodes the columns of a row group. Its rows are gathered once for all columns: those of one party lie all over.
     fn encode(
         &self,
         schema: &SchemaDescriptor,
@@ -253,8 +253,8 @@ impl Sheet<'_> {
         let range = group * GROUP_ROWS..self.len().min((group + 1) * GROUP_ROWS);
         rows.clear();
         match self.order {
-            None => rows.extend(self.due.range(range)),
-            Some(order) => rows.extend(self.due.pick(&order[range])),
+            None => self.due.slices(range).for_each(|slice| rows.extend_from_slice(slice)),
+            Some(order) => rows.extend(order[range].iter().map(|&spot| self.due.at(spot))),
         }
         let columns = self.columns.iter().enumerate();
         columns.map(|(index, &column)| self.encode_column(column, schema.column(index), rows)).collect()

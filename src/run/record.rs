@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::estate::{Reason, Tally, TypeNames, time};
 use crate::policy::{Policy, Rules};
 use crate::snapshot::{AsOfFrom, Snapshot};
-use crate::sweep::{Findings, Swept};
+use crate::sweep::{Findings, PartyCounts, Swept};
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";
@@ -136,15 +136,6 @@ impl Counts {
             && self.alerts + self.silent_deletes == self.delete
             && self.quarantine_reasons.values().sum::<u64>() == self.quarantined
     }
-}
-
-/// What a run means for one party.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartyCounts {
-    /// Devices of theirs that are deleted.
-    pub deletes: u64,
-    /// Alerts that they get.
-    pub alerts: u64,
 }
 
 /// One manifest.
@@ -287,13 +278,7 @@ fn by_type(findings: &Findings, types: &TypeNames) -> BTreeMap<String, Counts> {
 }
 
 fn by_party(findings: &Findings) -> BTreeMap<String, PartyCounts> {
-    let mut counts = vec![PartyCounts::default(); findings.parties.len() + 1];
-    let none = findings.parties.len();
-    for due in findings.due.iter() {
-        let party = none.min(due.party as usize);
-        counts[party].deletes += 1;
-        counts[party].alerts += u64::from(due.alert);
-    }
     let name = |party: usize| findings.parties.names().get(party).map_or("(none)", String::as_str).to_owned();
-    counts.into_iter().enumerate().filter(|(_, counts)| counts.deletes > 0).map(|(p, c)| (name(p), c)).collect()
+    let counts = findings.by_party.iter().enumerate().filter(|(_, counts)| counts.deletes > 0);
+    counts.map(|(party, counts)| (name(party), *counts)).collect()
 }

@@ -16,12 +16,13 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{ALERTS, DELETE, QUARANTINE};
 use super::read::{Alerts, Batches, Deletes, Manifest, Quarantine, text};
-use super::record::{Counts, PartyCounts, RECORD, Record};
+use super::record::{Counts, RECORD, Record};
 use crate::error::{Error, Result};
 use crate::estate::time::{day_of, format_day, format_instant, parse};
 use crate::estate::{DeviceId, DeviceType, Reason, SmiStatus};
 use crate::policy::{DateVerdict, Policy, Rules};
 use crate::pool::Pool;
+use crate::sweep::PartyCounts;
 
 /// What people read, which nobody's figures depend on: it may be there or not.
 const PAGE: &str = "report.html";

@@ -81,10 +81,16 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dy
     let mut swept = Vec::new();
     for ((gathered, rules), policy) in gathered.into_iter().zip(rules).zip(options.policies) {
         let Gathered { by_type, due, quarantined } = gathered;
-        let mut settled = settle::settle(due, &rank, options.duplicates, pool)?;
+        let mut settled = settle::settle(&due, &rank, options.duplicates, pool)?;
+        drop(due);
         settled.by_type += &by_type;
-        let mut findings =
-            Findings { by_type: settled.by_type, due: settled.due, parties: parties.clone(), quarantined: Vec::new() };
+        let mut findings = Findings {
+            by_type: settled.by_type,
+            due: settled.due,
+            parties: parties.clone(),
+            by_party: settled.by_party,
+            quarantined: Vec::new(),
+        };
         balance(&findings, snapshot.rows())?;
         let trips = guard::trips(policy, &findings.by_type.total(), snapshot.rows(), options.expected);
         if trips.is_empty() {

@@ -5,9 +5,11 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::estate::{DeviceId, Reason, TallyByType};
 
-/// A row that is due. 32 bytes, and with its place in the order and in that of alerts 48.
+/// A row that is due. 32 bytes, so that sorting with a copy stays within 64 bytes a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// The device.
@@ -26,70 +28,70 @@ pub struct Due {
     pub alert: bool,
 }
 
-/// Where a due row lies among pieces.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Spot {
-    pub(super) piece: u32,
-    pub(super) row: u32,
-}
-
-impl Spot {
-    #[inline]
-    pub(super) fn of(self, pieces: &[Vec<Due>]) -> &Due {
-        &pieces[self.piece as usize][self.row as usize]
-    }
-}
-
 /// Rows that are deleted, by ascending Device ID; no two have the same.
 ///
-/// The rows stay where their row group left them. What is sorted is where each lies, which takes a quarter of the memory
-/// and of the moving.
+/// They come in pieces, each behind the one before it, as they were settled side by side: to put them into one would be
+/// to copy them all once more.
 #[derive(Debug, Clone, Default)]
 pub struct DueRows {
     pieces: Vec<Vec<Due>>,
-    order: Vec<Spot>,
+}
+
+/// Where a row lies among [`DueRows`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spot {
+    piece: u32,
+    row: u32,
 }
 
 impl DueRows {
-    pub(super) fn new(pieces: Vec<Vec<Due>>, order: Vec<Spot>) -> Self {
-        Self { pieces, order }
-    }
-
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.pieces.iter().map(Vec::len).sum()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.len() == 0
     }
 
     /// The rows by ascending Device ID.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Due> {
-        self.range(0..self.len())
+    pub fn iter(&self) -> impl Iterator<Item = &Due> {
+        self.pieces.iter().flatten()
     }
 
-    /// Some of them, by their places in that order. Places beyond the last have no rows.
-    pub fn range(&self, places: Range<usize>) -> impl ExactSizeIterator<Item = &Due> {
-        let end = places.end.min(self.order.len());
-        self.order[places.start.min(end)..end].iter().map(|spot| spot.of(&self.pieces))
+    /// The rows with where each lies.
+    pub fn spots(&self) -> impl Iterator<Item = (Spot, &Due)> {
+        self.pieces.iter().enumerate().flat_map(|(piece, rows)| {
+            rows.iter().enumerate().map(move |(row, due)| (Spot { piece: piece as u32, row: row as u32 }, due))
+        })
     }
 
-    /// The rows at these places in that order, each of which must have one.
-    pub fn pick(&self, places: &[u32]) -> impl ExactSizeIterator<Item = &Due> {
-        places.iter().map(|&place| self.order[place as usize].of(&self.pieces))
+    /// The row that lies there. The spot must be one of these rows.
+    #[must_use]
+    #[inline]
+    pub fn at(&self, spot: Spot) -> &Due {
+        &self.pieces[spot.piece as usize][spot.row as usize]
+    }
+
+    /// Some of the rows, by their numbers in the order of all, as slices that follow each other.
+    pub fn slices(&self, rows: Range<usize>) -> impl Iterator<Item = &[Due]> {
+        let mut before = 0;
+        self.pieces.iter().filter_map(move |piece| {
+            let start = rows.start.saturating_sub(before).min(piece.len());
+            let end = rows.end.saturating_sub(before).min(piece.len());
+            before += piece.len();
+            piece.get(start..end).filter(|slice| !slice.is_empty())
+        })
     }
 }
 
-impl FromIterator<Due> for DueRows {
-    /// Takes rows that ascend already.
-    fn from_iter<I: IntoIterator<Item = Due>>(rows: I) -> Self {
-        let piece: Vec<Due> = rows.into_iter().collect();
-        let order = (0..piece.len() as u32).map(|row| Spot { piece: 0, row }).collect();
-        Self { pieces: vec![piece], order }
+impl FromIterator<Vec<Due>> for DueRows {
+    /// Takes pieces that ascend, each behind the one before it.
+    fn from_iter<I: IntoIterator<Item = Vec<Due>>>(pieces: I) -> Self {
+        Self { pieces: pieces.into_iter().collect() }
     }
 }
 
@@ -100,6 +102,15 @@ impl PartialEq for DueRows {
 }
 
 impl Eq for DueRows {}
+
+/// What a sweep means for one party.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartyCounts {
+    /// Devices of theirs that are deleted.
+    pub deletes: u64,
+    /// Alerts that they get.
+    pub alerts: u64,
+}
 
 /// A row that cannot be judged, with its values as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,6 +215,8 @@ pub struct Findings {
     pub due: DueRows,
     /// What [`Due::party`] refers to.
     pub parties: Parties,
+    /// For each of them, and behind them for rows without one, what is deleted.
+    pub by_party: Vec<PartyCounts>,
     /// Quarantined rows by ascending row number. Where the guard's limit was passed these are not all of them; the
     /// counts always are.
     pub quarantined: Vec<Quarantined>,

@@ -21,7 +21,7 @@ pub mod survey;
 pub mod unique;
 
 pub use engine::{Options, Swept, morsels, sweep};
-pub use findings::{Due, DueRows, Findings, Parties, PartyRegister, Quarantined};
+pub use findings::{Due, DueRows, Findings, Parties, PartyCounts, PartyRegister, Quarantined, Spot};
 pub use guard::{Expected, Headroom};
 pub use lanes::Reader;
 pub use morsel::Morsel;

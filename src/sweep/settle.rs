@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use super::by_id::{Key, Keys};
 use super::fields::party;
-use super::findings::{Due, DueRows, Spot};
+use super::findings::{Due, DueRows, Parties, PartyCounts};
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, Disposition, Reason, TallyByType};
 use crate::pool::Pool;
@@ -21,6 +21,8 @@ const SHARE: usize = 1 << 14;
 pub struct Settled {
     /// Counts of all of them.
     pub by_type: TallyByType,
+    /// Counts of those that are deleted, for each party and behind them for none.
+    pub by_party: Vec<PartyCounts>,
     /// Those that are deleted.
     pub due: DueRows,
     /// The others, as numbers within the snapshot.
@@ -34,33 +36,29 @@ pub struct Settled {
 ///
 /// # Errors
 /// None of its own.
-pub fn settle(pieces: Vec<Vec<Due>>, rank: &[u32], duplicates: &[DeviceId], pool: &Pool) -> Result<Settled> {
-    let pieces = pool.map(pieces, |mut piece| {
-        for due in &mut piece {
-            // What is no party but says why there is none stays as it is.
-            due.party = rank.get(due.party as usize).copied().unwrap_or(due.party);
-        }
-        Ok::<_, Error>(piece)
-    })?;
-    let shares = pool.map_with(ranges(&pieces), Keys::default, |keys, range| {
+pub fn settle(pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId], pool: &Pool) -> Result<Settled> {
+    let shares = pool.map_with(ranges(pieces), Keys::default, |keys, range| {
         keys.clear();
         for (number, piece) in pieces.iter().enumerate() {
             let first = piece.partition_point(|due| due.id < *range.start());
             let last = piece.partition_point(|due| due.id <= *range.end());
-            let spot = |row: usize| Spot { piece: number as u32, row: row as u32 };
+            let spot = |row: usize| (number as u32, row as u32);
             keys.extend((first..last).map(|row| Key::new(piece[row].id, spot(row))));
         }
-        Ok::<_, Error>(Share::of(keys.sorted(), &pieces, duplicates))
+        let mut share = Share { by_party: vec![PartyCounts::default(); rank.len() + 1], ..Share::default() };
+        share.settle(keys.sorted(), pieces, rank, duplicates);
+        Ok::<_, Error>(share)
     })?;
-    let mut settled = Settled::default();
-    let mut order = Vec::new();
-    order.reserve_exact(shares.iter().map(|share| share.order.len()).sum());
-    for mut share in shares {
+    let mut settled = Settled { by_party: vec![PartyCounts::default(); rank.len() + 1], ..Settled::default() };
+    for share in &shares {
         settled.by_type += &share.by_type;
-        order.append(&mut share.order);
-        settled.quarantined.append(&mut share.quarantined);
+        for (all, own) in settled.by_party.iter_mut().zip(&share.by_party) {
+            all.deletes += own.deletes;
+            all.alerts += own.alerts;
+        }
+        settled.quarantined.extend(&share.quarantined);
     }
-    settled.due = DueRows::new(pieces, order);
+    settled.due = shares.into_iter().map(|share| share.due).collect();
     Ok(settled)
 }
 
@@ -87,28 +85,33 @@ fn ranges(pieces: &[Vec<Due>]) -> Vec<RangeInclusive<DeviceId>> {
 #[derive(Default)]
 struct Share {
     by_type: TallyByType,
-    order: Vec<Spot>,
+    by_party: Vec<PartyCounts>,
+    due: Vec<Due>,
     quarantined: Vec<(u64, Reason)>,
 }
 
 impl Share {
-    fn of(keys: &[Key<Spot>], pieces: &[Vec<Due>], duplicates: &[DeviceId]) -> Self {
-        let mut share = Self { order: Vec::with_capacity(keys.len()), ..Self::default() };
+    fn settle(&mut self, keys: &[Key<(u32, u32)>], pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId]) {
+        self.due.reserve_exact(keys.len());
         for same in keys.chunk_by(|one, other| one.id == other.id) {
             let duplicate = same.len() > 1 || duplicates.binary_search(&DeviceId(same[0].id)).is_ok();
             for key in same {
-                let due = key.place.of(pieces);
-                let flaw = if duplicate { Some(Reason::DuplicateDeviceId) } else { flaw(due) };
+                let (piece, row) = key.place;
+                let mut due = pieces[piece as usize][row as usize];
+                let flaw = if duplicate { Some(Reason::DuplicateDeviceId) } else { flaw(&due) };
                 if let Some(reason) = flaw {
-                    share.by_type.add(due.type_code, Disposition::Quarantined(reason), 1);
-                    share.quarantined.push((due.row, reason));
-                } else {
-                    share.by_type.add(due.type_code, Disposition::Delete { alert: due.alert }, 1);
-                    share.order.push(key.place);
+                    self.by_type.add(due.type_code, Disposition::Quarantined(reason), 1);
+                    self.quarantined.push((due.row, reason));
+                    continue;
                 }
+                self.by_type.add(due.type_code, Disposition::Delete { alert: due.alert }, 1);
+                due.party = rank.get(due.party as usize).copied().unwrap_or(Parties::NONE);
+                let party = &mut self.by_party[rank.len().min(due.party as usize)];
+                party.deletes += 1;
+                party.alerts += u64::from(due.alert);
+                self.due.push(due);
             }
         }
-        share
     }
 }
 
