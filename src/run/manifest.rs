@@ -302,16 +302,56 @@ impl Sheet<'_> {
             }
             Field::Party { optional } => {
                 let names = self.parties.names();
-                chunk.text_dictionary(names.iter().map(String::as_bytes));
+                let own = PartyCodes::of(due, names.len());
+                chunk.text_dictionary(own.parties.iter().map(|&party| names[party as usize].as_bytes()));
                 if optional {
-                    let code = |row: usize| Some(due[row].party).filter(|&party| (party as usize) < names.len());
-                    chunk.nullable_codes(len, names.len(), code);
+                    chunk.nullable_codes(len, own.parties.len(), |row| own.code(due[row].party));
                 } else {
-                    chunk.codes(len, names.len(), |row| due[row].party);
+                    chunk.codes(len, own.parties.len(), |row| own.code(due[row].party).unwrap_or_default());
                 }
             }
         }
         chunk.close()
+    }
+}
+
+/// The parties of some rows, numbered anew: a dictionary of those that occur, however many others there are.
+struct PartyCodes {
+    /// Those that occur, ascending.
+    parties: Vec<u32>,
+    /// For each party its place among them, where that many places are no burden; else it is searched for.
+    places: Option<Vec<u32>>,
+}
+
+impl PartyCodes {
+    fn of(due: &[Due], parties: usize) -> Self {
+        if parties > GROUP_ROWS {
+            let mut occurring: Vec<u32> =
+                due.iter().map(|due| due.party).filter(|&party| (party as usize) < parties).collect();
+            occurring.sort_unstable();
+            occurring.dedup();
+            return Self { parties: occurring, places: None };
+        }
+        let mut places = vec![u32::MAX; parties];
+        for due in due {
+            if let Some(place) = places.get_mut(due.party as usize) {
+                *place = 0;
+            }
+        }
+        let occurring: Vec<u32> = (0..parties as u32).filter(|&party| places[party as usize] == 0).collect();
+        for (place, &party) in occurring.iter().enumerate() {
+            places[party as usize] = place as u32;
+        }
+        Self { parties: occurring, places: Some(places) }
+    }
+
+    /// The place of a party that occurs; `None` for the number of no party.
+    #[inline]
+    fn code(&self, party: u32) -> Option<u32> {
+        match &self.places {
+            Some(places) => places.get(party as usize).copied(),
+            None => self.parties.binary_search(&party).ok().map(|place| place as u32),
+        }
     }
 }
 
@@ -439,4 +479,31 @@ fn write_quarantine(path: &Path, manifests: &Manifests<'_>, rows: &[Quarantined]
     }
     let file = writer.into_inner().map_err(Error::write(path))?;
     file.finish().map_err(Error::io("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estate::DeviceId;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parties_that_occur_are_numbered_the_same_however_many_others_there_are(
+            parties in prop::collection::vec(prop_oneof![0u32..90, Just(Parties::NONE)], 0..300),
+        ) {
+            let row = |&party: &u32| Due {
+                id: DeviceId(0), since: 0, row: 0, party, type_code: 0, status_code: 0, alert: false,
+            };
+            let due: Vec<Due> = parties.iter().map(row).collect();
+            let (few, many) = (PartyCodes::of(&due, 90), PartyCodes::of(&due, GROUP_ROWS + 1));
+            prop_assert!(few.places.is_some() && many.places.is_none());
+            prop_assert_eq!(&few.parties, &many.parties);
+            for party in parties {
+                let code = few.code(party);
+                prop_assert_eq!(code, many.code(party));
+                prop_assert_eq!(code.map(|code| few.parties[code as usize]), (party != Parties::NONE).then_some(party));
+            }
+        }
+    }
 }

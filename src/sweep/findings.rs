@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -131,10 +132,10 @@ pub struct Quarantined {
     pub party: Option<String>,
 }
 
-/// The distinct parties of a run, in ascending order of their text.
+/// The distinct parties of a scan, in ascending order of their text. A clone shares them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parties {
-    names: Vec<String>,
+    names: Arc<Vec<String>>,
 }
 
 impl Parties {
@@ -151,8 +152,8 @@ impl Parties {
             rank[old as usize] = new as u32;
         }
         let mut met: Vec<Option<String>> = met.into_iter().map(Some).collect();
-        let names = order.iter().filter_map(|&old| met[old as usize].take()).collect();
-        (Self { names }, rank)
+        let names: Vec<String> = order.iter().filter_map(|&old| met[old as usize].take()).collect();
+        (Self { names: Arc::new(names) }, rank)
     }
 
     /// The text of an index; `None` where it is that of no party.

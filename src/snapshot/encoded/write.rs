@@ -15,10 +15,13 @@ use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::delta;
-use crate::estate::DeviceId;
+use crate::estate::{DeviceId, TEXT_LEN};
 
 /// Rows of a page: enough for runs to pay, few enough for a reader that wants one row.
 pub const PAGE_ROWS: usize = 32 * 1024;
+
+/// Bytes that a page's header and levels take at most.
+const PAGE_HEADER: usize = 64;
 
 /// A column chunk, encoded.
 #[derive(Debug)]
@@ -58,11 +61,6 @@ impl ChunkWriter {
         }
     }
 
-    /// Makes room for so many bytes, which saves copying.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.bytes.reserve_exact(bytes);
-    }
-
     /// Notes the lowest and highest text of the chunk.
     pub fn bounds(&mut self, lowest: &[u8], highest: &[u8]) {
         let value = |bytes: &[u8]| Some(ByteArray::from(bytes.to_vec()));
@@ -95,6 +93,7 @@ impl ChunkWriter {
 
     /// Writes rows of plain values of `N` bytes each. There are no nulls.
     pub fn plain<const N: usize>(&mut self, rows: usize, value: impl Fn(usize) -> [u8; N]) {
+        self.bytes.reserve_exact(rows * N + rows.div_ceil(PAGE_ROWS) * PAGE_HEADER);
         for start in (0..rows).step_by(PAGE_ROWS) {
             let len = (rows - start).min(PAGE_ROWS);
             let levels = self.levels_of_present(len);
@@ -111,6 +110,8 @@ impl ChunkWriter {
     /// Writes rows of Device IDs as text, which takes the less room the closer each is to the one before it.
     pub fn device_ids(&mut self, rows: usize, id: impl Fn(usize) -> DeviceId) {
         self.encoding = Encoding::DELTA_BYTE_ARRAY;
+        // Never quite used up: what is not touched costs nothing, and growing would mean copying.
+        self.bytes.reserve_exact(rows * TEXT_LEN + rows.div_ceil(PAGE_ROWS) * PAGE_HEADER);
         let mut ids = Vec::new();
         for start in (0..rows).step_by(PAGE_ROWS) {
             ids.clear();
