@@ -1,0 +1,124 @@
+//! The three manifests of a run, as Parquet.
+//!
+//! Row groups are encoded in parallel, those of the delete and the alert manifest at once, and appended in order, digested
+//! on their way. Due rows arrive sorted by Device ID; the alert manifest's order, by party and Device ID,
+//! follows from that by sorting them into their parties.
+
+mod codes;
+mod quarantine;
+mod sheet;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr, WriterVersion};
+
+use codes::DueDays;
+use sheet::{ALERT_COLUMNS, DELETE_COLUMNS, Sheet};
+
+use super::digest::Written;
+use crate::error::{Error, Result};
+use crate::estate::TypeNames;
+use crate::pool::Pool;
+use crate::sweep::{Findings, Spot};
+
+/// Name of the delete manifest.
+pub const DELETE: &str = "delete.parquet";
+/// Name of the alert manifest.
+pub const ALERTS: &str = "alerts.parquet";
+/// Name of the quarantine manifest.
+pub const QUARANTINE: &str = "quarantine.parquet";
+
+/// Rows of a row group.
+const GROUP_ROWS: usize = 1 << 17;
+
+/// What manifests are written from.
+pub struct Manifests<'a> {
+    /// What was found.
+    pub findings: &'a Findings,
+    /// The names of types.
+    pub types: &'a TypeNames,
+    /// The code of alerts.
+    pub alert_code: &'a str,
+    /// The day on which a device becomes due, from its type code and the day of its status date.
+    pub due_on: &'a (dyn Fn(u8, i32) -> i32 + Sync),
+    /// The file that has a row of the snapshot, and the row's number in it.
+    pub locate: &'a dyn Fn(u64) -> (&'a str, u64),
+}
+
+/// A manifest that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Name within the run directory.
+    pub path: &'static str,
+    /// Its rows.
+    pub rows: u64,
+    /// Size and digest.
+    pub written: Written,
+}
+
+/// Writes all three manifests into a directory.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<Output>> {
+    let Findings { due, parties, quarantined, .. } = manifests.findings;
+    let (alerting, days) = pool.join(|| by_party(manifests.findings), || DueDays::of(due, manifests.due_on));
+    let counted = manifests.findings.by_type.total();
+    if alerting.len() as u64 != counted.alerts || due.len() as u64 != counted.deletes() {
+        return Err(Error::Unbalanced(format!(
+            "{} deletions and {} alerts are listed, {} and {} were counted",
+            due.len(),
+            alerting.len(),
+            counted.deletes(),
+            counted.alerts
+        )));
+    }
+    let sheet = |columns, order| Sheet {
+        columns,
+        due,
+        order,
+        days: &days,
+        types: manifests.types,
+        parties,
+        alert_code: manifests.alert_code,
+    };
+    let delete = sheet(&DELETE_COLUMNS[..], None);
+    let alerts = sheet(&ALERT_COLUMNS[..], Some(&alerting[..]));
+    let (delete_file, alert_file) = sheet::write(folder, &delete, &alerts, pool)?;
+    let quarantine_file = quarantine::write(&folder.join(QUARANTINE), manifests, quarantined)?;
+    Ok(vec![
+        Output { path: DELETE, rows: due.len() as u64, written: delete_file },
+        Output { path: ALERTS, rows: alerting.len() as u64, written: alert_file },
+        Output { path: QUARANTINE, rows: quarantined.len() as u64, written: quarantine_file },
+    ])
+}
+
+/// Where the alerting rows lie, by party, and within a party in the order of the due rows, which is by Device ID.
+fn by_party(findings: &Findings) -> Vec<Spot> {
+    let mut start = 0;
+    let mut places: Vec<usize> = Vec::with_capacity(findings.parties.len());
+    for counts in &findings.by_party[..findings.parties.len().min(findings.by_party.len())] {
+        places.push(start);
+        start += counts.alerts as usize;
+    }
+    let mut order = vec![Spot::default(); start];
+    for (spot, due) in findings.due.spots().filter(|(_, due)| due.alert) {
+        let Some(place) = places.get_mut(due.party as usize) else { continue };
+        if let Some(free) = order.get_mut(*place) {
+            *free = spot;
+        }
+        *place += 1;
+    }
+    order
+}
+
+/// Properties of all files of a run. Nothing in them depends on the machine or the moment.
+pub(super) fn properties() -> WriterPropertiesPtr {
+    Arc::new(
+        WriterProperties::builder()
+            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .build(),
+    )
+}
