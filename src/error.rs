@@ -96,14 +96,31 @@ pub enum Fault {
     #[error("no Parquet files in this folder")]
     NoFiles,
     /// The same file was named twice.
-    #[error("the same file is named twice, which would count its devices twice")]
+    #[error("the same file or folder is named twice, which would count its devices twice")]
     NamedTwice,
+    /// A pipe, a device or a socket.
+    #[error("neither a file nor a folder")]
+    NotAFile,
+    /// A link to something that is not there, or to itself.
+    #[error("a link that leads nowhere")]
+    DeadLink,
+    /// A name by which manifests and seals could not tell a file from another.
+    #[error("its name is not UTF-8 text")]
+    NameNotText,
     /// A column of the contract is not in the file.
-    #[error("no such column; the file has {found}")]
+    #[error("no such column; {}the file has {found}", like(nearest.as_ref()))]
     MissingColumn {
         /// The names that are there.
         found: String,
+        /// The one of them that is most like it.
+        nearest: Option<String>,
     },
+    /// A column that need not be there is, by a name that differs in case or in what joins its words.
+    #[error("is written otherwise than `{0}`; were it ignored, other parties would be told")]
+    Misspelt(&'static str),
+    /// Some files of a snapshot have a column that need not be there, and some have not.
+    #[error("no such column, and {} has it; were it ignored, other parties would be told", .0.display())]
+    InSomeFiles(PathBuf),
     /// Two columns of the file lay claim to one column of the contract.
     #[error("two columns of the file are both read as `{0}`")]
     AmbiguousColumn(&'static str),
@@ -165,8 +182,14 @@ impl Fault {
             Self::NotParquet(_) => "name Parquet files, or folders of them; a truncated copy must be copied again",
             Self::Absent => "check the path",
             Self::NoFiles => "name a folder with Parquet files; hidden files and names that begin with `_` are skipped",
-            Self::NamedTwice => "name each file or folder once",
-            Self::MissingColumn { .. } => "map the estate's own name under [snapshot.columns] of the policy",
+            Self::NamedTwice => "name each file or folder once, and link to none from below itself",
+            Self::NotAFile => "save the data as a file first: it is read from several places at once",
+            Self::DeadLink => "mend the link, or remove it",
+            Self::NameNotText => "rename the file",
+            Self::MissingColumn { .. } | Self::Misspelt(_) => {
+                "map the estate's own name under [snapshot.columns] of the policy"
+            }
+            Self::InSomeFiles(_) => "export the column for all files of the snapshot, or for none",
             Self::AmbiguousColumn(_) => "map one column only under [snapshot.columns] of the policy",
             Self::WrongKind { .. } => "export the column in an accepted type, or map another column to it",
             Self::Corrupt(_) => "export or copy the file again",
@@ -180,6 +203,21 @@ impl Fault {
             Self::Findings(_) => "mend the snapshot, or map the spellings in the policy",
         }
     }
+}
+
+fn like(nearest: Option<&String>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`? "))
+}
+
+/// The name that is most like `found`, where one is alike at all.
+pub fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let found = found.to_lowercase();
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&found, &name.to_lowercase()), name))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, name)| name)
 }
 
 /// Where in a policy a slip is.
@@ -281,6 +319,14 @@ pub enum Error {
         /// The system's answer.
         source: io::Error,
     },
+    /// Data that does not fit into memory could not be put aside.
+    #[error("{}: cannot put data aside: {source}", path.display())]
+    Aside {
+        /// The folder for temporary files.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// A Parquet file could not be written.
     #[error("{}: cannot write Parquet: {source}", path.display())]
     Write {
@@ -330,6 +376,7 @@ impl Error {
                 io::ErrorKind::AlreadyExists => "choose a name that does not exist yet".into(),
                 _ => String::new(),
             },
+            Self::Aside { .. } => "name a folder with room for eight bytes a row in the variable TMPDIR".into(),
             Self::Unbalanced(_) => "please report this with the snapshot's schema".into(),
             Self::Regression(_) => "see above what differs; --bless takes it as it is where it is meant".into(),
             Self::Write { .. } | Self::Interrupted => String::new(),
@@ -345,7 +392,7 @@ impl Error {
             Self::Policy { .. } => ExitCode::Policy,
             Self::Guard(_) => ExitCode::Guard,
             Self::Verification { .. } | Self::Regression(_) => ExitCode::Verification,
-            Self::Io { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
+            Self::Io { .. } | Self::Aside { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
             Self::Interrupted => ExitCode::Interrupted,
         }
     }

@@ -110,14 +110,14 @@ pub struct TypeNames {
 
 /// Why a type cannot be added to the [`TypeNames`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UnknownType {
+pub enum CannotAdd {
     /// It is there already.
     #[error("is a device type already")]
     Known,
     /// There is no room for it.
     #[error("is one too many: a policy knows at most {} device types", DeviceType::MAX)]
     TooMany,
-    /// It is empty, or in the form that reports use for what is no type.
+    /// It is empty, begins or ends blank, or is a word that policies and reports use for something else.
     #[error("is not a name for a device type")]
     BadName,
 }
@@ -129,19 +129,29 @@ impl Default for TypeNames {
 }
 
 impl TypeNames {
+    /// The word of policies for [`TypeSet::COMMS_HUB`].
+    pub const COMMS_HUB: &str = "CommsHub";
+
+    /// Whether a name is the alias of both devices of a Comms Hub, or would be taken for it.
+    #[must_use]
+    pub const fn is_alias(name: &str) -> bool {
+        name.eq_ignore_ascii_case(Self::COMMS_HUB) || name.eq_ignore_ascii_case("CommsHubs")
+    }
+
     /// Adds a type.
     ///
     /// # Errors
-    /// Where the name is taken, empty or in parentheses, or where there is no code left.
-    pub fn add(&mut self, name: &str) -> Result<DeviceType, UnknownType> {
-        if name.trim().is_empty() || name.starts_with('(') || name == "CommsHub" {
-            return Err(UnknownType::BadName);
+    /// Where the name is taken, means something else in a policy or a report, or where there is no code left.
+    pub fn add(&mut self, name: &str) -> Result<DeviceType, CannotAdd> {
+        let blank = name.is_empty() || name.trim() != name;
+        if blank || name.starts_with('(') || Self::is_alias(name) || name.eq_ignore_ascii_case("default") {
+            return Err(CannotAdd::BadName);
         }
         if self.get(name).is_some() {
-            return Err(UnknownType::Known);
+            return Err(CannotAdd::Known);
         }
         if self.names.len() >= DeviceType::MAX {
-            return Err(UnknownType::TooMany);
+            return Err(CannotAdd::TooMany);
         }
         self.names.push(name.into());
         Ok(DeviceType((self.names.len() - 1) as u8))

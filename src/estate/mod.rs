@@ -13,7 +13,7 @@ pub mod time;
 
 pub use column::Column;
 pub use device_id::{DeviceId, TEXT_LEN};
-pub use device_type::{DeviceType, TypeNames, TypeSet, UnknownType};
+pub use device_type::{CannotAdd, DeviceType, TypeNames, TypeSet};
 pub use disposition::{Disposition, Reason};
 pub use status::{SmiStatus, StatusSet};
 pub use tally::{Tally, TallyByType};

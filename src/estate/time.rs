@@ -3,7 +3,10 @@
 //! Everything is UTC. Months follow the corresponding-date rule (Dodds v Walker \[1981\]): the same day of the
 //! month, or the last day of a month that is too short.
 
-use jiff::{Span, Timestamp, civil::Date, tz::Offset};
+use jiff::{
+    Span,
+    civil::{Date, Time},
+};
 
 /// Microseconds of a day.
 pub const DAY_MICROS: i64 = 86_400_000_000;
@@ -65,19 +68,62 @@ pub fn whole_months(since: i64, until: i64) -> u32 {
     months
 }
 
-/// Reads `2026-11-01` (its midnight) or an RFC 3339 time, as UTC microseconds. A time without a zone is UTC.
+/// Reads `2026-11-01` (its midnight) or an RFC 3339 time, as UTC microseconds. A time without a zone is UTC, seconds may
+/// be left out, and what is finer than a microsecond is cut off, towards the past.
+///
+/// Nothing else is a time: no names of zones, no offsets beyond the 14 hours that exist, no second 60.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
-    let micros = if let Ok(instant) = text.parse::<Timestamp>() {
-        // Finer than a microsecond is cut off, towards the past.
-        i64::try_from(instant.as_nanosecond().div_euclid(1000)).ok()?
-    } else {
-        let civil: jiff::civil::DateTime = text.parse().ok()?;
-        let instant = Offset::UTC.to_timestamp(civil).ok()?;
-        i64::try_from(instant.as_nanosecond().div_euclid(1000)).ok()?
+    let (date, rest) = text.split_at_checked(10)?;
+    let [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'-', _, _, b'-', _, _] = date.as_bytes() else {
+        return None;
     };
+    let date = Date::new(date[..4].parse().ok()?, digits(&date[5..7])? as i8, digits(&date[8..])? as i8).ok()?;
+    let micros = day_start(day_of_civil(date)) + if rest.is_empty() { 0 } else { time_of_day(rest)? };
     civil_range(micros).then_some(micros)
+}
+
+/// Reads what follows a date: `T06:30`, with seconds, decimals and a zone where it has them. Microseconds since the
+/// date's own midnight in UTC.
+fn time_of_day(text: &str) -> Option<i64> {
+    let time = text.strip_prefix(['T', 't', ' '])?;
+    let (time, offset) = match time.find(['Z', 'z', '+', '-']) {
+        Some(at) => (&time[..at], offset_minutes(&time[at..])?),
+        None => (time, 0),
+    };
+    let (clock, decimals) = time.split_once('.').map_or((time, None), |(clock, decimals)| (clock, Some(decimals)));
+    let fields: Vec<i64> = clock.split(':').map(digits).collect::<Option<_>>()?;
+    let (hour, minute, second) = match fields[..] {
+        [hour, minute] if decimals.is_none() => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let fraction = match decimals {
+        None => 0,
+        Some(decimals) if decimals.is_empty() || !decimals.bytes().all(|b| b.is_ascii_digit()) => return None,
+        Some(decimals) => format!("{decimals:0<6}")[..6].parse::<i64>().ok()?,
+    };
+    Some(((hour * 60 + minute - offset) * 60 + second) * 1_000_000 + fraction)
+}
+
+/// Reads `Z`, `+01:00` or `+01`, as minutes by which a clock there is ahead of UTC.
+fn offset_minutes(text: &str) -> Option<i64> {
+    if text.eq_ignore_ascii_case("z") {
+        return Some(0);
+    }
+    let (hours, minutes) = text[1..].split_once(':').unwrap_or((&text[1..], "00"));
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    let offset = hours * 60 + minutes;
+    (minutes < 60 && offset <= 14 * 60).then_some(if text.starts_with('-') { -offset } else { offset })
+}
+
+/// Two digits.
+fn digits(text: &str) -> Option<i64> {
+    (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
 fn civil_range(micros: i64) -> bool {
@@ -93,8 +139,11 @@ pub fn format_day(day: i32) -> String {
 /// An instant as RFC 3339 in UTC, with as many decimals as it needs.
 #[must_use]
 pub fn format_instant(micros: i64) -> String {
-    match Timestamp::from_microsecond(micros) {
-        Ok(instant) if civil_range(micros) => instant.to_string(),
+    let of_day = micros.rem_euclid(DAY_MICROS);
+    let (seconds, micro) = (of_day / 1_000_000, of_day % 1_000_000);
+    let time = Time::new((seconds / 3600) as i8, (seconds / 60 % 60) as i8, (seconds % 60) as i8, micro as i32 * 1000);
+    match (civil(day_of(micros)), time) {
+        (Some(date), Ok(time)) => format!("{}Z", date.to_datetime(time)),
         _ => format!("{micros} microseconds since 1970"),
     }
 }
@@ -151,7 +200,54 @@ mod tests {
         assert_eq!(parse("2026-11-01T01:00:00+01:00"), parse("2026-11-01"));
         assert_eq!(parse("2026-11-01T00:00:00"), parse("2026-11-01"));
         assert_eq!(parse("1969-12-31T23:59:59.9999999Z"), Some(-1));
-        assert_eq!(parse("2026-13-01"), None);
-        assert_eq!(parse("yesterday"), None);
+        assert_eq!(parse(" 2026-11-01 06:30\n"), parse("2026-11-01T06:30:00Z"));
+        assert_eq!(parse("2026-11-01t06:30:00.5z"), Some(parse("2026-11-01T06:30:00").unwrap() + 500_000));
+        assert_eq!(parse("2026-11-01T00:00:00+14:00"), parse("2026-10-31T10:00:00Z"));
+        assert_eq!(parse("2026-11-01 00:00:00-03"), parse("2026-11-01T03:00:00Z"));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_time_is_none() {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-1-1",
+            "20261101",
+            "+002026-11-01",
+            "-2026-11-01",
+            "2026-11-01T",
+            "2026-11-01T06",
+            "2026-11-01T0630",
+            "2026-11-01T24:00:00",
+            "2026-11-01T06:60:00",
+            "2026-12-31T23:59:60Z",
+            "2026-11-01T06:30:00.Z",
+            "2026-11-01T06:30.5",
+            "2026-11-01T06:30:00+14:01",
+            "2026-11-01T06:30:00+15",
+            "2026-11-01T06:30:00+01:60",
+            "2026-11-01T06:30:00+0100",
+            "2026-11-01T06:30:00ZZ",
+            "2026-11-01T06:30:00[Europe/London]",
+            "2026-11-01T06:30:00Z[UTC]",
+            "2026-11-01[u-ca=hebrew]",
+            "2026-11-01Z",
+            "2026\u{e9}11-01",
+            "0001-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_are_read_and_written() {
+        for text in ["0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.5Z"] {
+            assert_eq!(format_instant(parse(text).unwrap()), text);
+        }
+        assert_eq!(parse("9999-12-31"), Some(day_start(LAST_DAY)));
+        assert!(format_instant(day_start(LAST_DAY + 1)).contains("microseconds"));
     }
 }

@@ -1,7 +1,7 @@
 //! The policies that history knows, by name.
 
-use super::{Policy, parse::nearest};
-use crate::error::{Error, PolicyPlace, Result};
+use super::Policy;
+use crate::error::{Error, PolicyPlace, Result, nearest};
 
 /// Name and text of each built-in policy, oldest first.
 pub const BUILT_IN: [(&str, &str); 3] = [

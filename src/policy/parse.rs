@@ -7,11 +7,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Alerts, Boundary, Guard, Policy, Spellings, Thresholds};
-use crate::error::{Error, PolicyPlace, Result};
+use crate::error::{Error, PolicyPlace, Result, nearest};
 use crate::estate::{Column, DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
-
-/// The alias of a policy for both devices of a Comms Hub.
-pub(super) const COMMS_HUB: &str = "CommsHub";
 
 /// Reads a policy.
 pub(super) fn parse(text: &str, source: &str) -> Result<Policy> {
@@ -40,66 +37,14 @@ fn policy(root: &Section<'_>) -> Result<Policy> {
         "snapshot",
         "types",
     ])?;
-    let name = root.required("name")?.text()?;
-    if name.is_empty()
-        || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        || name.starts_with('.')
-    {
-        return Err(root
-            .required("name")?
-            .refuse(format!("`{name}` is not a name for a policy"), "use letters, digits, `-`, `_` and `.`"));
-    }
-    let version = root.required("version")?.number(1, i64::from(u32::MAX))? as u32;
-    let mut types = TypeNames::default();
-    if let Some(section) = root.section("types")? {
-        section.only(&["extra"])?;
-        for extra in section.required("extra")?.list()? {
-            let name = extra.text()?;
-            if let Some((_, known)) = types.iter().find(|(_, known)| *known != name && known.eq_ignore_ascii_case(name))
-            {
-                let what = format!("`{name}` differs from the device type {known} in case only");
-                return Err(extra.refuse(what, "map the spelling under [snapshot.types] instead"));
-            }
-            types.add(extra.text()?).map_err(|why| {
-                extra.refuse(format!("`{}` {why}", extra.text().unwrap_or_default()), "list each new type once")
-            })?;
-        }
-    }
-    let candidate_statuses: StatusSet = match root.get("candidate_statuses") {
-        Some(value) => {
-            let list = value.list()?;
-            if list.is_empty() {
-                return Err(value.refuse("no candidate statuses", "name at least one, as in [\"Pending\"]"));
-            }
-            list.iter().map(Value::status).collect::<Result<_>>()?
-        }
-        None => [SmiStatus::Pending].into_iter().collect(),
-    };
-    let boundary = match root.get("boundary") {
-        Some(value) => {
-            let word = value.text()?;
-            Boundary::ALL
-                .into_iter()
-                .find(|boundary| boundary.name() == word)
-                .ok_or_else(|| value.unknown("boundary", word, Boundary::ALL.map(Boundary::name)))?
-        }
-        None => Boundary::Date,
-    };
-    let thresholds = thresholds(root, &types)?;
-    let exclude = match root.section("exclude")? {
-        Some(section) => {
-            section.only(&["types"])?;
-            section.required("types")?.type_set(&types)?
-        }
-        None => TypeSet::EMPTY,
-    };
+    let types = types(root)?;
     Ok(Policy {
-        name: name.into(),
-        version,
-        candidate_statuses,
-        boundary,
-        thresholds,
-        exclude,
+        name: name(root)?.into(),
+        version: root.required("version")?.number(1, i64::from(u32::MAX))? as u32,
+        candidate_statuses: candidate_statuses(root)?,
+        boundary: boundary(root)?,
+        thresholds: thresholds(root, &types)?,
+        exclude: exclude(root, &types)?,
         alerts: alerts(root, &types)?,
         guard: guard(root)?,
         spellings: spellings(root, &types)?,
@@ -107,12 +52,60 @@ fn policy(root: &Section<'_>) -> Result<Policy> {
     })
 }
 
+fn name<'a>(root: &Section<'a>) -> Result<&'a str> {
+    let value = root.required("name")?;
+    let name = value.text()?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(fits) {
+        return Err(value
+            .refuse(format!("`{name}` is not a name for a policy"), "use letters, digits, `-`, `_` and `.`"));
+    }
+    Ok(name)
+}
+
+fn types(root: &Section<'_>) -> Result<TypeNames> {
+    let mut types = TypeNames::default();
+    let Some(section) = root.section("types")? else { return Ok(types) };
+    section.only(&["extra"])?;
+    for extra in section.required("extra")?.list()? {
+        let name = extra.text()?;
+        if let Some((_, known)) = types.iter().find(|(_, known)| *known != name && known.eq_ignore_ascii_case(name)) {
+            let what = format!("`{name}` differs from the device type {known} in case only");
+            return Err(extra.refuse(what, "map the spelling under [snapshot.types] instead"));
+        }
+        types.add(name).map_err(|why| extra.refuse(format!("`{name}` {why}"), "list each new type once"))?;
+    }
+    Ok(types)
+}
+
+fn candidate_statuses(root: &Section<'_>) -> Result<StatusSet> {
+    let Some(value) = root.get("candidate_statuses") else { return Ok([SmiStatus::Pending].into_iter().collect()) };
+    let list = value.list()?;
+    if list.is_empty() {
+        return Err(value.refuse("no candidate statuses", "name at least one, as in [\"Pending\"]"));
+    }
+    list.iter().map(Value::status).collect()
+}
+
+fn boundary(root: &Section<'_>) -> Result<Boundary> {
+    let Some(value) = root.get("boundary") else { return Ok(Boundary::Date) };
+    let word = value.text()?;
+    let known = Boundary::ALL.into_iter().find(|boundary| boundary.name() == word);
+    known.ok_or_else(|| value.unknown("boundary", word, Boundary::ALL.map(Boundary::name)))
+}
+
+fn exclude(root: &Section<'_>, types: &TypeNames) -> Result<TypeSet> {
+    let Some(section) = root.section("exclude")? else { return Ok(TypeSet::EMPTY) };
+    section.only(&["types"])?;
+    section.required("types")?.type_set(types)
+}
+
 fn thresholds(root: &Section<'_>, types: &TypeNames) -> Result<Thresholds> {
     let Some(section) = root.section("threshold")? else {
         return Err(root.missing("[threshold] with a default"));
     };
     let months = |value: &Value<'_>| value.number(1, i64::from(Thresholds::LONGEST)).map(|months| months as u32);
-    let default = months(&section.required("default")?)?;
+    // Types come first: a slip in `default` is then said of what is written, not of what is missing.
     let mut by_type = BTreeMap::new();
     for (key, value) in section.entries().filter(|(key, _)| key.name != "default") {
         let set = key.type_set(types, &["default"])?;
@@ -123,7 +116,7 @@ fn thresholds(root: &Section<'_>, types: &TypeNames) -> Result<Thresholds> {
             }
         }
     }
-    Ok(Thresholds { default, by_type })
+    Ok(Thresholds { default: months(&section.required("default")?)?, by_type })
 }
 
 fn alerts(root: &Section<'_>, types: &TypeNames) -> Result<Alerts> {
@@ -177,9 +170,7 @@ fn spellings(root: &Section<'_>, types: &TypeNames) -> Result<Spellings> {
     if let Some(statuses) = section.section("statuses")? {
         for (key, value) in statuses.entries() {
             let status = value.status()?;
-            if SmiStatus::from_name(key.name).is_some_and(|own| own != status) {
-                return Err(key.other_meaning("status"));
-            }
+            key.must_not_mean("status", SmiStatus::ALL.into_iter().find(|own| key.says(own.name())), status)?;
             spellings.statuses.insert(key.name.into(), status);
         }
     }
@@ -187,9 +178,12 @@ fn spellings(root: &Section<'_>, types: &TypeNames) -> Result<Spellings> {
         for (key, value) in mapped.entries() {
             let name = value.text()?;
             let device_type = types.get(name).ok_or_else(|| value.unknown_type(name, types, &[]))?;
-            if types.get(key.name).is_some_and(|own| own != device_type) {
-                return Err(key.other_meaning("device type"));
+            if TypeNames::is_alias(key.name) {
+                let what = format!("`{}` stands for two device types, CHF and GPF", key.name);
+                return Err(key.refuse(what, "map spellings that stand for one"));
             }
+            let own = types.iter().find(|(_, known)| key.says(known)).map(|(own, _)| own);
+            key.must_not_mean("device type", own, device_type)?;
             spellings.types.insert(key.name.into(), device_type);
         }
     }
@@ -295,9 +289,23 @@ impl Key<'_> {
         self.document.refuse(self.span.clone(), what, remedy)
     }
 
-    /// A spelling that has a meaning of its own is never given another: devices would be judged as what they are not.
-    fn other_meaning(&self, what: &str) -> Error {
-        self.refuse(format!("`{}` is a {what} already, and keeps its meaning", self.name), "map other spellings only")
+    /// Whether the spelling is this word, in whatever case.
+    fn says(&self, word: &str) -> bool {
+        self.name.eq_ignore_ascii_case(word)
+    }
+
+    /// A spelling that has a meaning of its own, in whatever case, is never given another: devices would be judged as
+    /// what they are not. One that is blank, or that nobody can tell from another by looking at it, is no spelling.
+    fn must_not_mean<T: PartialEq>(&self, what: &str, own: Option<T>, mapped: T) -> Result<()> {
+        if self.name.is_empty() || self.name.trim() != self.name {
+            let what = format!("`{}` is blank, or begins or ends blank: not a spelling of a {what}", self.name);
+            return Err(self.refuse(what, "export the column without padding, and map what is left"));
+        }
+        if own.is_some_and(|own| own != mapped) {
+            let what = format!("`{}` is a {what} already, and keeps its meaning", self.name);
+            return Err(self.refuse(what, "map other spellings only"));
+        }
+        Ok(())
     }
 
     fn type_set(&self, types: &TypeNames, besides: &[&str]) -> Result<TypeSet> {
@@ -387,7 +395,7 @@ impl<'a> Value<'a> {
 
 /// The types that a name stands for: one, or those of an alias.
 fn type_set(name: &str, types: &TypeNames) -> Option<TypeSet> {
-    if name == COMMS_HUB {
+    if name == TypeNames::COMMS_HUB {
         return Some(TypeSet::COMMS_HUB);
     }
     types.get(name).map(|device_type: DeviceType| [device_type].into_iter().collect())
@@ -395,7 +403,7 @@ fn type_set(name: &str, types: &TypeNames) -> Option<TypeSet> {
 
 fn unknown_type(document: &Document<'_>, span: Range<usize>, name: &str, types: &TypeNames, besides: &[&str]) -> Error {
     let known: Vec<&str> =
-        types.iter().map(|(_, name)| name).chain([COMMS_HUB]).chain(besides.iter().copied()).collect();
+        types.iter().map(|(_, name)| name).chain([TypeNames::COMMS_HUB]).chain(besides.iter().copied()).collect();
     let near = did_you_mean(name, known.iter().copied());
     document.refuse(
         span,
@@ -406,15 +414,4 @@ fn unknown_type(document: &Document<'_>, span: Range<usize>, name: &str, types: 
 
 fn did_you_mean<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> String {
     nearest(found, known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default()
-}
-
-/// The name that is most like `found`, where one is alike at all.
-pub(super) fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-    let found = found.to_lowercase();
-    known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&found, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, name)| name)
 }

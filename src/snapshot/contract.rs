@@ -9,9 +9,9 @@ use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit as ParquetUnit, Type as Physical};
 use parquet::file::metadata::FileMetaData;
-use parquet::schema::types::{ColumnDescriptor, Type};
+use parquet::schema::types::ColumnDescriptor;
 
-use crate::error::{Error, Fault, Place, Result};
+use crate::error::{Error, Fault, Place, Result, nearest};
 use crate::estate::Column;
 
 /// The unit of a timestamp.
@@ -44,6 +44,8 @@ pub enum Form {
     Int96,
     /// A 32-bit count of days since 1970.
     Date,
+    /// Of no type, as writers store a column in which every row is null.
+    Null,
 }
 
 impl Form {
@@ -54,7 +56,7 @@ impl Form {
             Self::Text | Self::Raw => None,
             Self::Fixed8 | Self::Number | Self::Timestamp(_) => Some(8),
             Self::Int96 => Some(12),
-            Self::Date => Some(4),
+            Self::Date | Self::Null => Some(4),
         }
     }
 }
@@ -89,34 +91,39 @@ impl Columns {
     }
 
     /// Finds the columns of the contract in a file. `names` maps names of the file to ours; a column that is mapped
-    /// is looked for under its mapped name only.
+    /// is looked for under its mapped name only, and must be there.
     ///
     /// # Errors
-    /// A column that is missing, there twice, or of a type that the contract does not accept.
+    /// A column that is missing, there twice, or of a type that the contract does not accept; one that may be missing
+    /// and is there under a name that only looks like it.
     pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
         let mut columns: [Option<Bound>; Column::ALL.len()] = Default::default();
         for column in Column::ALL {
-            let mapped: Vec<&str> =
-                names.iter().filter(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str()).collect();
-            let wanted = if mapped.is_empty() { vec![column.name()] } else { mapped };
-            columns[column as usize] = find(file, column, &wanted, place)?;
+            let mapped = names.iter().find(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str());
+            columns[column as usize] = find(file, column, mapped, place)?;
         }
         Ok(Self(columns))
     }
 }
 
-fn find(file: &FileMetaData, column: Column, wanted: &[&str], place: &Place) -> Result<Option<Bound>> {
+fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place) -> Result<Option<Bound>> {
     let fields = file.schema().get_fields();
-    let mut found = fields.iter().filter(|field| wanted.contains(&field.name()));
+    let wanted = mapped.unwrap_or(column.name());
+    let mut found = fields.iter().filter(|field| field.name() == wanted);
     let (Some(field), second) = (found.next(), found.next()) else {
-        if !column.required() {
-            return Ok(None);
+        let names = || fields.iter().map(|field| field.name());
+        if mapped.is_none() && !column.required() {
+            return match names().find(|name| same_letters(name, wanted)) {
+                Some(name) => Err(place.clone().column(name).refuse(Fault::Misspelt(column.name()))),
+                None => Ok(None),
+            };
         }
-        let found = match fields.iter().map(|field| field.name()).collect::<Vec<_>>() {
+        let found = match names().collect::<Vec<_>>() {
             names if names.is_empty() => "no columns at all".into(),
             names => names.join(", "),
         };
-        return Err(place.clone().column(wanted.join("` or `")).refuse(Fault::MissingColumn { found }));
+        let nearest = nearest(wanted, names()).map(Into::into);
+        return Err(place.clone().column(wanted).refuse(Fault::MissingColumn { found, nearest }));
     };
     if second.is_some() {
         return Err(place.clone().column(field.name()).refuse(Fault::AmbiguousColumn(column.name())));
@@ -135,8 +142,16 @@ fn find(file: &FileMetaData, column: Column, wanted: &[&str], place: &Place) -> 
     if descriptor.max_rep_level() > 0 || descriptor.max_def_level() > 1 {
         return Err(refuse("a repeated column".into()));
     }
-    let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(field)))?;
+    let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(&descriptor)))?;
     Ok(Some(Bound { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
+}
+
+/// Whether two names are the same but for case and what joins their words.
+fn same_letters(one: &str, other: &str) -> bool {
+    let letters = |name: &str| -> String {
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    letters(one) == letters(other)
 }
 
 /// What the contract accepts, in words for an error.
@@ -151,15 +166,20 @@ const fn accepted(column: Column) -> &'static str {
 
 fn form_of(column: Column, descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<Form> {
     let text = text_form(descriptor);
+    let id = || match descriptor.physical_type() {
+        Physical::FIXED_LEN_BYTE_ARRAY if descriptor.type_length() == 8 && unannotated(descriptor) => {
+            Some(Form::Fixed8)
+        }
+        Physical::INT64 if is_integer(descriptor) => Some(Form::Number),
+        _ => None,
+    };
+    // Where null means something in every row, a column without a type may stand for that.
+    let null = || is_null(descriptor).then_some(Form::Null);
     match column {
-        Column::DeviceType | Column::SmiStatus | Column::NotifyingRole => text,
-        Column::DeviceId | Column::NotifyingParty => text.or_else(|| match descriptor.physical_type() {
-            Physical::FIXED_LEN_BYTE_ARRAY if descriptor.type_length() == 8 && unannotated(descriptor) => {
-                Some(Form::Fixed8)
-            }
-            Physical::INT64 if is_integer(descriptor) => Some(Form::Number),
-            _ => None,
-        }),
+        Column::DeviceType => text,
+        Column::SmiStatus | Column::NotifyingRole => text.or_else(null),
+        Column::DeviceId => text.or_else(id),
+        Column::NotifyingParty => text.or_else(id).or_else(null),
         Column::StatusSince => match descriptor.physical_type() {
             Physical::INT96 => Some(Form::Int96),
             Physical::INT32 if is_date(descriptor) => Some(Form::Date),
@@ -195,6 +215,12 @@ fn is_integer(descriptor: &ColumnDescriptor) -> bool {
     }
 }
 
+fn is_null(descriptor: &ColumnDescriptor) -> bool {
+    descriptor.physical_type() == Physical::INT32
+        && matches!(descriptor.logical_type_ref(), Some(LogicalType::Unknown))
+        && descriptor.max_def_level() == 1
+}
+
 fn is_date(descriptor: &ColumnDescriptor) -> bool {
     matches!(descriptor.logical_type_ref(), Some(LogicalType::Date))
         || descriptor.converted_type() == ConvertedType::DATE
@@ -225,13 +251,38 @@ fn hinted_unit(file: &FileMetaData, leaf: usize) -> Option<Unit> {
     }
 }
 
-fn describe(field: &Type) -> String {
-    let physical = field.get_physical_type();
-    match field.get_basic_info().logical_type_ref() {
-        Some(logical) => format!("{physical} ({logical:?})"),
-        None if field.get_basic_info().converted_type() != ConvertedType::NONE => {
-            format!("{physical} ({})", field.get_basic_info().converted_type())
-        }
+/// What a column is, in plain words.
+fn describe(column: &ColumnDescriptor) -> String {
+    let physical = match column.physical_type() {
+        Physical::FIXED_LEN_BYTE_ARRAY => format!("FIXED_LEN_BYTE_ARRAY({})", column.type_length()),
+        physical => physical.to_string(),
+    };
+    match meaning(column) {
+        Some(meaning) => format!("{physical} ({meaning})"),
         None => format!("a plain {physical}"),
     }
+}
+
+fn meaning(column: &ColumnDescriptor) -> Option<String> {
+    Some(match column.logical_type_ref() {
+        Some(LogicalType::String) => "text".into(),
+        Some(LogicalType::Enum) => "one of a few words".into(),
+        Some(LogicalType::Integer(integer)) => {
+            format!("{} integer of {} bits", if integer.is_signed { "signed" } else { "unsigned" }, integer.bit_width)
+        }
+        Some(LogicalType::Decimal(decimal)) => {
+            format!("decimal of {} digits, {} of them after the point", decimal.precision, decimal.scale)
+        }
+        Some(LogicalType::Date) => "date".into(),
+        Some(LogicalType::Time(_)) => "time of day".into(),
+        Some(LogicalType::Timestamp(_)) => "timestamp".into(),
+        Some(LogicalType::Unknown) => "of no type: every row is null".into(),
+        Some(LogicalType::Json) => "JSON".into(),
+        Some(LogicalType::Bson) => "BSON".into(),
+        Some(LogicalType::Uuid) => "UUID".into(),
+        Some(LogicalType::Float16) => "16-bit float".into(),
+        Some(_) => "of a kind that has no part here".into(),
+        None if column.converted_type() == ConvertedType::NONE => return None,
+        None => column.converted_type().to_string().to_lowercase().replace('_', " "),
+    })
 }

@@ -146,7 +146,8 @@ struct Slab<'a> {
 impl Slab<'_> {
     fn lane(&self, column: Column) -> Result<Lane<'_>> {
         let bound: &Bound = self.file.columns.get(column).ok_or_else(|| {
-            self.file.place().column(column.name()).refuse(Fault::MissingColumn { found: "none of that name".into() })
+            let missing = Fault::MissingColumn { found: "none of that name".into(), nearest: None };
+            self.file.place().column(column.name()).refuse(missing)
         })?;
         Ok(Lane { file: self.file, group: self.morsel.group, bound })
     }

@@ -76,7 +76,7 @@ pub fn each_id(
 ) -> Result<()> {
     let file = &snapshot.files()[morsel.file];
     let Some(bound) = file.columns.get(Column::DeviceId) else {
-        return Err(file.place().refuse(Fault::MissingColumn { found: "no Device IDs".into() }));
+        return Err(file.place().refuse(Fault::MissingColumn { found: "no Device IDs".into(), nearest: None }));
     };
     let lane = Lane { file, group: morsel.group, bound };
     let rows = file.group_rows(morsel.group) as u32;
@@ -123,7 +123,7 @@ fn drain(waiting: &mut Vec<u64>, bucket: &Mutex<Bucket>) -> Result<()> {
 }
 
 fn spill_failed(error: io::Error) -> Error {
-    Error::io("write temporary data into", std::env::temp_dir())(error)
+    Error::Aside { path: std::env::temp_dir(), source: error }
 }
 
 #[derive(Debug, Default)]
