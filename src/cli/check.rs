@@ -64,16 +64,30 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let mut sealed = None;
     if let Some(folder) = folder {
         let taken_at = match args.taken_at {
-            Some(micros) => Some(micros),
+            Some(micros) => {
+                contradiction(common, &snapshot, micros);
+                Some(micros)
+            }
             None => snapshot.taken_at()?.map(|(micros, _)| micros),
         };
-        let seal = Seal::of(snapshot.files(), taken_at.map(time::format_instant), &pool, &progress)?;
+        let seal = Seal::of(folder, snapshot.files(), taken_at.map(time::format_instant), &pool, &progress)?;
         snapshot.unchanged()?;
         seal.write(folder)?;
         sealed = Some(folder.join(SEAL_FILE));
     }
     progress.finish();
     show(common, &snapshot, as_of, &survey, sealed)
+}
+
+/// Says so where files are sealed as of another moment than they give themselves.
+fn contradiction(common: &Common, snapshot: &Snapshot, taken_at: i64) {
+    let own = match snapshot.files_taken_at() {
+        Ok(Some(own)) if own != taken_at => format!("that they were taken at {}", time::format_instant(own)),
+        Err(_) => "different moments, or none that can be read".into(),
+        Ok(_) => return,
+    };
+    let sealed = time::format_instant(taken_at);
+    remark(common, &format!("warning: sealed as taken at {sealed}; the files themselves say {own}"));
 }
 
 fn folder_to_seal(paths: &[PathBuf]) -> Result<&PathBuf> {

@@ -24,6 +24,9 @@ pub struct Args {
     /// The moment to judge by [default: the one at which the snapshot says it was taken]
     #[arg(long, value_name = "T", value_parser = parse_time)]
     as_of: Option<i64>,
+    /// As `sweep --unique` would judge it: quarantined where its Device ID occurs anywhere else, due or not
+    #[arg(long)]
+    unique: bool,
 }
 
 /// Runs the command.
@@ -33,7 +36,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = Progress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let found = explain::explain(&snapshot, &policy, as_of, args.device, &pool, &progress)?;
+    let found = explain::explain(&snapshot, &policy, as_of, args.device, args.unique, &pool, &progress)?;
     snapshot.unchanged()?;
     progress.finish();
     if found.is_empty() {

@@ -7,6 +7,7 @@ mod column;
 mod device_id;
 mod device_type;
 mod disposition;
+mod party;
 mod status;
 mod tally;
 pub mod time;
@@ -15,6 +16,7 @@ pub use column::Column;
 pub use device_id::{DeviceId, TEXT_LEN};
 pub use device_type::{CannotAdd, DeviceType, TypeNames, TypeSet};
 pub use disposition::{Disposition, Reason};
+pub use party::Party;
 pub use status::{SmiStatus, StatusSet};
 pub use tally::{Tally, TallyByType};
 
@@ -38,6 +40,3 @@ impl Role {
         }
     }
 }
-
-/// The longest Notifying Party that can be addressed, in bytes.
-pub const PARTY_MAX_BYTES: usize = 64;

@@ -244,7 +244,9 @@ mod tests {
 
     #[test]
     fn the_first_and_the_last_moment_are_read_and_written() {
-        for text in ["0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.5Z"] {
+        for text in
+            ["0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.5Z"]
+        {
             assert_eq!(format_instant(parse(text).unwrap()), text);
         }
         assert_eq!(parse("9999-12-31"), Some(day_start(LAST_DAY)));

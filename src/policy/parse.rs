@@ -57,8 +57,9 @@ fn name<'a>(root: &Section<'a>) -> Result<&'a str> {
     let name = value.text()?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || name.starts_with('.') || !name.chars().all(fits) {
-        return Err(value
-            .refuse(format!("`{name}` is not a name for a policy"), "use letters, digits, `-`, `_` and `.`"));
+        return Err(
+            value.refuse(format!("`{name}` is not a name for a policy"), "use letters, digits, `-`, `_` and `.`")
+        );
     }
     Ok(name)
 }

@@ -1,10 +1,11 @@
 //! A policy bound to a moment: everything about a row can now be said by comparing, in the order of the rule.
 //!
 //! This is the one place where the rule stands. The engine asks it in steps, as it reads more of a row
-//! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`]); [`Rules::judge`] takes the same steps for one row.
+//! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`], [`PartyField::flaw`]); [`Rules::judge`] takes the same
+//! steps for one row.
 
 use crate::estate::time::{FIRST_DAY, add_months, day_of, day_start};
-use crate::estate::{DeviceId, DeviceType, Disposition, Reason, Role, SmiStatus, TypeSet};
+use crate::estate::{DeviceId, DeviceType, Disposition, Party, Reason, Role, SmiStatus, TypeSet};
 
 use super::{Boundary, Cutoff, Policy};
 
@@ -50,8 +51,38 @@ pub enum PartyField {
     Missing,
     /// A party that can be addressed.
     Usable,
-    /// Too long, or not text.
+    /// Something that names nobody.
     Bad,
+}
+
+impl From<&Party<'_>> for PartyField {
+    fn from(party: &Party<'_>) -> Self {
+        match party {
+            Party::Missing => Self::Missing,
+            Party::Named(_) => Self::Usable,
+            Party::Bad => Self::Bad,
+        }
+    }
+}
+
+impl PartyField {
+    /// What keeps a device from being deleted whose deletion raises an alert, or does not.
+    #[must_use]
+    #[inline]
+    pub const fn flaw(self, alert: bool) -> Option<Reason> {
+        match self {
+            Self::Missing if alert => Some(Reason::MissingParty),
+            Self::Bad if alert => Some(Reason::BadParty),
+            _ => None,
+        }
+    }
+}
+
+impl From<Option<&[u8]>> for RoleField {
+    /// Reads a value of the role column.
+    fn from(value: Option<&[u8]>) -> Self {
+        value.map_or(Self::Absent, |text| Role::from_text(text).map_or(Self::Unknown, Self::Known))
+    }
 }
 
 /// One row, as far as the rule is concerned.
@@ -160,6 +191,13 @@ impl Rules {
         }
     }
 
+    /// Whether status, type and date of a row make it due. Its Device ID, role and party are then still to be looked at.
+    #[must_use]
+    pub fn is_due(&self, row: &Row) -> bool {
+        self.pair(row.status_code, row.type_code) == Pair::Judge
+            && self.judge_date(row.type_code, row.since) == DateVerdict::Due
+    }
+
     /// The cutoff of a type code.
     #[must_use]
     #[inline]
@@ -196,6 +234,20 @@ impl Rules {
         }
     }
 
+    /// Whether the deletion of a device raises an alert, which somebody can be told of where it does.
+    ///
+    /// # Errors
+    /// Why the row cannot be judged.
+    pub fn addressee(&self, type_code: u8, role: RoleField, party: PartyField) -> Result<bool, Reason> {
+        let role = match role {
+            RoleField::Unknown => return Err(Reason::UnknownRole),
+            RoleField::Known(role) => Some(role),
+            RoleField::Absent => None,
+        };
+        let alert = self.alerts(type_code, role);
+        party.flaw(alert).map_or(Ok(alert), Err)
+    }
+
     /// The whole rule for one row. What needs the other rows, a Device ID that several due rows share, is not in it.
     #[must_use]
     pub fn judge(&self, row: &Row) -> Disposition {
@@ -213,16 +265,9 @@ impl Rules {
         if row.id.is_none() {
             return Disposition::Quarantined(Reason::BadDeviceId);
         }
-        let role = match row.role {
-            RoleField::Unknown => return Disposition::Quarantined(Reason::UnknownRole),
-            RoleField::Known(role) => Some(role),
-            RoleField::Absent => None,
-        };
-        let alert = self.alerts(row.type_code, role);
-        match row.party {
-            PartyField::Missing if alert => Disposition::Quarantined(Reason::MissingParty),
-            PartyField::Bad if alert => Disposition::Quarantined(Reason::BadParty),
-            _ => Disposition::Delete { alert },
+        match self.addressee(row.type_code, row.role, row.party) {
+            Ok(alert) => Disposition::Delete { alert },
+            Err(reason) => Disposition::Quarantined(reason),
         }
     }
 }

@@ -82,7 +82,7 @@ pub fn recluster(
             copied.rows, source.rows
         )));
     }
-    Seal::of(copy.files(), taken_at, pool, watch)?.write(folder)?;
+    Seal::of(folder, copy.files(), taken_at, pool, watch)?.write(folder)?;
     Ok(Summary { rows: copy.rows(), files: copy.files().len(), bytes: copy.bytes(), fingerprint: source })
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::case::{Case, Device, Ending};
 use super::cells::Cell;
 use crate::error::{Error, Result};
-use crate::estate::{DeviceId, DeviceType, Disposition, PARTY_MAX_BYTES, Role, SmiStatus, Tally, TallyByType, time};
+use crate::estate::{DeviceId, DeviceType, Disposition, Party, SmiStatus, Tally, TallyByType, time};
 use crate::policy::{PartyField, Policy, RoleField, Row};
 use crate::pool::Pool;
 use crate::run::manifest::{self, ALERTS, DELETE, Manifests};
@@ -113,7 +113,7 @@ impl Stored {
     pub(super) fn because(&self, case: &Case, row: usize) -> Result<String> {
         let Some(id) = case.devices.get(row).and_then(Device::device_id) else { return Ok(String::new()) };
         let pool = Pool::new(Some(1));
-        let found = explain::explain(&self.snapshot, &case.policy, case.as_of, id, &pool, &Unwatched)?;
+        let found = explain::explain(&self.snapshot, &case.policy, case.as_of, id, false, &pool, &Unwatched)?;
         Ok(found.into_iter().find(|found| found.row == row as u64).map_or_else(String::new, |found| found.because))
     }
 }
@@ -128,14 +128,8 @@ fn judged(device: &Device, policy: &Policy) -> Row {
         type_code: code(&device.device_type, DeviceType::NULL, &|name| policy.type_code(name)),
         since: device.since,
         id: device.device_id(),
-        role: device.role.as_ref().map_or(RoleField::Absent, |role| {
-            Role::from_text(role.as_bytes()).map_or(RoleField::Unknown, RoleField::Known)
-        }),
-        party: match device.party.as_deref().map(str::trim) {
-            None | Some("") => PartyField::Missing,
-            Some(party) if party.len() > PARTY_MAX_BYTES => PartyField::Bad,
-            Some(_) => PartyField::Usable,
-        },
+        role: RoleField::from(device.role.as_deref().map(str::as_bytes)),
+        party: device.party.as_ref().map_or(PartyField::Missing, |party| (&Party::of(party.as_bytes())).into()),
     }
 }
 

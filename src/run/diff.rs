@@ -15,7 +15,7 @@ use super::record::Record;
 use super::verify::{Basis, canonical, digest};
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, DeviceType, Reason, SmiStatus};
-use crate::policy::{Cutoff, DateVerdict};
+use crate::policy::{Cutoff, DateVerdict, Pair};
 
 /// Which of the two runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -233,19 +233,21 @@ impl Run {
             return Why::Quarantined(reason);
         }
         let (policy, rules) = (&self.basis.policy, &self.basis.rules);
-        if !SmiStatus::from_name(status).is_some_and(|status| policy.candidate_statuses.contains(status)) {
-            return Why::NotCandidate;
+        let type_code = policy.types.get(device_type).map_or(DeviceType::UNKNOWN, DeviceType::code);
+        let status_code = SmiStatus::from_name(status).map_or(SmiStatus::UNKNOWN, SmiStatus::code);
+        match rules.pair(status_code, type_code) {
+            Pair::NotCandidate => return Why::NotCandidate,
+            Pair::Excluded => return Why::Excluded,
+            Pair::Quarantine(Reason::UnknownType) => return Why::UnknownType,
+            Pair::Quarantine(reason) => return Why::Quarantined(reason),
+            Pair::Judge => {}
         }
-        let Some(known) = policy.types.get(device_type) else { return Why::UnknownType };
-        if policy.exclude.contains(known) {
-            return Why::Excluded;
-        }
-        if rules.judge_date(known.code(), Some(since)) == DateVerdict::Due {
+        if rules.judge_date(type_code, Some(since)) == DateVerdict::Due {
             return Why::NotThere;
         }
         let theirs = &deleting.basis;
-        let their_code = theirs.policy.types.get(device_type).map_or(known.code(), DeviceType::code);
-        let (mine, longer) = (rules.months(known.code()), theirs.rules.months(their_code));
+        let their_code = theirs.policy.types.get(device_type).map_or(type_code, DeviceType::code);
+        let (mine, longer) = (rules.months(type_code), theirs.rules.months(their_code));
         if mine != longer && Cutoff::new(rules.as_of(), longer, rules.boundary()).is_due(since) {
             Why::Threshold
         } else if rules.boundary() != theirs.rules.boundary()

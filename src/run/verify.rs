@@ -19,8 +19,8 @@ use super::read::{Alerts, Batches, Deletes, Manifest, Quarantine, text};
 use super::record::{Counts, RECORD, Record};
 use crate::error::{Error, Result};
 use crate::estate::time::{day_of, format_day, format_instant, parse};
-use crate::estate::{DeviceId, DeviceType, Reason, SmiStatus};
-use crate::policy::{DateVerdict, Policy, Rules};
+use crate::estate::{DeviceId, DeviceType, Party, Reason, SmiStatus};
+use crate::policy::{DateVerdict, Pair, Policy, Rules};
 use crate::pool::Pool;
 use crate::sweep::PartyCounts;
 
@@ -291,13 +291,13 @@ fn deletion(batch: &Deletes, row: usize, basis: &Basis, days: &mut DueDays<'_>) 
     let id = canonical(batch.id.value(row))?;
     let (type_name, status, since) = (batch.device_type.value(row), batch.status.value(row), batch.since.value(row));
     let device_type = basis.policy.types.get(type_name).ok_or_else(|| format!("type `{type_name}` is unknown"))?;
-    if basis.policy.exclude.contains(device_type) {
-        return Err(format!("type {type_name} is excluded by the policy"));
-    }
-    if !SmiStatus::from_name(status).is_some_and(|status| basis.policy.candidate_statuses.contains(status)) {
-        return Err(format!("status `{status}` is not one that the policy sweeps"));
-    }
     let type_code = device_type.code();
+    let status_code = SmiStatus::from_name(status).map_or(SmiStatus::UNKNOWN, SmiStatus::code);
+    match basis.rules.pair(status_code, type_code) {
+        Pair::Judge => {}
+        Pair::Excluded => return Err(format!("type {type_name} is excluded by the policy")),
+        _ => return Err(format!("status `{status}` is not one that the policy sweeps")),
+    }
     if basis.rules.judge_date(type_code, Some(since)) != DateVerdict::Due {
         return Err(format!("is not due: its status has applied since {}", format_instant(since)));
     }
@@ -306,7 +306,7 @@ fn deletion(batch: &Deletes, row: usize, basis: &Basis, days: &mut DueDays<'_>) 
         return Err(format!("did not become due on {}", format_day(due_on)));
     }
     let party = text(&batch.party, row);
-    if batch.alert.value(row) && party.is_none_or(|party| party.trim().is_empty()) {
+    if batch.alert.value(row) && party.is_none_or(|party| Party::of(party.as_bytes()).name() != Some(party)) {
         return Err("has an alert, and no party to send it to".into());
     }
     Ok(Told { id, since, due_on, party: basis.party(party)?, type_code })

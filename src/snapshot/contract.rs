@@ -148,9 +148,8 @@ fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place
 
 /// Whether two names are the same but for case and what joins their words.
 fn same_letters(one: &str, other: &str) -> bool {
-    let letters = |name: &str| -> String {
-        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-    };
+    let letters =
+        |name: &str| -> String { name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
     letters(one) == letters(other)
 }
 

@@ -10,10 +10,11 @@ mod mapping;
 mod seal;
 mod source;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
 
 pub use contract::{Bound, Columns, Form, Unit};
+use discover::Discovered;
 pub use seal::{SEAL_FILE, Seal, SealedFile};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 
@@ -49,8 +50,18 @@ impl AsOfFrom {
 #[derive(Debug)]
 pub struct Snapshot {
     files: Vec<SourceFile>,
-    /// The seals that were verified and say when their folder was taken.
-    sealed_at: Vec<(PathBuf, String)>,
+    seals: Verified,
+}
+
+/// What the seals said that were verified.
+#[derive(Debug, Default)]
+struct Verified {
+    /// Seals that say when their folder was taken.
+    taken_at: Vec<(PathBuf, String)>,
+    /// Names of files that lie below none of those.
+    undated: HashSet<String>,
+    /// Files that lie beside files of the snapshot, sealed together with them, and are not of the snapshot.
+    left_out: usize,
 }
 
 impl Snapshot {
@@ -83,20 +94,21 @@ impl Snapshot {
         watch: &dyn Watch,
         verify: bool,
     ) -> Result<Self> {
-        let found = discover::discover(paths)?;
+        let Discovered { files: found, folders } = discover::discover(paths)?;
         watch.begin(Stage::Open, found.len() as u64);
         let mut files = pool.map(found, |found| {
             let file = SourceFile::open(found, names);
             watch.advance(1);
             file
         })?;
+        same_columns(&files)?;
         let mut first_row = 0;
         for file in &mut files {
             file.first_row = first_row;
             first_row += file.rows;
         }
-        let sealed_at = if verify { verify_seals(&mut files, pool, watch)? } else { Vec::new() };
-        Ok(Self { files, sealed_at })
+        let seals = if verify { verify_seals(&mut files, folders, pool, watch)? } else { Verified::default() };
+        Ok(Self { files, seals })
     }
 
     /// The files in path order.
@@ -117,20 +129,36 @@ impl Snapshot {
         self.files.iter().map(SourceFile::bytes).sum()
     }
 
+    /// How many files lie beside those of the snapshot, were sealed together with them, and are not of it, since the
+    /// user named single files.
+    #[must_use]
+    pub const fn left_out(&self) -> usize {
+        self.seals.left_out
+    }
+
     /// When the snapshot says it was taken, UTC microseconds, and where it says so.
     ///
     /// # Errors
     /// Seals or files that contradict each other, or say it in a way that cannot be read.
     pub fn taken_at(&self) -> Result<Option<(i64, AsOfFrom)>> {
-        let seals = self.sealed_at.iter().map(|(path, text)| (Place::file(path), Some(text.as_str())));
-        if let Some(micros) = agree(seals)? {
-            return Ok(Some((micros, AsOfFrom::Seal)));
+        if !self.seals.taken_at.is_empty() {
+            let seals = self.seals.taken_at.iter().map(|(path, text)| (Place::file(path), Some(text.as_str())));
+            let undated = self.files.iter().filter(|file| self.seals.undated.contains(&file.name));
+            let micros = agree(seals.chain(undated.map(|file| (file.place(), None))))?;
+            return Ok(micros.map(|micros| (micros, AsOfFrom::Seal)));
         }
+        Ok(self.files_taken_at()?.map(|micros| (micros, AsOfFrom::Files)))
+    }
+
+    /// When the files themselves say that they were taken, whatever their seals say.
+    ///
+    /// # Errors
+    /// Files that contradict each other, or say it in a way that cannot be read.
+    pub fn files_taken_at(&self) -> Result<Option<i64>> {
         if self.files.iter().all(|file| file.taken_at().is_none()) {
             return Ok(None);
         }
-        let micros = agree(self.files.iter().map(|file| (file.place(), file.taken_at())))?;
-        Ok(micros.map(|micros| (micros, AsOfFrom::Files)))
+        agree(self.files.iter().map(|file| (file.place(), file.taken_at())))
     }
 
     /// The moment to judge by: what the user says, else what the snapshot says. The wall clock has no part in it.
@@ -167,20 +195,51 @@ impl Snapshot {
     }
 }
 
-/// Verifies the seal of every folder that has one, and says what it says of the time.
-fn verify_seals(files: &mut [SourceFile], pool: &Pool, watch: &dyn Watch) -> Result<Vec<(PathBuf, String)>> {
-    let roots: BTreeSet<PathBuf> = files.iter().filter_map(|file| file.root.clone()).collect();
-    let mut times = Vec::new();
-    for root in roots {
-        let Some(seal) = Seal::read(&root)? else { continue };
-        let mut inside: Vec<&mut SourceFile> =
-            files.iter_mut().filter(|file| file.root.as_ref() == Some(&root)).collect();
-        seal.verify(&root, &mut inside, pool, watch)?;
-        if let Some(taken_at) = seal.taken_at {
-            times.push((root.join(SEAL_FILE), taken_at));
+/// A column that some files have and others lack would be judged by in some files only.
+fn same_columns(files: &[SourceFile]) -> Result<()> {
+    for column in Column::ALL {
+        let Some(with) = files.iter().find(|file| file.columns.get(column).is_some()) else { continue };
+        if let Some(without) = files.iter().find(|file| file.columns.get(column).is_none()) {
+            let place = without.place().column(column.name());
+            return Err(place.refuse(Fault::InSomeFiles(with.path.clone())));
         }
     }
-    Ok(times)
+    Ok(())
+}
+
+/// Verifies the seal of every folder that has one: those that were walked, and those in which files lie that the user
+/// named one by one.
+fn verify_seals(
+    files: &mut [SourceFile],
+    walked: BTreeSet<PathBuf>,
+    pool: &Pool,
+    watch: &dyn Watch,
+) -> Result<Verified> {
+    let beside = files.iter().filter(|file| file.root.is_none()).map(|file| folder_of(&file.path).to_path_buf());
+    let folders: BTreeMap<PathBuf, bool> =
+        beside.map(|folder| (folder, false)).chain(walked.into_iter().map(|folder| (folder, true))).collect();
+    let mut verified = Verified::default();
+    let mut dated = HashSet::new();
+    for (folder, whole) in folders {
+        let Some(seal) = Seal::read(&folder)? else { continue };
+        let mut inside: Vec<&mut SourceFile> = files
+            .iter_mut()
+            .filter(|file| if whole { file.path.starts_with(&folder) } else { folder_of(&file.path) == folder })
+            .collect();
+        seal.verify(&folder, &mut inside, whole, pool, watch)?;
+        verified.left_out += seal.files.len() - inside.len();
+        if let Some(taken_at) = seal.taken_at {
+            dated.extend(inside.iter().map(|file| file.name.clone()));
+            verified.taken_at.push((folder.join(SEAL_FILE), taken_at));
+        }
+    }
+    verified.undated = files.iter().map(|file| file.name.clone()).filter(|name| !dated.contains(name)).collect();
+    Ok(verified)
+}
+
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The one moment that all agree on; `None` where there are none to ask.

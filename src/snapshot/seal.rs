@@ -1,8 +1,10 @@
 //! The seal of a snapshot folder: `_snapshot.json`, with bytes, rows and BLAKE3 digest of each file.
 //!
 //! Parquet itself does not notice a flipped bit. Where a folder carries a seal, every byte of it is verified before
-//! anything is judged, and a file too many or too few is refused as well.
+//! anything is judged, and a file too many or too few is refused as well. Files that are named one by one are held
+//! against the seal beside them, too: each must be in it and as it says, and the others need not be there.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -55,12 +57,19 @@ impl Seal {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
+                return Err(Place::file(&path).refuse(Fault::BadSeal("it is not text".into())));
+            }
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
         let bad = |what: String| Place::file(&path).refuse(Fault::BadSeal(what));
         let seal: Self = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
         if seal.schema != SCHEMA {
             return Err(bad(format!("its schema is `{}`, not `{SCHEMA}`", seal.schema)));
+        }
+        let mut names = HashSet::new();
+        if let Some(twice) = seal.files.iter().find(|file| !names.insert(&file.path)) {
+            return Err(bad(format!("it names {} twice", twice.path)));
         }
         Ok(Some(seal))
     }
@@ -69,13 +78,19 @@ impl Seal {
     ///
     /// # Errors
     /// Where the user interrupts.
-    pub fn of(files: &[SourceFile], taken_at: Option<String>, pool: &Pool, watch: &dyn Watch) -> Result<Self> {
+    pub fn of(
+        folder: &Path,
+        files: &[SourceFile],
+        taken_at: Option<String>,
+        pool: &Pool,
+        watch: &dyn Watch,
+    ) -> Result<Self> {
         let digests = digests(&files.iter().collect::<Vec<_>>(), pool, watch)?;
         let files = files
             .iter()
             .zip(digests)
             .map(|(file, blake3)| SealedFile {
-                path: file.relative.clone(),
+                path: file.below(folder).unwrap_or(&file.name).into(),
                 rows: file.rows,
                 bytes: file.bytes(),
                 blake3,
@@ -100,37 +115,59 @@ impl Seal {
         Ok(())
     }
 
-    /// Compares the files of a folder with the seal, and notes their digests in them.
+    /// Compares files with the seal of the folder in which, or below which, they lie, and notes their digests in them.
+    /// `whole` is whether they are all that lie there: a file that the seal names and that is not among them is then
+    /// missing.
     ///
     /// # Errors
     /// The first difference, in the order of the files.
-    pub fn verify(&self, folder: &Path, files: &mut [&mut SourceFile], pool: &Pool, watch: &dyn Watch) -> Result<()> {
+    pub fn verify(
+        &self,
+        folder: &Path,
+        files: &mut [&mut SourceFile],
+        whole: bool,
+        pool: &Pool,
+        watch: &dyn Watch,
+    ) -> Result<()> {
         // What costs nothing comes first.
-        for sealed in &self.files {
-            if !files.iter().any(|file| file.relative == sealed.path) {
-                return Err(Place::file(folder.join(&sealed.path)).refuse(Fault::SealedFileMissing));
-            }
-        }
+        let sealed: HashMap<&str, &SealedFile> = self.files.iter().map(|file| (file.path.as_str(), file)).collect();
         let mut entries = Vec::new();
         for file in files.iter() {
-            let Some(sealed) = self.files.iter().find(|sealed| sealed.path == file.relative) else {
+            let Some(&sealed) = file.below(folder).and_then(|name| sealed.get(name)) else {
                 return Err(file.place().refuse(Fault::NotSealed));
             };
-            differ(file, "its size", file.bytes().to_string(), sealed.bytes.to_string())?;
-            differ(file, "its number of rows", file.rows.to_string(), sealed.rows.to_string())?;
             entries.push(sealed);
         }
-        let digests = digests(&files.iter().map(|file| &**file).collect::<Vec<_>>(), pool, watch)?;
-        for ((file, sealed), digest) in files.iter_mut().zip(entries).zip(digests) {
-            differ(file, "its BLAKE3 digest", digest.clone(), sealed.blake3.clone())?;
-            file.digest = Some(digest);
+        if whole {
+            let found: HashSet<&str> = entries.iter().map(|sealed| sealed.path.as_str()).collect();
+            if let Some(missing) = self.files.iter().find(|sealed| !found.contains(sealed.path.as_str())) {
+                return Err(Place::file(folder.join(&missing.path)).refuse(Fault::SealedFileMissing));
+            }
+        }
+        for (file, sealed) in files.iter().zip(&entries) {
+            differ(file, "its size", &file.bytes().to_string(), &sealed.bytes.to_string())?;
+            differ(file, "its number of rows", &file.rows.to_string(), &sealed.rows.to_string())?;
+        }
+        // A file below two seals is digested once.
+        let fresh: Vec<usize> = (0..files.len()).filter(|&index| files[index].digest.is_none()).collect();
+        let digests = digests(&fresh.iter().map(|&index| &*files[index]).collect::<Vec<_>>(), pool, watch)?;
+        for (index, digest) in fresh.into_iter().zip(digests) {
+            files[index].digest = Some(digest);
+        }
+        for (file, sealed) in files.iter().zip(entries) {
+            let digest = file.digest.as_deref().unwrap_or_default();
+            differ(file, "its BLAKE3 digest", digest, &sealed.blake3.to_ascii_lowercase())?;
         }
         Ok(())
     }
 }
 
-fn differ(file: &SourceFile, what: &'static str, found: String, sealed: String) -> Result<()> {
-    if found == sealed { Ok(()) } else { Err(file.place().refuse(Fault::SealBroken { what, found, sealed })) }
+fn differ(file: &SourceFile, what: &'static str, found: &str, sealed: &str) -> Result<()> {
+    if found == sealed {
+        return Ok(());
+    }
+    let (found, sealed) = (found.into(), sealed.into());
+    Err(file.place().refuse(Fault::SealBroken { what, found, sealed }))
 }
 
 fn digests(files: &[&SourceFile], pool: &Pool, watch: &dyn Watch) -> Result<Vec<String>> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::file::metadata::{
@@ -48,8 +48,6 @@ pub struct SourceFile {
     pub path: PathBuf,
     /// What manifests call it.
     pub name: String,
-    /// What a seal calls it: its path below the folder that the user named.
-    pub relative: String,
     /// The folder that the user named, where it lies in one.
     pub root: Option<PathBuf>,
     /// Its footer.
@@ -72,7 +70,7 @@ impl SourceFile {
     /// # Errors
     /// Where it is no Parquet file, or does not keep the column contract.
     pub fn open(found: Found, names: &BTreeMap<String, Column>) -> Result<Self> {
-        let Found { path, name, relative, root } = found;
+        let Found { path, name, root } = found;
         let place = Place::file(&path);
         let (map, metadata) = Mapped::open(&path)?;
         let bytes = map.as_slice();
@@ -97,7 +95,6 @@ impl SourceFile {
         Ok(Self {
             path,
             name,
-            relative,
             root,
             footer: Arc::new(footer),
             columns,
@@ -107,6 +104,15 @@ impl SourceFile {
             map,
             identity,
         })
+    }
+
+    /// What a seal in this folder calls the file: its path below the folder, or where it was named by itself its name.
+    #[must_use]
+    pub fn below(&self, folder: &Path) -> Option<&str> {
+        match self.root {
+            Some(_) => self.path.strip_prefix(folder).ok()?.to_str(),
+            None => self.path.file_name()?.to_str(),
+        }
     }
 
     /// The file as a place for errors.

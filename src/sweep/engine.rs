@@ -99,6 +99,8 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dy
         }
         swept.push(Swept { rules, findings, trips, bytes_read });
     }
+    // Quarantined rows were read once more.
+    snapshot.unchanged()?;
     Ok(swept)
 }
 

@@ -7,7 +7,7 @@ use super::lanes::{Lane, LaneBuffers, Reader, sparse};
 use super::morsel::Morsel;
 use super::unique;
 use crate::error::Result;
-use crate::estate::{Column, DeviceId, DeviceType, Disposition, PARTY_MAX_BYTES, Reason, Role, SmiStatus, time};
+use crate::estate::{Column, DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
 use crate::policy::{Boundary, PartyField, Policy, RoleField, Row, Rules};
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
@@ -22,7 +22,7 @@ pub struct Found {
     pub device_type: Option<String>,
     /// The status as found.
     pub smi_status: Option<String>,
-    /// The party as found.
+    /// The party by the name that manifests give it; as found where it has none.
     pub party: Option<String>,
     /// The role as found.
     pub role: Option<String>,
@@ -34,7 +34,7 @@ pub struct Found {
     pub because: String,
 }
 
-/// Finds every row of a device and says what becomes of it.
+/// Finds every row of a device and says what becomes of it. `unique` is whether it may occur once only, due or not.
 ///
 /// # Errors
 /// Damaged data, or an interruption.
@@ -43,6 +43,7 @@ pub fn explain(
     policy: &Policy,
     as_of: i64,
     id: DeviceId,
+    unique: bool,
     pool: &Pool,
     watch: &dyn Watch,
 ) -> Result<Vec<Found>> {
@@ -59,20 +60,15 @@ pub fn explain(
         rows.into_iter().map(|row| read_row(snapshot, policy, morsel, row, id, buffers)).collect::<Result<Vec<_>>>()
     })?;
     let mut found: Vec<Found> = found.into_iter().flatten().collect();
-    for row in &mut found {
-        row.disposition = rules.judge(&row.judged);
-    }
     // A Device ID that several due rows share is not deleted for any of them.
-    let due = |row: &Found| {
-        let with_party = Row { party: PartyField::Usable, role: RoleField::Absent, ..row.judged };
-        matches!(rules.judge(&with_party), Disposition::Delete { .. })
-    };
-    if found.iter().filter(|row| due(row)).count() > 1 {
-        for row in found.iter_mut().filter(|row| due(row)) {
-            row.disposition = Disposition::Quarantined(Reason::DuplicateDeviceId);
-        }
-    }
+    let due = found.iter().filter(|row| rules.is_due(&row.judged)).count();
+    let duplicate = due > 1 || unique && found.len() > 1;
     for row in &mut found {
+        row.disposition = if duplicate && rules.is_due(&row.judged) {
+            Disposition::Quarantined(Reason::DuplicateDeviceId)
+        } else {
+            rules.judge(&row.judged)
+        };
         row.because = because(row, policy, &rules);
     }
     Ok(found)
@@ -114,16 +110,12 @@ fn read_row(
                 }
                 Column::StatusSince => judged.since = Some(dates::micros(bound.form, bytes)),
                 Column::NotifyingParty => {
-                    let name = fields::as_found(bound.form, bytes);
-                    judged.party = match name.trim() {
-                        "" => PartyField::Missing,
-                        _ if name.len() > PARTY_MAX_BYTES || name.contains('\u{FFFD}') => PartyField::Bad,
-                        _ => PartyField::Usable,
-                    };
-                    party = Some(name);
+                    let read = fields::party_field(bound.form, Some(bytes));
+                    judged.party = (&read).into();
+                    party = Some(read.name().map_or_else(text, str::to_owned));
                 }
                 Column::NotifyingRole => {
-                    judged.role = Role::from_text(bytes).map_or(RoleField::Unknown, RoleField::Known);
+                    judged.role = RoleField::from(Some(bytes));
                     role = Some(text());
                 }
             }
@@ -136,27 +128,8 @@ fn read_row(
 /// Why a row meets its end, in a sentence.
 #[must_use]
 pub fn because(row: &Found, policy: &Policy, rules: &Rules) -> String {
-    let type_code = row.judged.type_code;
-    let type_name = row.device_type.as_deref().unwrap_or("(null)");
-    let status = row.smi_status.as_deref().unwrap_or("(null)");
-    let moment = |micros: i64| match rules.boundary() {
-        Boundary::Date => time::format_day(time::day_of(micros)),
-        Boundary::Instant => time::format_instant(micros),
-    };
-    let since = row.judged.since.map_or_else(String::new, moment);
-    let as_of = moment(rules.as_of());
-    let months = match rules.months(type_code) {
-        1 => "1 month".to_owned(),
-        months => format!("{months} months"),
-    };
-    let due_on = row.judged.since.and_then(|since| {
-        let day = rules.due_on(type_code, time::day_of(since))?;
-        let instant = time::day_start(day) + since.rem_euclid(time::DAY_MICROS);
-        Some(if rules.boundary() == Boundary::Date { time::format_day(day) } else { moment(instant) })
-    });
-    let due_on = due_on.unwrap_or_else(|| "a day beyond the calendar".into());
-    let swept: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
-    let swept = swept.join(" and ");
+    let words = Words::of(row, policy, rules);
+    let Words { type_name, status, since, as_of, months, due_on, swept } = &words;
     match row.disposition {
         Disposition::NotCandidate if row.smi_status.is_none() => {
             format!("A {type_name} is a Type 2 device: it has no SMI Status, and the policy sweeps {swept}.")
@@ -169,36 +142,85 @@ pub fn because(row: &Found, policy: &Policy, rules: &Rules) -> String {
             format!("It has been {status} since {since}; {months} later is {due_on}, which {as_of} has not reached.")
         }
         Disposition::Delete { alert } => {
-            let told = if alert {
-                format!("{} is told by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code)
-            } else {
-                "nobody is told, since a CSP notified it".into()
-            };
+            let told = told(row, policy, alert);
             format!(
                 "It has been {status} since {since}; {months} later is {due_on}, which {as_of} has reached; {told}."
             )
         }
         Disposition::Quarantined(reason) => {
-            let why = match reason {
-                Reason::UnknownStatus => format!("its status `{status}` is not one that the policy knows"),
-                Reason::MissingStatus => format!("it has no status, and {type_name} is not a Type 2 device"),
-                Reason::UnknownType => format!("its type `{type_name}` is not one that the policy knows"),
-                Reason::MissingDate => format!("it is {status}, and nothing says since when"),
-                Reason::FutureDate => format!("it is said to be {status} since {since}, which is after {as_of}"),
-                Reason::ImplausibleDate => format!("it is said to be {status} since {since}"),
-                Reason::BadDeviceId => "its Device ID is missing or malformed".into(),
-                Reason::DuplicateDeviceId => "other rows that are due have the same Device ID".into(),
-                Reason::UnknownRole => {
-                    format!("the role `{}` is neither ServiceUser nor CSP", row.role.as_deref().unwrap_or_default())
-                }
-                Reason::MissingParty => {
-                    format!("it has been due since {due_on}, and there is no Notifying Party to alert")
-                }
-                Reason::BadParty => format!(
-                    "it has been due since {due_on}, and its Notifying Party is not text of up to {PARTY_MAX_BYTES} bytes"
-                ),
-            };
-            format!("It cannot be judged, and is kept: {why}.")
+            format!("It cannot be judged, and is kept: {}.", words.flaw(reason, row))
+        }
+    }
+}
+
+/// Who is told of a deletion.
+fn told(row: &Found, policy: &Policy, alert: bool) -> String {
+    match row.judged.role {
+        _ if alert => format!("{} is told by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code),
+        RoleField::Known(_) => "nobody is told, since a CSP notified it".into(),
+        _ => "nobody is told, since its type is silent under the policy".into(),
+    }
+}
+
+/// What sentences about a row are made of.
+struct Words<'r> {
+    type_name: &'r str,
+    status: &'r str,
+    since: String,
+    as_of: String,
+    months: String,
+    due_on: String,
+    /// The statuses that the policy sweeps.
+    swept: String,
+}
+
+impl<'r> Words<'r> {
+    fn of(row: &'r Found, policy: &Policy, rules: &Rules) -> Self {
+        let type_code = row.judged.type_code;
+        let moment = |micros: i64| match rules.boundary() {
+            Boundary::Date => time::format_day(time::day_of(micros)),
+            Boundary::Instant => time::format_instant(micros),
+        };
+        let due_on = row.judged.since.and_then(|since| {
+            let day = rules.due_on(type_code, time::day_of(since))?;
+            let instant = time::day_start(day) + since.rem_euclid(time::DAY_MICROS);
+            Some(if rules.boundary() == Boundary::Date { time::format_day(day) } else { moment(instant) })
+        });
+        let swept: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
+        Self {
+            type_name: row.device_type.as_deref().unwrap_or("(null)"),
+            status: row.smi_status.as_deref().unwrap_or("(null)"),
+            since: row.judged.since.map_or_else(String::new, moment),
+            as_of: moment(rules.as_of()),
+            months: match rules.months(type_code) {
+                1 => "1 month".to_owned(),
+                months => format!("{months} months"),
+            },
+            due_on: due_on.unwrap_or_else(|| "a day beyond the calendar".into()),
+            swept: swept.join(" and "),
+        }
+    }
+
+    /// What is wrong with a row.
+    fn flaw(&self, reason: Reason, row: &Found) -> String {
+        let Self { type_name, status, since, as_of, due_on, .. } = self;
+        match reason {
+            Reason::UnknownStatus => format!("its status `{status}` is not one that the policy knows"),
+            Reason::MissingStatus => format!("it has no status, and {type_name} is not a Type 2 device"),
+            Reason::UnknownType => format!("its type `{type_name}` is not one that the policy knows"),
+            Reason::MissingDate => format!("it is {status}, and nothing says since when"),
+            Reason::FutureDate => format!("it is said to be {status} since {since}, which is after {as_of}"),
+            Reason::ImplausibleDate => format!("it is said to be {status} since {since}"),
+            Reason::BadDeviceId => "its Device ID is missing or malformed".into(),
+            Reason::DuplicateDeviceId => "other rows have the same Device ID".into(),
+            Reason::UnknownRole => {
+                format!("the role `{}` is neither ServiceUser nor CSP", row.role.as_deref().unwrap_or_default())
+            }
+            Reason::MissingParty => format!("it has been due since {due_on}, and there is no Notifying Party to alert"),
+            Reason::BadParty => format!(
+                "it has been due since {due_on}, and its Notifying Party is not text of up to {} bytes that can be seen",
+                Party::MAX_BYTES
+            ),
         }
     }
 }

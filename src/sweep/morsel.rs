@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::by_id::{Key, Keys};
 use super::dates::{self, NotDuePages};
-use super::fields::{self, PartyNumbers, party};
+use super::fields::{self, Noted, PartyNumbers};
 use super::findings::Due;
 use super::lanes::classes::{self, Classes, Span};
 use super::lanes::{Lane, LaneBuffers, sparse};
@@ -41,7 +41,7 @@ pub struct Morsel {
 pub struct Judged {
     /// Counts of all rows but the due ones.
     pub by_type: TallyByType,
-    /// Due rows by ascending Device ID; [`Due::party`] as [`party`] has it.
+    /// Due rows by ascending Device ID; [`Due::party`] as [`Noted`] has it.
     pub due: Vec<Due>,
     /// Quarantined rows in the order of the snapshot, as far as they are worth remembering.
     pub quarantined: Vec<(u64, Reason)>,
@@ -95,7 +95,7 @@ struct DueColumns {
     /// Their numbers within the row group.
     rows: Vec<u32>,
     ids: Vec<Option<DeviceId>>,
-    /// Numbers of the scan's register, or what [`party`] has in their place.
+    /// Numbers of the scan's register, or what [`Noted`] has in their place.
     parties: Vec<u32>,
     /// Empty where the file has no such column.
     roles: Vec<Option<Role>>,
@@ -360,7 +360,7 @@ impl Slab<'_> {
         let lane = self.lane(Column::NotifyingParty)?;
         let form = lane.bound.form;
         parties.clear();
-        parties.resize(rows.len(), party::MISSING);
+        parties.resize(rows.len(), Noted::Missing.number());
         numbers.begin_chunk();
         sparse::read(lane, rows, self.plan.reader, lanes, |index, value| {
             parties[index] = numbers.number(form, value, &self.plan.parties);
@@ -374,7 +374,7 @@ impl Slab<'_> {
             let Some(bytes) = value.bytes else { return };
             roles[index] = Role::from_text(bytes);
             if roles[index].is_none() {
-                parties[index] = party::UNKNOWN_ROLE;
+                parties[index] = Noted::UnknownRole.number();
             }
         })
     }

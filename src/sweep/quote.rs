@@ -63,11 +63,14 @@ fn quote_group(
         let set = |row: &mut Quarantined, form: Form, value: Value<'_>| {
             let Some(bytes) = value.bytes else { return };
             match column {
-                Column::DeviceId => row.device_id = Some(fields::as_found(form, bytes)),
+                Column::DeviceId => row.device_id = Some(fields::id_as_found(form, bytes)),
                 Column::DeviceType => row.device_type = Some(String::from_utf8_lossy(bytes).into_owned()),
                 Column::SmiStatus => row.smi_status = Some(String::from_utf8_lossy(bytes).into_owned()),
                 Column::StatusSince => row.since = Some(dates::micros(form, bytes)),
-                Column::NotifyingParty => row.party = Some(fields::as_found(form, bytes)),
+                Column::NotifyingParty => {
+                    let found = fields::party_as_found(form, bytes);
+                    row.party = Some(found.unwrap_or_else(|| String::from_utf8_lossy(bytes)).into_owned());
+                }
                 Column::NotifyingRole => {}
             }
         };

@@ -3,6 +3,7 @@
 //! Columns stay columns. Words are kept once, with a number for each row; Device IDs are numbers, and text that is none
 //! is kept beside them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -56,8 +57,8 @@ impl Words {
         number
     }
 
-    /// Takes a value; `false` where it is not text.
-    fn push(&mut self, form: Form, value: Value<'_>) -> bool {
+    /// Takes a value, which `text` reads; `false` where it is not text.
+    fn push(&mut self, value: Value<'_>, text: fn(Form, &[u8]) -> Option<Cow<'_, str>>, form: Form) -> bool {
         let Some(bytes) = value.bytes else {
             self.numbers.push(Self::NULL);
             return true;
@@ -67,12 +68,8 @@ impl Words {
             self.numbers.push(number);
             return true;
         }
-        let number = if matches!(form, Form::Text | Form::Raw) && fields::device_id(form, bytes).is_none() {
-            let Ok(text) = std::str::from_utf8(bytes) else { return false };
-            self.number(text)
-        } else {
-            self.number(&fields::as_found(form, bytes))
-        };
+        let Some(word) = text(form, bytes) else { return false };
+        let number = self.number(&word);
         if let Some(code) = code {
             if self.by_code.len() <= code {
                 self.by_code.resize(code + 1, None);
@@ -131,48 +128,30 @@ impl Rows {
         let before = self.len();
         let rows: Vec<u32> = rows.collect();
         for (column, bound) in file.columns.iter() {
+            let lane = Lane { file, group: morsel.group, bound };
             let form = bound.form;
-            let words = match column {
+            let (words, text): (&mut Words, fn(Form, &[u8]) -> Option<Cow<'_, str>>) = match column {
                 Column::DeviceId => {
-                    sparse::read(
-                        Lane { file, group: morsel.group, bound },
-                        &rows,
-                        Reader::Encoded,
-                        buffers,
-                        |_, value| {
-                            let id = value.bytes.and_then(|bytes| fields::device_id(form, bytes));
-                            if let (None, Some(bytes)) = (id, value.bytes) {
-                                let found = fields::as_found(form, bytes).into_boxed_str();
-                                self.malformed.push((self.ids.len(), found));
-                            }
-                            self.ids.push(id);
-                        },
-                    )?;
+                    self.read_ids(lane, &rows, buffers)?;
                     continue;
                 }
                 Column::StatusSince => {
-                    sparse::read(
-                        Lane { file, group: morsel.group, bound },
-                        &rows,
-                        Reader::Encoded,
-                        buffers,
-                        |_, value| {
-                            self.since.push(value.bytes.map(|bytes| dates::micros(form, bytes)));
-                        },
-                    )?;
+                    sparse::read(lane, &rows, Reader::Encoded, buffers, |_, value| {
+                        self.since.push(value.bytes.map(|bytes| dates::micros(form, bytes)));
+                    })?;
                     continue;
                 }
-                Column::DeviceType => &mut self.types,
-                Column::SmiStatus => &mut self.statuses,
-                Column::NotifyingParty => &mut self.parties,
-                Column::NotifyingRole => &mut self.roles,
+                Column::DeviceType => (&mut self.types, plain_text),
+                Column::SmiStatus => (&mut self.statuses, plain_text),
+                Column::NotifyingParty => (&mut self.parties, fields::party_as_found),
+                Column::NotifyingRole => (&mut self.roles, plain_text),
             };
             words.by_code.clear();
-            let mut text = true;
-            sparse::read(Lane { file, group: morsel.group, bound }, &rows, Reader::Encoded, buffers, |_, value| {
-                text &= words.push(form, value);
+            let mut all_text = true;
+            sparse::read(lane, &rows, Reader::Encoded, buffers, |_, value| {
+                all_text &= words.push(value, text, form);
             })?;
-            if !text {
+            if !all_text {
                 let place = file.place().row_group(morsel.group).column(&bound.name);
                 return Err(place.refuse(Fault::Corrupt("a text that is not UTF-8".into())));
             }
@@ -186,4 +165,20 @@ impl Rows {
         }
         Ok(())
     }
+
+    fn read_ids(&mut self, lane: Lane<'_>, rows: &[u32], buffers: &mut LaneBuffers) -> Result<()> {
+        let form = lane.bound.form;
+        sparse::read(lane, rows, Reader::Encoded, buffers, |_, value| {
+            let id = value.bytes.and_then(|bytes| fields::device_id(form, bytes));
+            if let (None, Some(bytes)) = (id, value.bytes) {
+                self.malformed.push((self.ids.len(), fields::id_as_found(form, bytes).into_boxed_str()));
+            }
+            self.ids.push(id);
+        })
+    }
+}
+
+/// A word of a text column, as it was found.
+fn plain_text(_: Form, bytes: &[u8]) -> Option<Cow<'_, str>> {
+    std::str::from_utf8(bytes).ok().map(Cow::from)
 }

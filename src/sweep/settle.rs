@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 
 use super::by_id::{Key, Keys};
-use super::fields::party;
+use super::fields::Noted;
 use super::findings::{Due, DueRows, Parties, PartyCounts};
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, Disposition, Reason, TallyByType};
@@ -98,7 +98,8 @@ impl Share {
             for key in same {
                 let (piece, row) = key.place;
                 let mut due = pieces[piece as usize][row as usize];
-                let flaw = if duplicate { Some(Reason::DuplicateDeviceId) } else { flaw(&due) };
+                let flaw =
+                    if duplicate { Some(Reason::DuplicateDeviceId) } else { Noted::of(due.party).flaw(due.alert) };
                 if let Some(reason) = flaw {
                     self.by_type.add(due.type_code, Disposition::Quarantined(reason), 1);
                     self.quarantined.push((due.row, reason));
@@ -112,15 +113,5 @@ impl Share {
                 self.due.push(due);
             }
         }
-    }
-}
-
-/// What is wrong with a due row besides its Device ID.
-fn flaw(due: &Due) -> Option<Reason> {
-    match due.party {
-        party::UNKNOWN_ROLE => Some(Reason::UnknownRole),
-        party::MISSING if due.alert => Some(Reason::MissingParty),
-        party::BAD if due.alert => Some(Reason::BadParty),
-        _ => None,
     }
 }

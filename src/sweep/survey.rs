@@ -3,6 +3,7 @@
 //! Unlike a sweep, which looks only at what it needs, a survey reads every value of every column of the contract.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::dates;
 use super::engine::morsels;
@@ -12,8 +13,8 @@ use super::lanes::{Lane, LaneBuffers, Reader, sparse};
 use super::morsel::Morsel;
 use super::unique::{self, Duplicates};
 use crate::error::{Error, Result};
-use crate::estate::{Column, DeviceType, Role, SmiStatus, TypeSet, time};
-use crate::policy::{Boundary, Policy};
+use crate::estate::{Column, DeviceType, Reason, SmiStatus, TypeSet, time};
+use crate::policy::{DateVerdict, Pair, Policy, RoleField, Rules};
 use crate::pool::Pool;
 use crate::snapshot::{Form, Snapshot};
 use crate::watch::{Stage, Watch};
@@ -29,10 +30,12 @@ pub enum Kind {
     UnknownType,
     /// No type.
     MissingType,
-    /// No date, on a device whose status is a candidate one.
+    /// No date, on a candidate.
     MissingDate,
     /// A date after the moment the snapshot was taken.
     FutureDate,
+    /// A date before the year 1.
+    ImplausibleDate,
     /// No Device ID.
     MissingDeviceId,
     /// A Device ID that is not eight hex pairs.
@@ -41,6 +44,8 @@ pub enum Kind {
     DuplicateDeviceId,
     /// No party, or a blank one, on a candidate whose deletion would raise an alert.
     MissingParty,
+    /// A party that names nobody, on a candidate whose deletion would raise an alert.
+    BadParty,
     /// A role that is neither `ServiceUser` nor `CSP`.
     UnknownRole,
 }
@@ -56,10 +61,12 @@ impl Kind {
             Self::MissingType => "missing_type",
             Self::MissingDate => "missing_date",
             Self::FutureDate => "future_date",
+            Self::ImplausibleDate => "implausible_date",
             Self::MissingDeviceId => "missing_device_id",
             Self::MalformedDeviceId => "malformed_device_id",
             Self::DuplicateDeviceId => "duplicate_device_id",
             Self::MissingParty => "missing_party",
+            Self::BadParty => "bad_party",
             Self::UnknownRole => "unknown_role",
         }
     }
@@ -92,7 +99,7 @@ pub struct Survey {
     pub duplicate_ids: u64,
 }
 
-/// Surveys a snapshot. Without a moment, dates cannot be in the future.
+/// Surveys a snapshot. Without a moment, no date that the calendar has is in the future.
 ///
 /// # Errors
 /// Damaged data, or an interruption.
@@ -108,7 +115,7 @@ pub fn survey(
     let look = Look {
         snapshot,
         policy,
-        latest: as_of.map(|as_of| latest(policy.boundary, as_of)),
+        rules: policy.bind(as_of.unwrap_or(time::day_start(time::LAST_DAY + 1) - 1)),
         watch,
         duplicates: &duplicates,
     };
@@ -120,14 +127,6 @@ pub fn survey(
     let findings =
         all.0.into_iter().map(|((kind, value), (rows, first))| Finding { kind, value, rows, first }).collect();
     Ok(Survey { findings, duplicate_ids: duplicates.ids.len() as u64 })
-}
-
-/// The latest instant that is not in the future.
-const fn latest(boundary: Boundary, as_of: i64) -> i64 {
-    match boundary {
-        Boundary::Date => time::day_start(time::day_of(as_of) + 1) - 1,
-        Boundary::Instant => as_of,
-    }
 }
 
 /// Findings by kind and spelling; row groups are merged in order, so that places stay the first.
@@ -167,7 +166,7 @@ struct Desk {
 struct Look<'a> {
     snapshot: &'a Snapshot,
     policy: &'a Policy,
-    latest: Option<i64>,
+    rules: Rules,
     watch: &'a dyn Watch,
     duplicates: &'a Duplicates,
 }
@@ -196,11 +195,59 @@ impl Look<'_> {
 
     fn slab(&self, morsel: Morsel, start: usize, end: usize, desk: &mut Desk, notes: &mut Notes) -> Result<()> {
         let file = &self.snapshot.files()[morsel.file];
-        let Desk { lanes, status, device_type } = desk;
         let reader = Reader::default();
         let row_of = |row: u32| morsel.first_row + u64::from(row);
+        let pairs = self.pairs(morsel, start..end, desk)?;
+        let pair = |row: u32| pairs[row as usize - start];
         let all: Vec<u32> = (start as u32..end as u32).collect();
+        for &row in &all {
+            let (status, device_type) = pair(row);
+            if status == SmiStatus::NULL && !TypeSet::TYPE_2.contains_code(device_type) {
+                notes.add(Kind::MissingStatus, None, row_of(row));
+            }
+            if device_type == DeviceType::NULL {
+                notes.add(Kind::MissingType, None, row_of(row));
+            }
+        }
+        let judged = |row: u32| self.rules.pair(pair(row).0, pair(row).1) == Pair::Judge;
+        let mut roles = vec![RoleField::Absent; all.len()];
+        // The role before the party: whether anybody is told is for both to say.
+        for column in [
+            Column::SmiStatus,
+            Column::DeviceType,
+            Column::DeviceId,
+            Column::StatusSince,
+            Column::NotifyingRole,
+            Column::NotifyingParty,
+        ] {
+            let Some(bound) = file.columns.get(column) else { continue };
+            let lane = Lane { file, group: morsel.group, bound };
+            // Of status and type only the spellings that nobody knows are of interest.
+            let wanted: Vec<u32> = match column {
+                Column::SmiStatus => all.iter().copied().filter(|&row| pair(row).0 == SmiStatus::UNKNOWN).collect(),
+                Column::DeviceType => all.iter().copied().filter(|&row| pair(row).1 == DeviceType::UNKNOWN).collect(),
+                Column::NotifyingParty => all.iter().copied().filter(|&row| judged(row)).collect(),
+                _ => all.clone(),
+            };
+            sparse::read(lane, &wanted, reader, &mut desk.lanes, |index, value| {
+                let row = wanted[index];
+                let role = &mut roles[row as usize - start];
+                if column == Column::NotifyingRole {
+                    *role = RoleField::from(value.bytes);
+                }
+                let cell = Cell { column, form: bound.form, bytes: value.bytes };
+                if let Some((kind, spelling)) = self.flaw(&cell, pair(row), *role) {
+                    notes.add(kind, spelling, row_of(row));
+                }
+            })?;
+        }
+        Ok(())
+    }
 
+    /// Status and type of each row, as codes.
+    fn pairs(&self, morsel: Morsel, rows: Range<usize>, desk: &mut Desk) -> Result<Vec<(u8, u8)>> {
+        let file = &self.snapshot.files()[morsel.file];
+        let Desk { lanes, status, device_type } = desk;
         for (column, out) in [(Column::SmiStatus, &mut *status), (Column::DeviceType, &mut *device_type)] {
             let Some(bound) = file.columns.get(column) else { continue };
             let classify = |value: Option<&[u8]>| match (column, value) {
@@ -210,79 +257,60 @@ impl Look<'_> {
                 (_, None) => DeviceType::NULL,
             };
             let lane = Lane { file, group: morsel.group, bound };
-            classes::read(lane, start..end, reader, &classify, lanes, out)?;
+            classes::read(lane, rows.clone(), Reader::default(), &classify, lanes, out)?;
         }
-        let statuses: Vec<u8> = status.iter().collect();
-        let types: Vec<u8> = device_type.iter().collect();
-        for (&row, (&status, &device_type)) in all.iter().zip(statuses.iter().zip(&types)) {
-            if status == SmiStatus::NULL && !TypeSet::TYPE_2.contains_code(device_type) {
-                notes.add(Kind::MissingStatus, None, row_of(row));
-            }
-            if device_type == DeviceType::NULL {
-                notes.add(Kind::MissingType, None, row_of(row));
-            }
-        }
-        let candidate = |row: u32| self.policy.candidate_statuses.contains_code(statuses[row as usize - start]);
-
-        for (column, bound) in file.columns.iter() {
-            let lane = Lane { file, group: morsel.group, bound };
-            // Of status and type only the spellings that nobody knows are of interest.
-            let wanted: Vec<u32> = match column {
-                Column::SmiStatus => {
-                    all.iter().copied().filter(|&row| statuses[row as usize - start] == SmiStatus::UNKNOWN).collect()
-                }
-                Column::DeviceType => {
-                    all.iter().copied().filter(|&row| types[row as usize - start] == DeviceType::UNKNOWN).collect()
-                }
-                _ => all.clone(),
-            };
-            sparse::read(lane, &wanted, reader, lanes, |index, value| {
-                let row = wanted[index];
-                let device_type = types[row as usize - start];
-                if let Some((kind, spelling)) = self.flaw(column, bound.form, value.bytes, candidate(row), device_type)
-                {
-                    notes.add(kind, spelling, row_of(row));
-                }
-            })?;
-        }
-        Ok(())
+        Ok(status.iter().zip(device_type.iter()).collect())
     }
 
-    /// What is wrong with one value of a column.
+    /// What is wrong with one value, in a row of this status and type, and where it is known, of this role.
     fn flaw(
         &self,
-        column: Column,
-        form: Form,
-        bytes: Option<&[u8]>,
-        candidate: bool,
-        device_type: u8,
+        cell: &Cell<'_>,
+        (status, device_type): (u8, u8),
+        role: RoleField,
     ) -> Option<(Kind, Option<String>)> {
-        let text = |bytes: &[u8]| Some(String::from_utf8_lossy(bytes).into_owned());
-        match (column, bytes) {
-            (Column::SmiStatus, Some(bytes)) => Some((Kind::UnknownStatus, text(bytes))),
-            (Column::DeviceType, Some(bytes)) => Some((Kind::UnknownType, text(bytes))),
-            (Column::DeviceId, None) => Some((Kind::MissingDeviceId, None)),
-            (Column::DeviceId, Some(bytes)) => match fields::device_id(form, bytes) {
-                None => Some((Kind::MalformedDeviceId, None)),
-                Some(id) if self.duplicates.ids.binary_search(&id).is_ok() => Some((Kind::DuplicateDeviceId, None)),
-                Some(_) => None,
+        let spelling = || cell.bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let kind = match (cell.column, cell.bytes) {
+            (Column::SmiStatus, Some(_)) => return Some((Kind::UnknownStatus, spelling())),
+            (Column::DeviceType, Some(_)) => return Some((Kind::UnknownType, spelling())),
+            (Column::NotifyingRole, Some(_)) if role == RoleField::Unknown => {
+                return Some((Kind::UnknownRole, spelling()));
+            }
+            (Column::DeviceId, None) => Kind::MissingDeviceId,
+            (Column::DeviceId, Some(bytes)) => match fields::device_id(cell.form, bytes) {
+                None => Kind::MalformedDeviceId,
+                Some(id) if self.duplicates.ids.binary_search(&id).is_ok() => Kind::DuplicateDeviceId,
+                Some(_) => return None,
             },
-            (Column::StatusSince, None) => candidate.then_some((Kind::MissingDate, None)),
-            (Column::StatusSince, Some(bytes)) => self
-                .latest
-                .is_some_and(|latest| dates::micros(form, bytes) > latest)
-                .then_some((Kind::FutureDate, None)),
+            // A date that is there is looked at in every row, one that is missing where the date decides.
+            (Column::StatusSince, None) if self.rules.pair(status, device_type) != Pair::Judge => return None,
+            (Column::StatusSince, bytes) => {
+                let since = bytes.map(|bytes| dates::micros(cell.form, bytes));
+                match self.rules.judge_date(device_type, since) {
+                    DateVerdict::Quarantine(Reason::MissingDate) => Kind::MissingDate,
+                    DateVerdict::Quarantine(Reason::FutureDate) => Kind::FutureDate,
+                    DateVerdict::Quarantine(_) => Kind::ImplausibleDate,
+                    DateVerdict::Due | DateVerdict::NotDue => return None,
+                }
+            }
             (Column::NotifyingParty, bytes) => {
-                let blank = bytes.is_none_or(|bytes| bytes.iter().all(u8::is_ascii_whitespace));
-                let alerts = candidate
-                    && !self.policy.exclude.contains_code(device_type)
-                    && !self.policy.alerts.silent_types.contains_code(device_type);
-                (blank && alerts).then_some((Kind::MissingParty, None))
+                let party = fields::party_field(cell.form, bytes);
+                match self.rules.addressee(device_type, role, (&party).into()) {
+                    Err(Reason::MissingParty) => Kind::MissingParty,
+                    Err(Reason::BadParty) => Kind::BadParty,
+                    // A role that nobody knows is a finding of its own.
+                    Ok(_) | Err(_) => return None,
+                }
             }
-            (Column::NotifyingRole, Some(bytes)) if Role::from_text(bytes).is_none() => {
-                Some((Kind::UnknownRole, text(bytes)))
-            }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some((kind, None))
     }
+}
+
+/// One value of a row.
+struct Cell<'a> {
+    column: Column,
+    form: Form,
+    bytes: Option<&'a [u8]>,
 }

@@ -1,0 +1,121 @@
+//! Notifying Parties: which texts name somebody who can be told, and by which name.
+//!
+//! A party is known by a user id, which is an EUI-64, or by any other name. It has one name in a run, however a snapshot
+//! writes it: blanks around it are not part of it, and a user id is in the case of Device IDs.
+
+use std::borrow::Cow;
+
+use super::DeviceId;
+
+/// What a row says of its Notifying Party.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party<'a> {
+    /// Nothing, or blanks.
+    Missing,
+    /// A party, by its one name.
+    Named(Cow<'a, str>),
+    /// Something that names nobody: too long, not text, or with characters that nobody sees.
+    Bad,
+}
+
+impl<'a> Party<'a> {
+    /// The longest name that can be addressed, in bytes.
+    pub const MAX_BYTES: usize = 64;
+
+    /// Reads text.
+    #[must_use]
+    pub fn of(text: &'a [u8]) -> Self {
+        let Ok(text) = std::str::from_utf8(text) else { return Self::Bad };
+        let name = text.trim();
+        if name.is_empty() {
+            return Self::Missing;
+        }
+        if let Some(id) = DeviceId::from_text(name.as_bytes()) {
+            return Self::Named(id.to_string().into());
+        }
+        if name.len() > Self::MAX_BYTES || name.chars().any(is_unseen) {
+            return Self::Bad;
+        }
+        Self::Named(name.into())
+    }
+
+    /// The party of a user id.
+    #[must_use]
+    pub fn of_id(id: DeviceId) -> Self {
+        Self::Named(id.to_string().into())
+    }
+
+    /// The name, where there is one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::Missing | Self::Bad => None,
+        }
+    }
+}
+
+/// Whether a character is one that a reader does not see: a control or format character of Unicode (categories Cc and
+/// Cf), or the sign that some earlier program could not read what stood there. Two names that differ in such a one look
+/// alike, and are told apart by nobody.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{AD}'
+                | '\u{600}'..='\u{605}'
+                | '\u{61C}'
+                | '\u{6DD}'
+                | '\u{70F}'
+                | '\u{890}'..='\u{891}'
+                | '\u{8E2}'
+                | '\u{180E}'
+                | '\u{200B}'..='\u{200F}'
+                | '\u{202A}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}'
+                | '\u{FEFF}'
+                | '\u{FFF9}'..='\u{FFFD}'
+                | '\u{110BD}'
+                | '\u{110CD}'
+                | '\u{13430}'..='\u{1343F}'
+                | '\u{1BCA0}'..='\u{1BCA3}'
+                | '\u{1D173}'..='\u{1D17A}'
+                | '\u{E0001}'..='\u{E007F}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_has_one_name_however_it_is_written() {
+        for text in ["Acme", " Acme", "Acme  ", "\u{a0}Acme\n"] {
+            assert_eq!(Party::of(text.as_bytes()).name(), Some("Acme"), "{text:?}");
+        }
+        for text in ["90-b3-d5-1f-30-00-00-01", " 90-B3-D5-1F-30-00-00-01 "] {
+            assert_eq!(Party::of(text.as_bytes()).name(), Some("90-B3-D5-1F-30-00-00-01"), "{text:?}");
+        }
+        assert_eq!(Party::of("(none)".as_bytes()).name(), Some("(none)"));
+        assert_eq!(Party::of("Électricité & Co, \"North\"".as_bytes()).name(), Some("Électricité & Co, \"North\""));
+    }
+
+    #[test]
+    fn blanks_are_nobody() {
+        for text in ["", " ", "        ", "\t\n", "\u{a0}\u{2003}"] {
+            assert_eq!(Party::of(text.as_bytes()), Party::Missing, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_see_or_address_is_bad() {
+        let long = "x".repeat(65);
+        for text in
+            ["\0\0", "a\0", "Ac\nme", "\u{200b}", "Acme\u{200b}", "\u{feff}Acme", "\u{202e}emcA", "a\u{fffd}", &long]
+        {
+            assert_eq!(Party::of(text.as_bytes()), Party::Bad, "{text:?}");
+        }
+        assert_eq!(Party::of(b"\xFF\xFE"), Party::Bad);
+        assert_eq!(Party::of(format!(" {} ", "x".repeat(64)).as_bytes()).name().map(str::len), Some(64));
+    }
+}
