@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
+use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, speak_of_left_out};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::time;
 use crate::policy::Policy;
@@ -15,7 +15,7 @@ use crate::sweep::survey::{self, Finding, Survey};
 /// Look a whole snapshot over: spellings, nulls, dates, Device IDs that occur twice; and seal it
 ///
 /// Findings are counted, with their first places. They are no failure unless --strict says so: a sweep quarantines what
-/// it cannot judge.
+/// it cannot judge. Device IDs of a large snapshot are put aside in the folder that TMPDIR names, eight bytes a row.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -50,6 +50,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     } else {
         Snapshot::open(paths, names, &pool, &progress)?
     };
+    speak_of_left_out(common, &snapshot);
     let as_of = match args.as_of.or(args.taken_at) {
         Some(as_of) => Some(as_of),
         None => snapshot.taken_at()?.map(|(as_of, _)| as_of),

@@ -22,7 +22,9 @@ use clap::{Parser, Subcommand};
 use crate::error::{Error, ExitCode, Result};
 use crate::estate::time;
 use crate::pool::Pool;
+use crate::snapshot::Snapshot;
 
+pub use crate::snapshot::heed_cut_files;
 pub use progress::{heed_interrupts, heed_panics};
 
 /// Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.
@@ -128,6 +130,14 @@ pub fn print_json(document: &serde_json::Value) -> Result<()> {
 pub fn remark(common: &Common, text: &str) {
     if !common.quiet {
         let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+/// Says so where the files that were named are not all that were sealed together.
+fn speak_of_left_out(common: &Common, snapshot: &Snapshot) {
+    if snapshot.left_out() > 0 {
+        let left_out = figures::count(snapshot.left_out() as u64);
+        remark(common, &format!("note: {left_out} files of the same seal are not part of this snapshot"));
     }
 }
 

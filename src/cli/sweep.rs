@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
+use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, speak_of_left_out};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::pool::Pool;
@@ -41,6 +41,8 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     expect_quarantined: Option<u64>,
     /// Also quarantine due devices whose Device ID occurs anywhere else in the snapshot, due or not
+    ///
+    /// Device IDs of a large snapshot are put aside in the folder that TMPDIR names, eight bytes a row.
     #[arg(long)]
     unique: bool,
     /// How columns are read: `encoded`, the fast way, or `reference`, to check it
@@ -66,6 +68,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = Progress::new(common);
 
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policies[0].spellings.columns, &pool, &progress)?;
+    speak_of_left_out(common, &snapshot);
     let (as_of, as_of_from) = snapshot.as_of(args.as_of)?;
     let duplicates =
         if args.unique { unique::duplicates(&snapshot, args.reader, &pool, &progress)?.ids } else { Vec::new() };

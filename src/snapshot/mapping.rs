@@ -2,19 +2,21 @@
 //!
 //! A snapshot is immutable by contract, and the engine checks before it publishes that no file changed meanwhile
 //! (see [`super::SourceFile::unchanged`]). What a mapping cannot survive is a file that is cut short while it is
-//! mapped: the system then ends the process, and since runs are published by one rename, nothing is published.
+//! mapped: the system then signals the process. A program calls [`heed_cut_files`] so that it ends with a clear line;
+//! since runs are published by one rename, nothing is published either way.
 
 #![expect(unsafe_code, reason = "mapping files is what this module is for")]
 
 use std::fs::{File, Metadata};
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions, UncheckedAdvice};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ExitCode, Result};
 
 /// A file mapped into memory, for reading only.
 #[derive(Debug, Clone)]
@@ -29,6 +31,24 @@ impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// What is said of a file that was cut short, by a process that can do nothing else any more.
+const CUT: &[u8] = b"smi-sweep: a file of the snapshot was cut short while it was read; nothing was published\n  \
+    help: sweep a snapshot that nobody writes to\n";
+
+/// Ends the process with a clear line, as one whose snapshot is refused, where a mapped file is cut short (or its disk
+/// fails) under it.
+pub fn heed_cut_files() {
+    let end = || {
+        // SAFETY: descriptor 2 is standard error, borrowed for one call; were it closed, the call would fail.
+        let stderr = unsafe { BorrowedFd::borrow_raw(2) };
+        let _ = rustix::io::write(stderr, CUT);
+        signal_hook::low_level::exit(ExitCode::Snapshot as i32);
+    };
+    // SAFETY: the handler does only what a handler may: one `write` of a constant and `_exit`. It allocates nothing and
+    // takes no lock. It never returns, so that the access which failed is not tried again.
+    let _ = unsafe { signal_hook::low_level::register(signal_hook::consts::SIGBUS, end) };
 }
 
 impl Mapped {

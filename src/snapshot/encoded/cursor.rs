@@ -273,6 +273,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         if header.encoding != Encoding::Plain {
             return Err(Damage::Unhandled);
         }
+        header.check(body)?;
         let Buffers { unpacker, dictionary, looked_into, .. } = &mut *self.buffers;
         *looked_into += body.len() as u64;
         unpacker.unpack(self.chunk.codec, body, header.uncompressed, &mut dictionary.bytes)?;
@@ -288,51 +289,30 @@ impl<'a, 'b> PageCursor<'a, 'b> {
     /// A damaged page, or one in a form that is not handled.
     pub fn open<'p>(&'p mut self, head: &Head<'p>, next: impl FnOnce(Range<usize>) -> bool) -> Result<Page<'p>> {
         let Head { header, body, first_row, ordinal } = *head;
+        header.check(body)?;
         let behind = if self.ahead.is_none() { self.in_step(head, next) } else { None };
         let Buffers { unpacker, page, ahead, dictionary, words, ranks, looked_into } = &mut *self.buffers;
         *looked_into += body.len() as u64;
-        // The second layout keeps levels before the values and uncompressed, the first has all in one.
-        let (levels_apart, packed, codec) = match header.kind {
-            PageKind::DataV2 { repetition_bytes, definition_bytes, compressed, .. } => {
-                let (levels, packed) =
-                    body.split_at_checked(repetition_bytes + definition_bytes).ok_or_else(levels_too_long)?;
-                let codec = if compressed && !packed.is_empty() { self.chunk.codec } else { Codec::Plain };
-                (Some(&levels[repetition_bytes..]), packed, codec)
-            }
-            _ => (None, body, self.chunk.codec),
-        };
-        let expected = header.uncompressed.checked_sub(body.len() - packed.len()).ok_or_else(levels_too_long)?;
-        let unpacked: &'p [u8] = if codec == Codec::Plain {
-            if packed.len() != expected {
+        let stored = Stored::of(&header, body, self.chunk.codec)?;
+        let unpacked: &'p [u8] = if stored.codec == Codec::Plain {
+            if stored.packed.len() != stored.expected {
                 return Err(Damage::corrupt("an uncompressed page is not as long as its header says"));
             }
-            packed
+            stored.packed
         } else {
             match (behind, self.ahead.take_if(|ready| *ready == ordinal)) {
                 (_, Some(_)) => std::mem::swap(page, ahead),
                 (Some((body, len)), None) => {
-                    let (own, other) = snappy::unpack_two((packed, expected, page), (body, len, ahead));
+                    let (own, other) = snappy::unpack_two((stored.packed, stored.expected, page), (body, len, ahead));
                     own?;
                     // A page that is damaged says so when it is opened.
                     self.ahead = other.is_ok().then_some(ordinal + 1);
                 }
-                (None, None) => unpacker.unpack(codec, packed, expected, page)?,
+                (None, None) => unpacker.unpack(stored.codec, stored.packed, stored.expected, page)?,
             }
-            &page[..expected]
+            &page[..stored.expected]
         };
-        let (levels, values) = match (header.kind, levels_apart) {
-            _ if !self.chunk.optional => (None, unpacked),
-            // Some writers leave the levels out where no row is null.
-            (PageKind::DataV2 { nulls: 0, .. }, Some([])) => (None, unpacked),
-            (_, Some(levels)) => (Some(levels), unpacked),
-            _ if !header.hybrid_levels => return Err(Damage::Unhandled),
-            _ => {
-                let (length, rest) = unpacked.split_first_chunk::<4>().ok_or_else(levels_too_long)?;
-                let (levels, values) =
-                    rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(levels_too_long)?;
-                (Some(levels), values)
-            }
-        };
+        let (levels, values) = levels_and_values(&header, self.chunk.optional, stored.levels, unpacked)?;
         let present = match levels {
             Some(levels) => read_levels(levels, header.values, words, ranks)?,
             None => None,
@@ -364,6 +344,57 @@ impl<'a> PageCursor<'a, '_> {
         let rows = self.next_row..self.next_row + header.values;
         (header.kind == PageKind::Data && next(rows)).then_some((body, header.uncompressed))
     }
+}
+
+/// The body of a data page as it is stored.
+struct Stored<'p> {
+    /// Definition levels, where they stand by themselves: the second layout keeps them before the values and
+    /// uncompressed, the first has all in one.
+    levels: Option<&'p [u8]>,
+    /// What is left.
+    packed: &'p [u8],
+    /// How that is compressed.
+    codec: Codec,
+    /// The length that it unpacks to.
+    expected: usize,
+}
+
+impl<'p> Stored<'p> {
+    fn of(header: &PageHeader, body: &'p [u8], codec: Codec) -> Result<Self> {
+        let (levels, packed, codec) = match header.kind {
+            PageKind::DataV2 { repetition_bytes, definition_bytes, compressed, .. } => {
+                let (levels, packed) =
+                    body.split_at_checked(repetition_bytes + definition_bytes).ok_or_else(levels_too_long)?;
+                let codec = if compressed && !packed.is_empty() { codec } else { Codec::Plain };
+                (Some(&levels[repetition_bytes..]), packed, codec)
+            }
+            _ => (None, body, codec),
+        };
+        let expected = header.uncompressed.checked_sub(body.len() - packed.len()).ok_or_else(levels_too_long)?;
+        Ok(Self { levels, packed, codec, expected })
+    }
+}
+
+/// Tells the definition levels of an unpacked page, where it has any, from its values.
+fn levels_and_values<'p>(
+    header: &PageHeader,
+    optional: bool,
+    apart: Option<&'p [u8]>,
+    unpacked: &'p [u8],
+) -> Result<(Option<&'p [u8]>, &'p [u8])> {
+    Ok(match (header.kind, apart) {
+        _ if !optional => (None, unpacked),
+        // Some writers leave the levels out where no row is null.
+        (PageKind::DataV2 { nulls: 0, .. }, Some([])) => (None, unpacked),
+        (_, Some(levels)) => (Some(levels), unpacked),
+        _ if !header.hybrid_levels => return Err(Damage::Unhandled),
+        _ => {
+            let (length, rest) = unpacked.split_first_chunk::<4>().ok_or_else(levels_too_long)?;
+            let (levels, values) =
+                rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(levels_too_long)?;
+            (Some(levels), values)
+        }
+    })
 }
 
 fn levels_too_long() -> Damage {

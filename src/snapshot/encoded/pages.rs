@@ -53,6 +53,24 @@ pub struct PageHeader {
     pub compressed: usize,
     /// Length of the body once decompressed.
     pub uncompressed: usize,
+    /// CRC-32 of the body as stored, where the writer gave one.
+    pub checksum: Option<u32>,
+}
+
+impl PageHeader {
+    /// Holds the body, as stored, against its checksum, where there is one.
+    ///
+    /// # Errors
+    /// Bytes that are not those that the writer wrote.
+    #[inline]
+    pub fn check(&self, body: &[u8]) -> Result<()> {
+        match self.checksum {
+            Some(checksum) if crc32fast::hash(body) != checksum => {
+                Err(Damage::corrupt("a page differs from its checksum"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Walks over the pages of a chunk without decompressing any.
@@ -126,13 +144,15 @@ struct Gathered {
 
 impl Thrift<'_> {
     fn page_header(&mut self) -> Result<PageHeader> {
-        let (mut page_type, mut uncompressed, mut compressed) = (None, None, None);
+        let (mut page_type, mut uncompressed, mut compressed, mut checksum) = (None, None, None, None);
         let mut found = Gathered { compressed: true, ..Gathered::default() };
         self.fields(|thrift, id, kind| {
             match (id, kind) {
                 (1, wire::I32) => page_type = Some(thrift.zigzag()?),
                 (2, wire::I32) => uncompressed = Some(thrift.zigzag()?),
                 (3, wire::I32) => compressed = Some(thrift.zigzag()?),
+                // An unsigned number, which Thrift has as a signed one.
+                (4, wire::I32) => checksum = Some(thrift.zigzag()? as u32),
                 (5 | 7, wire::STRUCT) => thrift.data_or_dictionary(&mut found)?,
                 (8, wire::STRUCT) => thrift.data_v2(&mut found)?,
                 _ => thrift.skip(kind, 0)?,
@@ -165,6 +185,7 @@ impl Thrift<'_> {
             hybrid_levels: found.level_encoding == Some(3),
             compressed: length(compressed)?,
             uncompressed: length(uncompressed)?,
+            checksum,
         })
     }
 
@@ -322,6 +343,28 @@ mod tests {
         assert_eq!(header.encoding, Encoding::Codes);
         assert!(header.hybrid_levels);
         assert!(walk.next_page().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_page_that_differs_from_its_checksum_is_damage() {
+        let body = [7u8; 100];
+        let mut bytes = HEADER[..8].to_vec();
+        let zigzag = |value: i32| ((value << 1) ^ (value >> 31)).cast_unsigned();
+        bytes.push(0x15);
+        let mut rest = zigzag(crc32fast::hash(&body).cast_signed());
+        while rest >= 0x80 {
+            bytes.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes.extend([0x1C, 0x15, 100, 0x15, 16, 0x15, 6, 0x15, 6, 0, 0]);
+        bytes.extend(body);
+        let (header, found) = PageWalk::new(&bytes).next_page().unwrap().unwrap();
+        assert_eq!((header.values, header.checksum), (50, Some(crc32fast::hash(&body))));
+        assert!(header.check(found).is_ok());
+        *bytes.last_mut().unwrap() ^= 1;
+        let (header, found) = PageWalk::new(&bytes).next_page().unwrap().unwrap();
+        assert!(header.check(found).is_err());
     }
 
     #[test]
