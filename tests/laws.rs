@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use common::{at, open, sweep, unguarded};
-use estates::{Layout, Row, ends, held, layouts, rows, write};
+use estates::{Layout, Row, SPELLINGS, TYPE_SPELLINGS, ends, held, layouts, rows, write};
 use proptest::prelude::*;
-use smi_sweep::estate::{DeviceType, TypeSet};
+use smi_sweep::estate::{DeviceType, SmiStatus, TypeSet};
 use smi_sweep::policy::{Boundary, Policy};
 use smi_sweep::pool::Pool;
 use smi_sweep::snapshot::Snapshot;
@@ -28,11 +28,31 @@ const MOMENTS: [&str; 6] = [
 ];
 
 fn policies() -> impl Strategy<Value = Policy> {
-    (prop_oneof![Just(12u32), 1u32..37], any::<bool>(), any::<u8>(), any::<u8>(), prop::option::of(1u32..37)).prop_map(
-        |(months, instant, exclude, silent, ppmid)| {
+    let statuses = prop_oneof![
+        4 => Just(vec![SmiStatus::Pending]),
+        1 => Just(vec![SmiStatus::Pending, SmiStatus::Whitelisted, SmiStatus::Suspended]),
+        1 => Just(vec![SmiStatus::Commissioned]),
+    ];
+    (
+        prop_oneof![Just(12u32), 1u32..37],
+        any::<bool>(),
+        any::<u16>(),
+        any::<u16>(),
+        prop::option::of(1u32..37),
+        statuses,
+    )
+        .prop_map(|(months, instant, exclude, silent, ppmid, statuses)| {
             let mut policy = unguarded("secmp0060");
-            let set = |mask: u8| -> TypeSet {
-                (0..8).filter(|code| mask >> code & 1 == 1).filter_map(DeviceType::from_code).collect()
+            policy.types.add("SAPC").unwrap();
+            policy.candidate_statuses = statuses.into_iter().collect();
+            for (theirs, ours) in SPELLINGS {
+                policy.spellings.statuses.insert(theirs.into(), SmiStatus::from_name(ours).unwrap());
+            }
+            for (theirs, ours) in TYPE_SPELLINGS {
+                policy.spellings.types.insert(theirs.into(), policy.types.get(ours).unwrap());
+            }
+            let set = |mask: u16| -> TypeSet {
+                (0..9).filter(|code| mask >> code & 1 == 1).filter_map(DeviceType::from_code).collect()
             };
             policy.thresholds.default = months;
             policy.thresholds.by_type.extend(ppmid.map(|months| (DeviceType::PPMID, months)));
@@ -40,14 +60,19 @@ fn policies() -> impl Strategy<Value = Policy> {
             policy.exclude = set(exclude & exclude.rotate_left(3));
             policy.alerts.silent_types = set(silent);
             policy
-        },
-    )
+        })
 }
 
 /// Files of a snapshot, each in a layout of its own.
 fn estates_of(as_of: i64) -> impl Strategy<Value = Vec<(Vec<Row>, Layout)>> {
-    prop::collection::vec((rows(as_of), layouts()), 1..4).prop_map(|files| {
-        files.into_iter().map(|(rows, layout)| (rows.iter().map(|row| held(row, &layout)).collect(), layout)).collect()
+    // Files may differ in everything but in whether they have roles.
+    (prop::collection::vec((rows(as_of), layouts()), 1..4), any::<bool>()).prop_map(|(files, roles)| {
+        let layout = |layout: Layout| Layout { roles, ..layout };
+        let file = |(rows, own): (Vec<Row>, Layout)| {
+            let own = layout(own);
+            (rows.iter().map(|row| held(row, &own)).collect(), own)
+        };
+        files.into_iter().map(file).collect()
     })
 }
 

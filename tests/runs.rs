@@ -27,6 +27,7 @@ const AS_OF: &str = "2026-11-01";
 const LAYOUT: Layout = Layout {
     ids: Ids::Text,
     unit: TimeUnit::Microsecond,
+    days: false,
     dictionary: true,
     v2: false,
     codec: 1,

@@ -94,6 +94,7 @@ fn shuffled_files_and_row_groups_leave_no_trace() {
     let layout = |group_rows| Layout {
         ids: Ids::Text,
         unit: TimeUnit::Microsecond,
+        days: false,
         dictionary: true,
         v2: false,
         codec: 1,

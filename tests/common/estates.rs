@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array,
+    ArrayRef, BinaryArray, Date32Array, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, StringViewArray,
+    TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -32,6 +32,10 @@ pub struct Row {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ids {
     Text,
+    /// Text as Arrow has it in views.
+    View,
+    /// Bytes without an annotation: an EUI-64 as its eight, all else as text, or as what is none.
+    Raw,
     Bytes,
     Number,
 }
@@ -41,6 +45,8 @@ pub enum Ids {
 pub struct Layout {
     pub ids: Ids,
     pub unit: TimeUnit,
+    /// Whether dates are stored as days, whatever the unit.
+    pub days: bool,
     pub dictionary: bool,
     pub v2: bool,
     pub codec: u8,
@@ -52,8 +58,17 @@ pub struct Layout {
 
 pub fn layouts() -> impl Strategy<Value = Layout> {
     (
-        prop_oneof![3 => Just(Ids::Text), 1 => Just(Ids::Bytes), 1 => Just(Ids::Number)],
-        prop_oneof![3 => Just(TimeUnit::Microsecond), 1 => Just(TimeUnit::Millisecond), 1 => Just(TimeUnit::Nanosecond)],
+        prop_oneof![
+            3 => Just(Ids::Text),
+            1 => Just(Ids::View),
+            2 => Just(Ids::Raw),
+            1 => Just(Ids::Bytes),
+            1 => Just(Ids::Number),
+        ],
+        (
+            prop_oneof![3 => Just(TimeUnit::Microsecond), 1 => Just(TimeUnit::Millisecond), 1 => Just(TimeUnit::Nanosecond)],
+            prop_oneof![5 => Just(false), 1 => Just(true)],
+        ),
         any::<bool>(),
         any::<bool>(),
         0u8..4,
@@ -62,9 +77,10 @@ pub fn layouts() -> impl Strategy<Value = Layout> {
         0u8..3,
         any::<bool>(),
     )
-        .prop_map(|(ids, unit, dictionary, v2, codec, group_rows, page_rows, statistics, roles)| Layout {
+        .prop_map(|(ids, (unit, days), dictionary, v2, codec, group_rows, page_rows, statistics, roles)| Layout {
             ids,
             unit,
+            days,
             dictionary,
             v2,
             codec,
@@ -76,6 +92,18 @@ pub fn layouts() -> impl Strategy<Value = Layout> {
 }
 
 const MILLI: i64 = 1000;
+
+/// A party of 65 bytes: one too many.
+const LONG: &str = "a party whose name is longer than any that can be told: Acme Gas";
+
+/// How the estates of these tests spell what DUIS spells otherwise.
+pub const SPELLINGS: [(&str, &str); 2] = [("Waiting", "Pending"), ("Live", "Commissioned")];
+/// The same of types.
+pub const TYPE_SPELLINGS: [(&str, &str); 2] = [("Meter", "ESME"), ("Display", "IHD")];
+
+fn meant<'a>(spelling: &'a str, of: &[(&'static str, &'static str)]) -> &'a str {
+    of.iter().find(|(theirs, _)| *theirs == spelling).map_or(spelling, |(_, ours)| ours)
+}
 
 /// Rows that lie around every edge of the rule as of `as_of`. Times are whole milliseconds, so that every unit holds
 /// them.
@@ -100,12 +128,16 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
             Some("IHD"),
             Some("CAD"),
             Some("SAPC"),
+            Some("Meter"),
+            Some("Display"),
             Some("esme"),
             None,
         ]),
         prop_oneof![
             4 => Just(Some("Pending".to_owned())),
-            1 => word(&[Some("Commissioned"), Some("Recovered"), Some("Suspended"), Some("pending"), Some(""), None]),
+            1 => Just(Some("Waiting".to_owned())),
+            1 => Just(Some("Whitelisted".to_owned())),
+            1 => word(&[Some("Live"), Some("Commissioned"), Some("Recovered"), Some("Suspended"), Some("pending"), Some(""), None]),
         ],
         prop_oneof![
             1 => Just(None),
@@ -115,13 +147,26 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
                 Some(day_start(day) + as_of.rem_euclid(DAY_MICROS) + (edge - 1) * MILLI)
             }),
             2 => (-2000i64..40).prop_map(move |days| Some(as_of / MILLI * MILLI + days * DAY_MICROS)),
-            1 => prop::sample::select(&[0i64, -62_135_596_800_000_000, 4_102_444_800_000_000][..]).prop_map(Some),
+            1 => prop::sample::select(&[
+                0i64,
+                -62_135_596_800_000_000,
+                // Before the year 1: by a second, and by more than any calendar reaches.
+                -62_135_596_801_000_000,
+                -9_000_000_000_000_000_000,
+                4_102_444_800_000_000,
+            ][..]).prop_map(Some),
         ],
         word(&[
             Some("90-B3-D5-1F-30-00-00-01"),
             Some("90-b3-d5-1f-30-00-00-01"),
             Some("A Party"),
+            Some(" A Party  "),
+            Some("PARTY001"),
+            Some(LONG),
+            Some("cut \u{fffd}"),
+            Some("\u{200b}"),
             Some("  "),
+            Some("        "),
             Some(""),
             None,
         ]),
@@ -154,11 +199,13 @@ fn id_of(text: &str) -> Option<u64> {
 /// that the unit cannot hold move to the end of its range.
 pub fn held(row: &Row, layout: &Layout) -> Row {
     let mut row = row.clone();
-    if layout.ids != Ids::Text {
+    if matches!(layout.ids, Ids::Bytes | Ids::Number) {
         row.id = row.id.as_deref().and_then(id_of).map(text_id);
         row.party = row.party.as_deref().and_then(id_of).map(text_id);
     }
-    if layout.unit == TimeUnit::Nanosecond {
+    if layout.days {
+        row.since = row.since.map(|micros| day_start(day_of(micros)));
+    } else if layout.unit == TimeUnit::Nanosecond {
         row.since = row.since.map(|micros| micros.clamp(i64::MIN / 1000 + 1, i64::MAX / 1000));
     }
     if !layout.roles {
@@ -173,6 +220,15 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
         let numbers = || rows.iter().map(move |row| value(row).and_then(id_of));
         match layout.ids {
             Ids::Text => Arc::new(rows.iter().map(value).collect::<StringArray>()),
+            Ids::View => Arc::new(rows.iter().map(value).collect::<StringViewArray>()),
+            Ids::Raw => {
+                let raw = |text: &str| match id_of(text) {
+                    Some(id) => id.to_be_bytes().to_vec(),
+                    // What stands for text that could not be read is stored as bytes that are none.
+                    None => text.split('\u{fffd}').map(str::as_bytes).collect::<Vec<_>>().join(&0xFF),
+                };
+                Arc::new(rows.iter().map(|row| value(row).map(raw)).collect::<BinaryArray>())
+            }
             Ids::Bytes => Arc::new(
                 FixedSizeBinaryArray::try_from_sparse_iter_with_size(numbers().map(|id| id.map(u64::to_be_bytes)), 8)
                     .unwrap(),
@@ -183,6 +239,7 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
     let text =
         |value: fn(&Row) -> Option<&str>| -> ArrayRef { Arc::new(rows.iter().map(value).collect::<StringArray>()) };
     let since: ArrayRef = match layout.unit {
+        _ if layout.days => Arc::new(rows.iter().map(|row| row.since.map(day_of)).collect::<Date32Array>()),
         TimeUnit::Millisecond => {
             Arc::new(rows.iter().map(|row| row.since.map(|t| t / MILLI)).collect::<TimestampMillisecondArray>())
         }
@@ -231,15 +288,19 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
 /// What becomes of each row: the rule as it is read in the contract, row by row, sharing nothing with the engine but
 /// the adding of months, which has tests of its own.
 pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
-    let known = |row: &Row| row.device_type.as_deref().and_then(|name| policy.types.get(name));
+    let known = |row: &Row| row.device_type.as_deref().and_then(|name| policy.types.get(meant(name, &TYPE_SPELLINGS)));
+    let swept = |status: &str| policy.candidate_statuses.iter().any(|candidate| candidate.name() == status);
     let due = |row: &Row| -> Result<(), String> {
         let device_type = known(row);
-        match row.status.as_deref() {
-            None if matches!(row.device_type.as_deref(), Some("IHD" | "CAD")) => return Err("not_candidate".into()),
+        match row.status.as_deref().map(|status| meant(status, &SPELLINGS)) {
+            None if matches!(row.device_type.as_deref(), Some("IHD" | "CAD" | "Display")) => {
+                return Err("not_candidate".into());
+            }
             None => return Err("missing_status".into()),
-            Some("Pending") => {}
+            Some(status) if swept(status) => {}
             Some(
-                "Whitelisted"
+                "Pending"
+                | "Whitelisted"
                 | "InstalledNotCommissioned"
                 | "Commissioned"
                 | "Decommissioned"
@@ -293,10 +354,14 @@ pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
                 Some("CSP") => false,
                 Some(_) => return "unknown_role".into(),
             };
-            if alert && row.party.as_deref().is_none_or(|party| party.trim().is_empty()) {
-                return "missing_party".into();
+            if !alert {
+                return "silent".into();
             }
-            if alert { "alert".into() } else { "silent".into() }
+            match row.party.as_deref().map(str::trim) {
+                None | Some("") => "missing_party".into(),
+                Some(party) if party.len() > 64 || party.contains(['\u{fffd}', '\u{200b}']) => "bad_party".into(),
+                Some(_) => "alert".into(),
+            }
         })
         .collect()
 }
