@@ -97,6 +97,19 @@ fn every_slip_is_refused_with_its_place_and_the_right_name() {
         ("extra = [\"SAPC\"]", "extra = [\"CommsHub\"]", "19:10", "is not a name for a device type"),
         ("extra = [\"SAPC\"]", "extra = [\"Esme\"]", "19:10", "in case only"),
         ("PENDING = \"Pending\"", "Commissioned = \"Pending\"", "23:1", "keeps its meaning"),
+        ("PENDING = \"Pending\"", "COMMISSIONED = \"Pending\"", "23:1", "keeps its meaning"),
+        ("PENDING = \"Pending\"", "\"\" = \"Pending\"", "23:1", "begins or ends blank"),
+        ("PENDING = \"Pending\"", "\" Wait\" = \"Pending\"", "23:1", "begins or ends blank"),
+        ("\"Type 2 IHD\"", "chf", "25:1", "keeps its meaning"),
+        ("\"Type 2 IHD\"", "sapc", "25:1", "keeps its meaning"),
+        ("\"Type 2 IHD\"", "\"IHD \"", "25:1", "begins or ends blank"),
+        ("\"Type 2 IHD\"", "CommsHub", "25:1", "stands for two device types"),
+        ("\"Type 2 IHD\"", "commshubs", "25:1", "stands for two device types"),
+        ("extra = [\"SAPC\"]", "extra = [\"commshub\"]", "19:10", "is not a name for a device type"),
+        ("extra = [\"SAPC\"]", "extra = [\"CommsHubs\"]", "19:10", "is not a name for a device type"),
+        ("extra = [\"SAPC\"]", "extra = [\"default\"]", "19:10", "is not a name for a device type"),
+        ("extra = [\"SAPC\"]", "extra = [\" CHF\"]", "19:10", "is not a name for a device type"),
+        ("default = 12\nPPMID = 36", "defualt = 12", "7:1", "did you mean `default`?"),
         ("\"device_id\"", "\"deviceid\"", "21:14", "did you mean `device_id`?"),
         ("DEVICE_EUI = \"device_id\"", "A = \"device_id\"\nB = \"device_id\"", "22:5", "a second column"),
         ("PENDING = \"Pending\"", "PENDING = \"Pendin\"", "23:11", "did you mean `Pending`?"),
@@ -120,6 +133,15 @@ fn every_slip_is_refused_with_its_place_and_the_right_name() {
     assert!(message("").contains("the policy is empty"));
     assert!(message("# nothing but words\n").contains("the policy is empty"));
     assert!(Policy::load("no/such.toml").unwrap_err().to_string().contains("cannot be read"));
+}
+
+/// A known word in another case may be mapped to what it says, and to nothing else.
+#[test]
+fn a_known_word_in_another_case_keeps_its_meaning() {
+    let text = GOOD.replacen("\"Type 2 IHD\"", "\"Ihd\"", 1).replacen("PENDING =", "pending =", 1);
+    let policy = Policy::parse(&text, "p").unwrap();
+    assert_eq!(policy.type_code(b"Ihd"), DeviceType::IHD.code());
+    assert_eq!(policy.status_code(b"pending"), SmiStatus::Pending.code());
 }
 
 #[test]

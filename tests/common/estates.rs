@@ -94,7 +94,7 @@ pub fn layouts() -> impl Strategy<Value = Layout> {
 const MILLI: i64 = 1000;
 
 /// A party of 65 bytes: one too many.
-const LONG: &str = "a party whose name is longer than any that can be told: Acme Gas";
+const LONG: &str = "a party whose name is longer than any that can be told: Acme Gas.";
 
 /// How the estates of these tests spell what DUIS spells otherwise.
 pub const SPELLINGS: [(&str, &str); 2] = [("Waiting", "Pending"), ("Live", "Commissioned")];
