@@ -13,6 +13,8 @@ th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-alig
 th:first-child, td:first-child { text-align: left; }
 .words th, .words td { text-align: left; vertical-align: top; }
 tr.total { font-weight: 600; } tr.failed td { background: #d3302f2e; } code { font-size: .85em; word-break: break-all; }
+.plot { margin: 1.5rem 0; overflow-x: auto; break-inside: avoid; print-color-adjust: exact; }
+.plot svg { display: block; width: 100%; min-width: 34rem; max-width: 60rem; }
 ";
 
 /// A page in the making. What comes from data goes through [`text`](Self::text).
@@ -55,16 +57,7 @@ impl Page {
 
     /// Appends text, escaped.
     pub fn text(&mut self, text: &str) {
-        for character in text.chars() {
-            match character {
-                '&' => self.raw("&amp;"),
-                '<' => self.raw("&lt;"),
-                '>' => self.raw("&gt;"),
-                '"' => self.raw("&quot;"),
-                '\'' => self.raw("&#39;"),
-                other => self.0.push(other),
-            }
-        }
+        self.raw(&escape(text));
     }
 
     /// Begins a section.
@@ -111,6 +104,23 @@ impl Page {
     pub fn end_table(&mut self) {
         self.raw("</tbody></table></div>\n");
     }
+}
+
+/// Text as it stands in HTML and SVG, within quotation marks too.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 /// A count with separators.

@@ -49,6 +49,7 @@ pub mod watch;
 pub mod pool;
 
 pub mod estate;
+pub mod plot;
 
 pub mod policy;
 pub mod snapshot;

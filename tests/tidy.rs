@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["error"],
     &["watch", "pool", "html"],
-    &["estate"],
+    &["estate", "plot"],
     &["policy", "snapshot"],
     &["sweep"],
     &["run"],

@@ -1,0 +1,112 @@
+//! Upright bars: numbers over time, or over a few kinds.
+
+use super::frame::{Frame, Key, RIGHT, WIDTH, widest, width};
+use super::scale::{Scale, exact, held};
+use super::{Arrangement, Caption, Series};
+
+/// How high the field is in which the bars stand.
+const HIGH: f64 = 230.0;
+
+/// A picture of upright bars: for each place those of all series, upon or beside each other.
+#[must_use]
+pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arrangement: Arrangement) -> String {
+    let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
+    let mut frame = Frame::new(caption, &names, Key::Patch);
+    let extremes = (0..places.len()).flat_map(|place| match arrangement {
+        Arrangement::Grouped => series.iter().map(|series| series.at(place)).collect(),
+        Arrangement::Stacked => vec![stack(series, place, f64::max), stack(series, place, f64::min)],
+    });
+    let field = Field::new(&mut frame, caption, Scale::of(extremes, 5, caption.unit), places);
+    for (index, place) in places.iter().enumerate() {
+        let (mut up, mut down) = (0.0, 0.0);
+        for (number, own) in series.iter().enumerate() {
+            let value = held(own.at(index));
+            if value == 0.0 {
+                continue;
+            }
+            let words = format!("{place}, {}: {}", own.name, exact(value, caption.unit));
+            let wide = field.pitch * 0.8;
+            let (left, wide, from) = match arrangement {
+                Arrangement::Stacked => {
+                    let base = if value > 0.0 { &mut up } else { &mut down };
+                    let from = *base;
+                    *base += value;
+                    (field.left_of(index, wide), wide, from)
+                }
+                Arrangement::Grouped => {
+                    let each = wide / series.len() as f64;
+                    (field.left_of(index, wide) + each * number as f64, each, 0.0)
+                }
+            };
+            let (a, b) = (field.y(from), field.y(from + value));
+            frame.rect((left, a.min(b)), (wide, (a - b).abs()), number, &words);
+        }
+    }
+    field.finish(&mut frame);
+    frame.finish(caption)
+}
+
+/// What the numbers of a place that lie on one side of zero add up to.
+fn stack(series: &[Series], place: usize, side: fn(f64, f64) -> f64) -> f64 {
+    series.iter().map(|series| side(held(series.at(place)), 0.0)).sum()
+}
+
+/// The field of a picture whose values go upwards: where it lies, and where a value lies in it.
+#[derive(Debug)]
+pub struct Field {
+    left: f64,
+    top: f64,
+    scale: Scale,
+    /// Room for each place.
+    pub pitch: f64,
+}
+
+impl Field {
+    /// Draws the ticks, the grid, and the names of the places, as many as there is room for.
+    pub fn new(frame: &mut Frame, caption: &Caption<'_>, scale: Scale, places: &[String]) -> Self {
+        frame.text(0.0, frame.top + 16.0, "start", caption.values);
+        let top = frame.top + 30.0;
+        let labels: Vec<String> = scale.ticks().into_iter().map(|tick| scale.label(tick)).collect();
+        let left = widest(labels.iter().map(String::as_str)) + 10.0;
+        let pitch = (WIDTH - RIGHT - left) / places.len().max(1) as f64;
+        let field = Self { left, top, scale, pitch };
+        for (tick, label) in scale.ticks().into_iter().zip(&labels) {
+            let y = field.y(tick);
+            frame.rule((left, y), (WIDTH - RIGHT, y), false);
+            frame.text(left - 6.0, y + 4.0, "end", label);
+        }
+        // Every so many places have a name, so that names do not touch.
+        let every = ((places.iter().map(|place| width(place)).fold(0.0, f64::max) + 14.0) / pitch).ceil().max(1.0);
+        for (index, place) in places.iter().enumerate().step_by(every as usize) {
+            frame.text(field.centre(index), top + HIGH + 17.0, "middle", place);
+        }
+        frame.text(WIDTH - RIGHT, top + HIGH + 35.0, "end", caption.along);
+        frame.top = top + HIGH + 42.0;
+        field
+    }
+
+    /// The middle of a place.
+    pub fn centre(&self, place: usize) -> f64 {
+        self.left + self.pitch * (place as f64 + 0.5)
+    }
+
+    /// Where a value lies.
+    pub fn y(&self, value: f64) -> f64 {
+        self.top + HIGH * (1.0 - self.scale.place(value))
+    }
+
+    /// Top and height.
+    pub const fn upright(&self) -> (f64, f64) {
+        (self.top, HIGH)
+    }
+
+    fn left_of(&self, place: usize, wide: f64) -> f64 {
+        self.centre(place) - wide / 2.0
+    }
+
+    /// Draws the line of zero over what was drawn.
+    pub fn finish(&self, frame: &mut Frame) {
+        let zero = self.y(0.0);
+        frame.rule((self.left, zero), (WIDTH - RIGHT, zero), true);
+    }
+}
