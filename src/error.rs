@@ -20,9 +20,9 @@ pub enum ExitCode {
     Failed = 1,
     /// The command line does not make sense.
     Usage = 2,
-    /// The snapshot is refused.
+    /// The snapshot is refused, or a table that is read beside it.
     Snapshot = 3,
-    /// The policy is refused.
+    /// The policy is refused, or what else is signed: rules of a count, a tariff.
     Policy = 4,
     /// A guard tripped; nothing was published.
     Guard = 5,
@@ -239,6 +239,60 @@ impl fmt::Display for PolicyPlace {
     }
 }
 
+/// Where in a table of the user's, such as an order book, something is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TablePlace {
+    /// The file.
+    pub file: PathBuf,
+    /// The line of a text file, or the row of a Parquet file, from 1.
+    pub row: Option<TableRow>,
+    /// The field, by the name of its column.
+    pub field: Option<String>,
+}
+
+/// How a table counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableRow {
+    /// Lines, of which the header is the first.
+    Line(u64),
+    /// Rows.
+    Row(u64),
+}
+
+impl TablePlace {
+    /// A whole file.
+    pub fn file(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), row: None, field: None }
+    }
+
+    /// The same place, narrowed to a field.
+    #[must_use]
+    pub fn field(mut self, name: impl Into<String>) -> Self {
+        self.field = Some(name.into());
+        self
+    }
+
+    /// The error that `what` is wrong at this place.
+    pub fn refuse(self, what: impl Into<String>, remedy: impl Into<String>) -> Error {
+        Error::Table { place: self, what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for TablePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        match self.row {
+            Some(TableRow::Line(line)) => write!(f, ":{line}")?,
+            Some(TableRow::Row(row)) => write!(f, ", row {row}")?,
+            None => {}
+        }
+        match &self.field {
+            Some(field) => write!(f, ", field `{field}`"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A guard that stopped a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GuardTrip {
@@ -281,6 +335,16 @@ pub enum Error {
         /// Why.
         what: String,
         /// What to write instead.
+        remedy: String,
+    },
+    /// A table that is read beside the snapshot, such as an order book, is refused.
+    #[error("{place}: {what}")]
+    Table {
+        /// Where.
+        place: TablePlace,
+        /// Why.
+        what: String,
+        /// What to do about it.
         remedy: String,
     },
     /// A guard tripped; nothing was published.
@@ -366,7 +430,10 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::Usage { remedy, .. } | Self::Policy { remedy, .. } | Self::Case { remedy, .. } => remedy.clone(),
+            Self::Usage { remedy, .. }
+            | Self::Policy { remedy, .. }
+            | Self::Table { remedy, .. }
+            | Self::Case { remedy, .. } => remedy.clone(),
             Self::Snapshot { fault, .. } => fault.remedy().into(),
             Self::Guard(trip) => trip.way_on.clone(),
             Self::Verification { .. } => "do not load this run; sweep again".into(),
@@ -388,7 +455,7 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage { .. } | Self::Case { .. } => ExitCode::Usage,
-            Self::Snapshot { .. } => ExitCode::Snapshot,
+            Self::Snapshot { .. } | Self::Table { .. } => ExitCode::Snapshot,
             Self::Policy { .. } => ExitCode::Policy,
             Self::Guard(_) => ExitCode::Guard,
             Self::Verification { .. } | Self::Regression(_) => ExitCode::Verification,

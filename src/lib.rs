@@ -61,6 +61,7 @@ pub mod run;
 pub mod recluster;
 pub mod regress;
 pub mod report;
+pub mod stock;
 pub mod synth;
 
 pub mod cli;

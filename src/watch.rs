@@ -9,6 +9,8 @@ pub enum Stage {
     Open,
     /// Comparing files with their seal.
     VerifySeal,
+    /// Reading tables beside the snapshot.
+    Tables,
     /// Looking for Device IDs that occur twice.
     Unique,
     /// Reading and judging rows.
@@ -26,6 +28,7 @@ impl Stage {
         match self {
             Self::Open => "open",
             Self::VerifySeal => "verify_seal",
+            Self::Tables => "tables",
             Self::Unique => "unique",
             Self::Scan => "scan",
             Self::Sort => "sort",

@@ -10,6 +10,7 @@ mod policy;
 mod progress;
 mod recluster;
 mod regress;
+mod stock;
 mod sweep;
 mod synth;
 mod verify;
@@ -47,6 +48,7 @@ enum Command {
     Diff(diff::Args),
     Regress(regress::Args),
     Recluster(recluster::Args),
+    Stock(stock::Args),
     Synth(synth::Args),
 }
 
@@ -66,6 +68,7 @@ impl Cli {
             Command::Diff(args) => diff::exec(args, common),
             Command::Regress(args) => regress::exec(args, common),
             Command::Recluster(args) => recluster::exec(args, common),
+            Command::Stock(args) => stock::exec(args, common),
             Command::Synth(args) => synth::exec(args, common),
         }
     }

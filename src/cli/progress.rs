@@ -96,6 +96,7 @@ impl Watch for Progress {
         let what = match stage {
             Stage::Open => "opening files",
             Stage::VerifySeal => "verifying the seal",
+            Stage::Tables => "reading tables",
             Stage::Unique => "looking for Device IDs that occur twice",
             Stage::Scan => "judging rows",
             Stage::Sort => "sorting findings",

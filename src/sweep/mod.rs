@@ -13,6 +13,7 @@ mod findings;
 pub mod guard;
 pub mod lanes;
 mod morsel;
+pub mod pick;
 mod plan;
 mod quote;
 pub mod rows;

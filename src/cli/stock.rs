@@ -1,0 +1,125 @@
+//! `smi-sweep stock`: Comms Hubs in stock, and who is charged for them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
+use crate::error::{Error, Result};
+use crate::estate::time;
+use crate::policy::Policy;
+use crate::run::Staging;
+use crate::snapshot::{AsOfFrom, Snapshot};
+use crate::stock::{self, Record, Rules, Sources, Tariff, Terms};
+
+/// Count Comms Hubs that were delivered and accepted, and not commissioned, and who is charged for them
+///
+/// The count begins with the order book, so that hubs which housekeeping deleted are counted too. The directory appears
+/// whole, or not at all.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    snapshot: SnapshotArgs,
+    /// The order book, CSV or .parquet: device_id, ordering_party, region, variant, delivered, accepted
+    #[arg(long, required = true, value_name = "FILE")]
+    orders: Vec<PathBuf>,
+    /// Returns, CSV: device_id, return_type, fault_reason, returned; every line gets an answer
+    #[arg(long, value_name = "FILE")]
+    returns: Vec<PathBuf>,
+    /// Past runs, whose deletions explain why a hub is not in the inventory
+    #[arg(long, value_name = "DIR")]
+    runs: Vec<PathBuf>,
+    /// The tariff, TOML: pounds for each hub by region and variant, from dates on
+    #[arg(long, value_name = "FILE")]
+    tariff: Option<PathBuf>,
+    /// Rules of the count, TOML: which statuses are charged, and what is besides [default: see docs/stock.md]
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// The policy that knows how the snapshot spells things
+    #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
+    policy: String,
+    /// The count date, UTC [default: when the snapshot says it was taken]
+    #[arg(long, value_name = "T", value_parser = parse_time)]
+    as_of: Option<i64>,
+    /// The directory to write, which must not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub fn exec(args: &Args, common: &Common) -> Result<()> {
+    let policy = Policy::load(&args.policy)?;
+    let rules = args.rules.as_deref().map_or_else(|| Ok(Rules::default()), Rules::load)?;
+    let tariff = args.tariff.as_deref().map(Tariff::load).transpose()?;
+    let staging = Staging::new(&args.out)?;
+    let pool = common.pool();
+    let progress = Progress::new(common);
+
+    let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
+    let (as_of, as_of_from) = snapshot.as_of(args.as_of)?;
+    let terms = Terms { policy: &policy, rules: &rules, tariff: tariff.as_ref(), count_day: time::day_of(as_of) };
+    let sources = Sources { orders: &args.orders, returns: &args.returns, runs: &args.runs };
+    let counted = stock::count(&snapshot, sources, terms, &pool, &progress)?;
+
+    let (orders, returns) = (names(&args.orders), names(&args.returns));
+    let outputs = stock::write(staging.path(), &counted, &returns, &progress)?;
+    let record = Record::new(&counted, terms, &snapshot, &orders, &returns, &outputs);
+    record.write(staging.path())?;
+    stock::write_page(staging.path(), &record)?;
+    let (_, seconds) = progress.finish();
+    if crate::watch::Watch::interrupted(&progress) {
+        return Err(Error::Interrupted);
+    }
+    staging.sync(&pool)?;
+    staging.publish()?;
+
+    if common.json {
+        return print_json(&json!({ "path": args.out, "record": record, "seconds": seconds }));
+    }
+    show(common, &record);
+    let from = match as_of_from {
+        AsOfFrom::Argument => "as told",
+        AsOfFrom::Seal => "as the seal says",
+        AsOfFrom::Files => "as the files say",
+    };
+    let rows = figures::count(snapshot.rows());
+    remark(common, &format!("counted on {} ({from}), {rows} rows in {seconds:.2} s", record.counted_on));
+    print(&format!("{}\n", args.out.display()))
+}
+
+/// What files are called: their names, whatever folder they lie in.
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().unwrap_or(Path::new(path).as_os_str()).to_string_lossy().into_owned();
+    paths.iter().map(name).collect()
+}
+
+/// Prints what the count came to, on standard error.
+fn show(common: &Common, record: &Record) {
+    let buckets = record.buckets.iter().filter(|bucket| bucket.hubs > 0).map(|bucket| {
+        let charged = if bucket.charged { bucket.hubs } else { 0 };
+        vec![bucket.means.to_owned(), figures::count(bucket.hubs), figures::count(charged)]
+    });
+    let all = vec!["all".to_owned(), figures::count(record.hubs), figures::count(record.charged.hubs)];
+    remark(common, &figures::table(&["hubs that are", "hubs", "charged"], buckets.chain([all])).to_string());
+    let steps = record.bridge.iter().map(|step| {
+        let sign = if step.hubs < 0 { "-" } else { "" };
+        vec![step.step.clone(), format!("{sign}{}", figures::count(step.hubs.unsigned_abs()))]
+    });
+    remark(common, &figures::table(&["from the SMI to the charge", "hubs"], steps).to_string());
+    if record.returns.lines > 0 {
+        let refused = record.returns.lines - record.returns.accepted;
+        let (accepted, refused) = (figures::count(record.returns.accepted), figures::count(refused));
+        remark(common, &format!("returns: {accepted} accepted, {refused} refused"));
+    }
+    let missed = figures::count(record.missed.hubs);
+    let mut line = format!("a count of the SMI alone misses {missed} charged hubs");
+    if let (Some(all), Some(part)) = (&record.charged.pounds, &record.missed.pounds) {
+        line = format!("£{all} in all; {line}, £{part}");
+    }
+    remark(common, &line);
+    if record.sources.deleted_still_there > 0 {
+        let hubs = figures::count(record.sources.deleted_still_there);
+        remark(common, &format!("{hubs} hubs that runs deleted are in the snapshot: were the runs loaded?"));
+    }
+}

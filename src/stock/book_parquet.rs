@@ -1,0 +1,172 @@
+//! Order books in Parquet, in the forms that snapshots may have.
+
+use std::fs::File;
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef, BinaryArray, PrimitiveArray, RecordBatch};
+use arrow_cast::cast;
+use arrow_schema::{DataType, TimeUnit};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::book::{COLUMNS, Cell, Order, TakeOrder};
+use super::table::columns;
+use crate::error::{Error, Result, TablePlace, TableRow};
+use crate::estate::{DeviceId, time};
+
+/// Rows that are held at a time.
+const BATCH_ROWS: usize = 64 * 1024;
+
+/// Hands over every order of a file.
+///
+/// # Errors
+/// Columns that are missing or of another type, damage, or the first error of `take`.
+pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let damaged = |what: String| TablePlace::file(path).refuse(what, "export or copy the file again");
+    // The Parquet types alone decide; a schema that somebody embedded does not.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+        .map_err(|error| damaged(format!("not a Parquet file: {error}")))?;
+    let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let order = columns(&names, &COLUMNS, &|| TablePlace::file(path))?;
+    let reader =
+        builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(format!("cannot be read: {error}")))?;
+    let mut before = 0;
+    for batch in reader {
+        let batch = batch.map_err(|error| damaged(format!("cannot be read: {error}")))?;
+        let sheet = Sheet::of(&batch, &order, path)?;
+        for row in 0..batch.num_rows() {
+            let place = || TablePlace { row: Some(TableRow::Row(before + row as u64 + 1)), ..TablePlace::file(path) };
+            take(&sheet.order(row), &place)?;
+        }
+        before += batch.num_rows() as u64;
+    }
+    Ok(())
+}
+
+/// The columns of a batch.
+struct Sheet {
+    device: Values,
+    words: [Values; 3],
+    delivered: Values,
+    accepted: Values,
+}
+
+/// A column in one of the forms that are understood.
+enum Values {
+    Bytes(BinaryArray),
+    Ids(Vec<Option<DeviceId>>),
+    Days(Vec<Option<i32>>),
+}
+
+impl Sheet {
+    fn of(batch: &RecordBatch, order: &[usize], path: &Path) -> Result<Self> {
+        let column = |name: usize| -> Result<Values> {
+            let array = order.get(name).map(|index| batch.column(*index));
+            let field = COLUMNS[name];
+            let refuse = |found: String| {
+                let remedy = "export Device IDs as text, 8 bytes or 64-bit numbers, dates as dates, the rest as text";
+                TablePlace::file(path).field(field).refuse(format!("is {found}"), remedy)
+            };
+            let array = array.ok_or_else(|| refuse("missing".into()))?;
+            match name {
+                0 => ids(array),
+                4 | 5 => days(array),
+                _ => bytes(array),
+            }
+            .ok_or_else(|| refuse(array.data_type().to_string()))
+        };
+        Ok(Self {
+            device: column(0)?,
+            words: [column(1)?, column(2)?, column(3)?],
+            delivered: column(4)?,
+            accepted: column(5)?,
+        })
+    }
+
+    fn order(&self, row: usize) -> Order<'_> {
+        let [party, region, variant] = &self.words;
+        Order {
+            device: self.device.cell(row),
+            words: [party.bytes(row), region.bytes(row), variant.bytes(row)],
+            delivered: self.delivered.cell(row),
+            accepted: self.accepted.cell(row),
+        }
+    }
+}
+
+impl Values {
+    fn bytes(&self, row: usize) -> &[u8] {
+        match self {
+            Self::Bytes(array) if array.is_valid(row) => array.value(row),
+            _ => b"",
+        }
+    }
+
+    fn cell(&self, row: usize) -> Cell<'_> {
+        let found = match self {
+            Self::Bytes(_) => None,
+            Self::Ids(ids) => ids.get(row).copied().flatten().map(Cell::Id),
+            Self::Days(days) => days.get(row).copied().flatten().map(Cell::Day),
+        };
+        found.unwrap_or_else(|| Cell::Text(self.bytes(row)))
+    }
+}
+
+fn bytes(array: &ArrayRef) -> Option<Values> {
+    match array.data_type() {
+        DataType::Utf8 | DataType::Binary => {
+            cast(array, &DataType::Binary).ok().map(|array| Values::Bytes(array.as_binary::<i32>().clone()))
+        }
+        _ => None,
+    }
+}
+
+fn ids(array: &ArrayRef) -> Option<Values> {
+    let ids = match array.data_type() {
+        DataType::FixedSizeBinary(8) => {
+            array.as_fixed_size_binary().iter().map(|id| id.and_then(DeviceId::from_bytes)).collect()
+        }
+        DataType::Binary => {
+            let id = |bytes: &[u8]| DeviceId::from_bytes(bytes).or_else(|| DeviceId::from_text(bytes));
+            array.as_binary::<i32>().iter().map(|bytes| bytes.and_then(id)).collect()
+        }
+        DataType::UInt64 => array.as_primitive::<UInt64Type>().iter().map(|id| id.map(DeviceId)).collect(),
+        DataType::Int64 => {
+            array.as_primitive::<Int64Type>().iter().map(|id| id.map(|id| DeviceId(id as u64))).collect()
+        }
+        _ => return bytes(array),
+    };
+    Some(Values::Ids(ids))
+}
+
+fn days(array: &ArrayRef) -> Option<Values> {
+    fn scaled<T: arrow_array::ArrowPrimitiveType<Native = i64>>(
+        array: &PrimitiveArray<T>,
+        micros: impl Fn(i64) -> i64,
+    ) -> Vec<Option<i32>> {
+        array.iter().map(|value| value.map(|value| time::day_of(micros(value)))).collect()
+    }
+    let days = match array.data_type() {
+        DataType::Date32 => array.as_primitive::<Date32Type>().iter().collect(),
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            scaled(array.as_primitive::<TimestampSecondType>(), |value| value.saturating_mul(1_000_000))
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            scaled(array.as_primitive::<TimestampMillisecondType>(), |value| value.saturating_mul(1000))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            scaled(array.as_primitive::<TimestampMicrosecondType>(), |v| v)
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            scaled(array.as_primitive::<TimestampNanosecondType>(), |value| value.div_euclid(1000))
+        }
+        _ => return bytes(array),
+    };
+    Some(Values::Days(days))
+}

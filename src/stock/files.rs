@@ -1,0 +1,239 @@
+//! What a count writes: figures, answers, and every hub with its place in the count.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::StringDictionaryBuilder;
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, BooleanArray, Date32Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use super::{Bucket, Stock};
+use crate::error::{Error, Result};
+use crate::estate::{SmiStatus, time};
+use crate::run::{DigestingFile, Written};
+use crate::watch::{Stage, Watch};
+
+/// Hubs by party, region, variant and bucket.
+pub const STOCK: &str = "stock.csv";
+/// Every hub of the order book.
+pub const HUBS: &str = "hubs.parquet";
+/// Hubs that a count of the inventory alone does not see.
+pub const MISSED: &str = "missed.csv";
+/// Hubs of the inventory that nobody ordered.
+pub const NOT_ORDERED: &str = "not_ordered.csv";
+/// Answers to returns.
+pub const RESPONSES: &str = "responses.csv";
+
+/// Hubs that are handed to the Parquet writer at a time.
+const BATCH: usize = 32 * 1024;
+
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub path: &'static str,
+    /// Its rows, without the header.
+    pub rows: u64,
+    /// Size and digest.
+    pub written: Written,
+}
+
+/// Writes everything but the record and the page into a directory. `returns` is what the files of returns are called.
+///
+/// # Errors
+/// Where a file cannot be written, or on an interruption.
+pub fn write(folder: &Path, stock: &Stock, returns: &[String], watch: &dyn Watch) -> Result<Vec<Output>> {
+    watch.begin(Stage::Write, stock.book.hubs.len() as u64);
+    Ok(vec![
+        table(folder, STOCK, &STOCK_COLUMNS, |lines| stock_lines(stock, lines))?,
+        hubs(folder, stock, watch)?,
+        table(folder, MISSED, &MISSED_COLUMNS, |lines| missed_lines(stock, lines))?,
+        table(folder, NOT_ORDERED, &["device_id", "smi_status", "status_since"], |lines| stray_lines(stock, lines))?,
+        table(folder, RESPONSES, &RESPONSE_COLUMNS, |lines| response_lines(stock, returns, lines))?,
+    ])
+}
+
+const STOCK_COLUMNS: [&str; 8] =
+    ["ordering_party", "region", "variant", "bucket", "charged", "hubs", "pounds_per_hub", "pounds"];
+const MISSED_COLUMNS: [&str; 8] =
+    ["device_id", "ordering_party", "region", "variant", "delivered", "accepted", "bucket", "deleted_as_of"];
+const RESPONSE_COLUMNS: [&str; 9] =
+    ["file", "line", "device_id", "return_type", "fault_reason", "returned", "answer", "reason", "says"];
+
+/// Lines of a table in the making.
+struct Lines {
+    csv: csv::Writer<BufWriter<DigestingFile>>,
+    rows: u64,
+}
+
+impl Lines {
+    fn add<const N: usize>(&mut self, cells: [&str; N]) -> io::Result<()> {
+        self.rows += 1;
+        self.csv.write_record(cells).map_err(io::Error::from)
+    }
+}
+
+fn table(
+    folder: &Path,
+    name: &'static str,
+    columns: &[&str],
+    fill: impl FnOnce(&mut Lines) -> io::Result<()>,
+) -> Result<Output> {
+    let path = folder.join(name);
+    let written = || -> io::Result<(u64, Written)> {
+        let file = DigestingFile::new(File::create_new(&path)?);
+        let mut lines = Lines { csv: csv::Writer::from_writer(BufWriter::new(file)), rows: 0 };
+        lines.csv.write_record(columns)?;
+        fill(&mut lines)?;
+        let file = lines.csv.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok((lines.rows, file.finish()?))
+    };
+    let (rows, written) = written().map_err(Error::io("write", &path))?;
+    Ok(Output { path: name, rows, written })
+}
+
+fn stock_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
+    for (group, counts) in stock.book.groups.iter().zip(&stock.groups) {
+        for bucket in Bucket::ALL.into_iter().filter(|bucket| counts.of(*bucket) > 0) {
+            let charged = stock.rules.charges(bucket);
+            let hubs = counts.of(bucket);
+            let rate = counts.rate.filter(|_| charged);
+            lines.add([
+                &group.party,
+                group.region.name(),
+                &group.variant,
+                bucket.name(),
+                if charged { "true" } else { "false" },
+                &hubs.to_string(),
+                &rate.map_or_else(String::new, |rate| rate.to_string()),
+                &rate.map_or_else(String::new, |rate| rate.times(hubs).to_string()),
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+fn missed_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
+    for (index, hub) in stock.book.hubs.iter().enumerate() {
+        let bucket = stock.bucket(index);
+        if !stock.rules.charges(bucket) || bucket.is_seen_by_the_smi() {
+            continue;
+        }
+        let group = &stock.book.groups[hub.group as usize];
+        lines.add([
+            &hub.id.to_string(),
+            &group.party,
+            group.region.name(),
+            &group.variant,
+            &hub.delivered.text(),
+            &hub.accepted.text(),
+            bucket.name(),
+            &stock.deletions.day(index).text(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn stray_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
+    for stray in &stock.inventory.strays {
+        lines.add([
+            &stray.id.map_or_else(String::new, |id| id.to_string()),
+            status_name(stray.status),
+            &stray.since.map_or_else(String::new, time::format_instant),
+        ])?;
+    }
+    Ok(())
+}
+
+/// The name of a status code; `(unknown)` and `(null)` for what is none.
+pub fn status_name(code: u8) -> &'static str {
+    let known = SmiStatus::ALL.into_iter().find(|status| status.code() == code);
+    known.map_or(if code == SmiStatus::NULL { "(null)" } else { "(unknown)" }, SmiStatus::name)
+}
+
+fn response_lines(stock: &Stock, files: &[String], lines: &mut Lines) -> io::Result<()> {
+    for entry in &stock.returns {
+        let [device, kind, reason, date] = &entry.cells;
+        let (answer, why, says) = match entry.refusal {
+            None => ("accepted", "", ""),
+            Some(refusal) => ("refused", refusal.name(), refusal.says()),
+        };
+        let file = files.get(entry.file).map_or("", String::as_str);
+        lines.add([file, &entry.line.to_string(), device, kind, reason, date, answer, why, says])?;
+    }
+    Ok(())
+}
+
+/// Writes every hub of the order book with its place in the count.
+fn hubs(folder: &Path, stock: &Stock, watch: &dyn Watch) -> Result<Output> {
+    let path = folder.join(HUBS);
+    let id = ColumnPath::from("device_id");
+    let properties = WriterProperties::builder()
+        .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(Error::write(&path))?))
+        .set_column_dictionary_enabled(id.clone(), false)
+        .set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY)
+        .set_max_row_group_row_count(Some(1 << 19))
+        .build();
+    let word = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("device_id", DataType::Utf8, false),
+        Field::new("ordering_party", word.clone(), false),
+        Field::new("region", word.clone(), false),
+        Field::new("variant", word.clone(), false),
+        Field::new("delivered", DataType::Date32, true),
+        Field::new("accepted", DataType::Date32, true),
+        Field::new("bucket", word, false),
+        Field::new("charged", DataType::Boolean, false),
+        Field::new("deleted_as_of", DataType::Date32, true),
+    ]));
+    let file = DigestingFile::new(File::create_new(&path).map_err(Error::io("create", &path))?);
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(Error::write(&path))?;
+    let total = stock.book.hubs.len();
+    for start in (0..total).step_by(BATCH) {
+        if watch.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let end = total.min(start + BATCH);
+        let batch = RecordBatch::try_new(Arc::clone(&schema), hub_columns(stock, start..end))
+            .map_err(|error| Error::write(&path)(error.into()))?;
+        writer.write(&batch).map_err(Error::write(&path))?;
+        watch.advance((end - start) as u64);
+    }
+    let mut file = writer.into_inner().map_err(Error::write(&path))?;
+    file.flush().map_err(Error::io("write", &path))?;
+    Ok(Output { path: HUBS, rows: total as u64, written: file.finish().map_err(Error::io("write", &path))? })
+}
+
+fn hub_columns(stock: &Stock, rows: std::ops::Range<usize>) -> Vec<ArrayRef> {
+    let hubs = || stock.book.hubs[rows.clone()].iter();
+    let words = |each: &dyn Fn(usize) -> &'static str| -> ArrayRef {
+        let mut builder = StringDictionaryBuilder::<Int32Type>::new();
+        rows.clone().for_each(|index| builder.append_value(each(index)));
+        Arc::new(builder.finish())
+    };
+    let names = |each: fn(&super::Group) -> &str| -> ArrayRef {
+        let mut builder = StringDictionaryBuilder::<Int32Type>::new();
+        hubs().for_each(|hub| builder.append_value(each(&stock.book.groups[hub.group as usize])));
+        Arc::new(builder.finish())
+    };
+    vec![
+        Arc::new(hubs().map(|hub| Some(hub.id.to_string())).collect::<StringArray>()),
+        names(|group| &group.party),
+        names(|group| group.region.name()),
+        names(|group| &group.variant),
+        Arc::new(hubs().map(|hub| hub.delivered.get()).collect::<Date32Array>()),
+        Arc::new(hubs().map(|hub| hub.accepted.get()).collect::<Date32Array>()),
+        words(&|index| stock.bucket(index).name()),
+        Arc::new(rows.clone().map(|index| Some(stock.rules.charges(stock.bucket(index)))).collect::<BooleanArray>()),
+        Arc::new(rows.clone().map(|index| stock.deletions.day(index).get()).collect::<Date32Array>()),
+    ]
+}

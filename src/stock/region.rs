@@ -1,0 +1,31 @@
+//! CSP regions, as DUIS lists them.
+
+use std::fmt;
+
+/// A region. They are in the order in which DUIS lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region(u8);
+
+impl Region {
+    /// The names.
+    pub const NAMES: [&'static str; 8] =
+        ["North", "Central", "South", "4G North", "4G Central", "4G South", "Unknown", "SMETS1"];
+
+    /// The region of this exact name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|known| *known == name).map(|index| Self(index as u8))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.get(usize::from(self.0)).copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

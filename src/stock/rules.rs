@@ -1,0 +1,183 @@
+//! How stock is counted, as far as nothing public says so: TOML, with documented defaults.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::bucket::Bucket;
+use super::signed::{self, Signed, did_you_mean};
+use crate::error::Result;
+use crate::estate::{SmiStatus, StatusSet};
+
+/// The rules of a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Statuses that a hub has once it was commissioned.
+    pub commissioned: StatusSet,
+    /// Statuses of a hub in stock.
+    pub charged: StatusSet,
+    /// Statuses in which a hub is at work, so that a return of it is refused.
+    pub in_service: StatusSet,
+    /// Which hubs are charged besides those in stock and in the inventory.
+    pub charges: Charges,
+}
+
+/// Which hubs are charged besides those in stock and in the inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a decision of its own, as it stands in the file")]
+pub struct Charges {
+    /// Hubs that a run deleted from the inventory.
+    pub deleted: bool,
+    /// Hubs that the inventory does not have, for no known reason.
+    pub unknown: bool,
+    /// Hubs that were commissioned after the count date.
+    pub commissioned_later: bool,
+    /// Hubs whose status cannot be told.
+    pub unclear: bool,
+}
+
+impl Default for Charges {
+    fn default() -> Self {
+        Self { deleted: true, unknown: true, commissioned_later: true, unclear: false }
+    }
+}
+
+const COMMISSIONED: [SmiStatus; 6] = [
+    SmiStatus::Commissioned,
+    SmiStatus::Decommissioned,
+    SmiStatus::Withdrawn,
+    SmiStatus::Suspended,
+    SmiStatus::Recovery,
+    SmiStatus::Recovered,
+];
+const CHARGED: [SmiStatus; 3] = [SmiStatus::Pending, SmiStatus::Whitelisted, SmiStatus::InstalledNotCommissioned];
+const IN_SERVICE: [SmiStatus; 4] =
+    [SmiStatus::Commissioned, SmiStatus::Suspended, SmiStatus::Recovery, SmiStatus::Recovered];
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            commissioned: COMMISSIONED.into_iter().collect(),
+            charged: CHARGED.into_iter().collect(),
+            in_service: IN_SERVICE.into_iter().collect(),
+            charges: Charges::default(),
+        }
+    }
+}
+
+/// The file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    statuses: Statuses,
+    #[serde(default)]
+    charge: Charges,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Statuses {
+    commissioned: Option<Vec<Spanned<String>>>,
+    charged: Option<Vec<Spanned<String>>>,
+    in_service: Option<Vec<Spanned<String>>>,
+}
+
+impl Rules {
+    /// Reads rules from a file.
+    ///
+    /// # Errors
+    /// The first slip, with its line and column.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = signed::read(path)?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads rules. `source` is what errors call them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(text: &str, source: &str) -> Result<Self> {
+        let signed = Signed { source, text };
+        let file: File = signed.parse("rules of a count may have [statuses] and [charge]: see docs/stock.md")?;
+        let mut rules = Self { charges: file.charge, ..Self::default() };
+        let set = |list: Option<Vec<Spanned<String>>>, default: StatusSet| match list {
+            None => Ok(default),
+            Some(list) => list.iter().map(|word| status(&signed, word)).collect::<Result<StatusSet>>(),
+        };
+        // A status that is only named as charged is charged: it need not be taken from the defaults of the other list.
+        let named = file.statuses.commissioned.is_some();
+        rules.charged = set(file.statuses.charged, rules.charged)?;
+        rules.commissioned = set(file.statuses.commissioned, rules.commissioned)?;
+        rules.in_service = set(file.statuses.in_service, rules.in_service)?;
+        let start = text.find("[statuses]").unwrap_or_default();
+        let at = start..start;
+        for status in rules.charged.iter() {
+            if rules.commissioned.contains(status) {
+                let what = format!("{status} is both charged and commissioned");
+                let remedy = if named { "name it once" } else { "name the commissioned statuses as well" };
+                return Err(signed.refuse(at, what, remedy));
+            }
+        }
+        if let Some(status) = rules.in_service.iter().find(|status| !rules.commissioned.contains(*status)) {
+            let what = format!("{status} is in service, and not commissioned");
+            return Err(signed.refuse(at, what, "name in_service statuses among the commissioned ones"));
+        }
+        Ok(rules)
+    }
+
+    /// Whether hubs of a bucket are charged.
+    #[must_use]
+    pub const fn charges(&self, bucket: Bucket) -> bool {
+        match bucket {
+            Bucket::InStock => true,
+            Bucket::Deleted => self.charges.deleted,
+            Bucket::Unknown => self.charges.unknown,
+            Bucket::CommissionedLater => self.charges.commissioned_later,
+            Bucket::Unclear => self.charges.unclear,
+            Bucket::NotDelivered | Bucket::Returned | Bucket::NotAccepted | Bucket::Commissioned | Bucket::Exempt => {
+                false
+            }
+        }
+    }
+}
+
+fn status(signed: &Signed<'_>, word: &Spanned<String>) -> Result<SmiStatus> {
+    let name = word.get_ref();
+    SmiStatus::from_name(name).ok_or_else(|| {
+        let names = SmiStatus::ALL.map(SmiStatus::name);
+        let near = did_you_mean(name, names);
+        signed.refuse(word.span(), format!("unknown status `{name}`"), format!("{near}there are {}", names.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_keeps_its_default() {
+        let rules = Rules::parse("[charge]\nunknown = false\n", "r").unwrap();
+        assert_eq!(rules, Rules { charges: Charges { unknown: false, ..Charges::default() }, ..Rules::default() });
+        assert_eq!(Rules::parse("", "r").unwrap(), Rules::default());
+        let rules = Rules::parse("[statuses]\ncharged = [\"Pending\"]\n", "r").unwrap();
+        assert_eq!(rules.charged.iter().collect::<Vec<_>>(), [SmiStatus::Pending]);
+    }
+
+    #[test]
+    fn slips_are_refused_with_their_place() {
+        for (text, says) in [
+            ("[charge]\nunknwon = true\n", "r:2:1: unknown field `unknwon`"),
+            ("[charge]\nunknown = \"yes\"\n", "r:2:11: invalid type"),
+            ("[statuses]\ncharged = [\"Pendign\"]\n", "r:2:12: unknown status `Pendign`"),
+            ("[statuses]\ncharged = [\"Commissioned\"]\n", "r:1:1: Commissioned is both charged and commissioned"),
+            ("[statuses]\nin_service = [\"Pending\"]\n", "r:1:1: Pending is in service, and not commissioned"),
+            ("charge = 3\n", "r:1:10: invalid type"),
+        ] {
+            let error = Rules::parse(text, "r").unwrap_err();
+            assert!(error.to_string().starts_with(says), "{error}");
+        }
+    }
+}

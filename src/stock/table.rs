@@ -1,0 +1,221 @@
+//! Tables as text: lines of a CSV file by the names of their columns, and days.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+
+use super::signed::did_you_mean;
+use crate::error::{Error, Result, TablePlace, TableRow};
+use crate::estate::time;
+
+/// A day from 2000-01-01 to 2179-06-05, or none: two bytes, since there are tens of millions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(u16);
+
+/// Days from 1970-01-01 to 2000-01-01.
+const FIRST: i32 = 10_957;
+
+impl Day {
+    /// No day. It comes after all others.
+    pub const NONE: Self = Self(u16::MAX);
+
+    /// The day of a number of days since 1970-01-01; `None` where it is out of range.
+    #[must_use]
+    pub fn new(day: i32) -> Option<Self> {
+        u16::try_from(day.checked_sub(FIRST)?).ok().map(Self).filter(|day| *day != Self::NONE)
+    }
+
+    /// Days since 1970-01-01.
+    #[must_use]
+    pub fn get(self) -> Option<i32> {
+        (self != Self::NONE).then(|| i32::from(self.0) + FIRST)
+    }
+
+    /// Whether it is a day, and not after another.
+    #[must_use]
+    pub fn is_by(self, other: Self) -> bool {
+        self != Self::NONE && self <= other
+    }
+
+    /// As `2026-11-01`; empty for none.
+    #[must_use]
+    pub fn text(self) -> String {
+        self.get().map_or_else(String::new, time::format_day)
+    }
+}
+
+/// Turns text into days, and remembers the dates that it met: a table has few.
+#[derive(Debug, Default)]
+pub struct Days(HashMap<[u8; 10], i32>);
+
+impl Days {
+    /// Days since 1970-01-01 of a date or a time.
+    pub fn read(&mut self, text: &[u8]) -> Option<i32> {
+        let date: Option<[u8; 10]> = text.try_into().ok();
+        if let Some(day) = date.and_then(|date| self.0.get(&date)) {
+            return Some(*day);
+        }
+        let day = time::day_of(time::parse(std::str::from_utf8(text).ok()?)?);
+        if let Some(date) = date {
+            self.0.insert(date, day);
+        }
+        Some(day)
+    }
+}
+
+/// A CSV file whose columns are known.
+pub struct CsvTable {
+    path: PathBuf,
+    reader: Reader<BufReader<File>>,
+    names: &'static [&'static str],
+    /// For each of the names the index of its column.
+    columns: Vec<usize>,
+    /// Columns of the file.
+    width: usize,
+}
+
+impl std::fmt::Debug for CsvTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CsvTable").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl CsvTable {
+    /// Opens a file that has exactly these columns, in any order. A byte order mark, which spreadsheets write, is passed
+    /// over.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or whose columns are others.
+    pub fn open(path: &Path, names: &'static [&'static str]) -> Result<Self> {
+        let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(Error::io("read", path))?);
+        skip_mark(&mut file).map_err(Error::io("read", path))?;
+        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(file);
+        let mut header = ByteRecord::new();
+        let there = reader.read_byte_record(&mut header).map_err(|error| unreadable(path, error))?;
+        let place = || TablePlace { row: Some(TableRow::Line(1)), ..TablePlace::file(path) };
+        if !there {
+            let remedy = format!("begin with the line {}", names.join(","));
+            return Err(place().refuse("the file is empty", remedy));
+        }
+        let header: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let columns = columns(&header, names, &place)?;
+        Ok(Self { path: path.to_path_buf(), reader, names, columns, width: header.len() })
+    }
+
+    /// Reads the next line; `false` at the end.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn read(&mut self, line: &mut Line) -> Result<bool> {
+        let there = self.reader.read_byte_record(&mut line.record).map_err(|error| unreadable(&self.path, error))?;
+        line.number = line.record.position().map_or(0, csv::Position::line);
+        Ok(there)
+    }
+
+    /// The cell of a line in one of the names, by its index; empty where the line is too short.
+    #[must_use]
+    pub fn cell<'l>(&self, line: &'l Line, name: usize) -> &'l [u8] {
+        self.columns.get(name).and_then(|column| line.record.get(*column)).unwrap_or_default()
+    }
+
+    /// Whether a line has as many cells as the header.
+    #[must_use]
+    pub fn is_whole(&self, line: &Line) -> bool {
+        line.record.len() == self.width
+    }
+
+    /// The place of a line.
+    #[must_use]
+    pub fn place(&self, line: &Line) -> TablePlace {
+        TablePlace { row: Some(TableRow::Line(line.number)), ..TablePlace::file(&self.path) }
+    }
+
+    /// The error for a line that is not [whole](Self::is_whole).
+    #[must_use]
+    pub fn ragged(&self, line: &Line) -> Error {
+        let (cells, width) = (line.record.len(), self.width);
+        let what = format!("has {cells} cells where the header has {width}");
+        self.place(line).refuse(what, format!("write one cell for each of {}", self.names.join(", ")))
+    }
+}
+
+/// A line of a [`CsvTable`].
+#[derive(Debug, Default)]
+pub struct Line {
+    record: ByteRecord,
+    /// Its number in the file, from 1.
+    pub number: u64,
+}
+
+/// For each of the names the index of its column among those found.
+///
+/// # Errors
+/// A column that is missing, unknown, or there twice.
+pub fn columns(found: &[String], names: &'static [&'static str], place: &dyn Fn() -> TablePlace) -> Result<Vec<usize>> {
+    let all = || format!("the columns are {}", names.join(", "));
+    for (index, name) in found.iter().enumerate() {
+        if !names.contains(&name.as_str()) {
+            let near = did_you_mean(name, names.iter().copied());
+            return Err(place().field(name).refuse("unknown column", format!("{near}{}", all())));
+        }
+        if found[..index].contains(name) {
+            return Err(place().field(name).refuse("the column is there twice", all()));
+        }
+    }
+    let column = |name: &&'static str| {
+        let index = found.iter().position(|own| own == name);
+        index.ok_or_else(|| place().field(*name).refuse("the column is missing", all()))
+    };
+    names.iter().map(column).collect()
+}
+
+fn unreadable(path: &Path, error: csv::Error) -> Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => Error::io("read", path)(source),
+        other => TablePlace::file(path).refuse(format!("{other:?}"), "name a CSV file"),
+    }
+}
+
+fn skip_mark(file: &mut BufReader<File>) -> std::io::Result<()> {
+    use std::io::BufRead;
+    if file.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
+        file.read_exact(&mut [0; 3])?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_fit_into_two_bytes() {
+        let day = |text: &str| Day::new(time::day_of(time::parse(text).unwrap()));
+        assert_eq!(day("2000-01-01").unwrap().text(), "2000-01-01");
+        assert_eq!(day("2179-06-05").unwrap().text(), "2179-06-05");
+        assert!(day("1999-12-31").is_none() && day("2179-06-06").is_none());
+        assert!(day("2026-11-01").unwrap().is_by(day("2026-11-01").unwrap()));
+        assert!(!Day::NONE.is_by(day("2026-11-01").unwrap()) && Day::NONE.text().is_empty());
+    }
+
+    #[test]
+    fn lines_have_the_numbers_that_an_editor_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, "\u{feff}b,a\r\n1, x \r\n\r\n\"2\n2\",y\r\n3\r\n4,z").unwrap();
+        let mut table = CsvTable::open(&path, &["a", "b"]).unwrap();
+        let (mut line, mut seen) = (Line::default(), Vec::new());
+        while table.read(&mut line).unwrap() {
+            let cell = |name| String::from_utf8_lossy(table.cell(&line, name)).into_owned();
+            seen.push((line.number, cell(0), cell(1), table.is_whole(&line)));
+        }
+        let row = |number, a: &str, b: &str, whole| (number, a.to_owned(), b.to_owned(), whole);
+        assert_eq!(
+            seen,
+            [row(2, "x", "1", true), row(4, "y", "2\n2", true), row(6, "", "3", false), row(7, "z", "4", true)]
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! What a hub in stock costs: rates by region and variant, from dates on.
+//!
+//! A rate without regions or variants is for all of them. Of the rates for a region and a variant the latest that has
+//! begun applies; two that begin on the same day are refused, so that no order of precedence has to be remembered.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::money::Money;
+use super::region::Region;
+use super::signed::{self, Signed, did_you_mean};
+use crate::error::Result;
+use crate::estate::time;
+
+/// A tariff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tariff {
+    /// Its name.
+    pub name: String,
+    /// What errors call it.
+    pub source: String,
+    rates: Vec<Rate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rate {
+    from: i32,
+    /// `None`: all.
+    regions: Option<Vec<Region>>,
+    /// `None`: all.
+    variants: Option<Vec<String>>,
+    per_hub: Money,
+}
+
+/// The file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    rate: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    from: Spanned<String>,
+    regions: Option<Vec<Spanned<String>>>,
+    variants: Option<Vec<String>>,
+    per_hub: Spanned<String>,
+}
+
+impl Tariff {
+    /// Reads a tariff from a file.
+    ///
+    /// # Errors
+    /// The first slip, with its line and column.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = signed::read(path)?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads a tariff. `source` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parse(text: &str, source: &str) -> Result<Self> {
+        let signed = Signed { source, text };
+        let file: File = signed.parse(
+            "a tariff has a name and [[rate]] entries of from, regions, variants and per_hub, dates and amounts in \
+             quotation marks: see docs/stock.md",
+        )?;
+        let mut rates: Vec<Rate> = Vec::new();
+        for entry in &file.rate {
+            let rate = rate(&signed, entry)?;
+            if rates.iter().any(|other| other.from == rate.from && other.overlaps(&rate)) {
+                let what = format!("two rates from {} are for the same hubs", entry.from.get_ref());
+                return Err(signed.refuse(entry.from.span(), what, "give them other dates, regions or variants"));
+            }
+            rates.push(rate);
+        }
+        Ok(Self { name: file.name, source: source.into(), rates })
+    }
+
+    /// What a hub of a region and a variant costs at a count on a day, where the tariff says.
+    #[must_use]
+    pub fn rate(&self, region: Region, variant: &str, day: i32) -> Option<Money> {
+        let applies = self.rates.iter().filter(|rate| rate.from <= day && rate.is_for(region, variant));
+        applies.max_by_key(|rate| rate.from).map(|rate| rate.per_hub)
+    }
+}
+
+impl Rate {
+    fn is_for(&self, region: Region, variant: &str) -> bool {
+        self.regions.as_ref().is_none_or(|regions| regions.contains(&region))
+            && self.variants.as_ref().is_none_or(|variants| variants.iter().any(|own| own == variant))
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        share(self.regions.as_deref(), other.regions.as_deref())
+            && share(self.variants.as_deref(), other.variants.as_deref())
+    }
+}
+
+fn share<T: PartialEq>(a: Option<&[T]>, b: Option<&[T]>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.iter().any(|item| b.contains(item)),
+        _ => true,
+    }
+}
+
+fn rate(signed: &Signed<'_>, entry: &Entry) -> Result<Rate> {
+    let date = entry.from.get_ref();
+    let from = time::parse(date).map(time::day_of).ok_or_else(|| {
+        signed.refuse(entry.from.span(), format!("from `{date}` is not a date"), "write \"2026-04-01\"")
+    })?;
+    let region = |word: &Spanned<String>| {
+        let name = word.get_ref();
+        Region::from_name(name).ok_or_else(|| {
+            let near = did_you_mean(name, Region::NAMES);
+            let remedy = format!("{near}there are {}", Region::NAMES.join(", "));
+            signed.refuse(word.span(), format!("regions: `{name}` is not a region"), remedy)
+        })
+    };
+    let regions = match &entry.regions {
+        Some(list) => Some(list.iter().map(region).collect::<Result<Vec<_>>>()?),
+        None => None,
+    };
+    let amount = entry.per_hub.get_ref();
+    let per_hub = Money::parse(amount).map_err(|why| {
+        let remedy = "write pounds with up to four decimals, as in \"0.42\"";
+        signed.refuse(entry.per_hub.span(), format!("per_hub `{amount}` {why}"), remedy)
+    })?;
+    Ok(Rate { from, regions, variants: entry.variants.clone(), per_hub })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+name = "t"
+[[rate]]
+from = "2026-04-01"
+per_hub = "0.40"
+[[rate]]
+from = "2026-06-01"
+regions = ["North", "4G North"]
+variants = ["Dual Band"]
+per_hub = "0.5"
+"#;
+
+    #[test]
+    fn the_latest_rate_that_has_begun_applies() {
+        let tariff = Tariff::parse(TEXT, "t").unwrap();
+        let rate = |region: &str, variant: &str, date: &str| {
+            let day = time::day_of(time::parse(date).unwrap());
+            tariff.rate(Region::from_name(region).unwrap(), variant, day).map(|rate| rate.to_string())
+        };
+        assert_eq!(rate("North", "Dual Band", "2026-03-31"), None);
+        assert_eq!(rate("North", "Dual Band", "2026-04-01").unwrap(), "0.40");
+        assert_eq!(rate("North", "Dual Band", "2026-06-01").unwrap(), "0.50");
+        assert_eq!(rate("North", "Single Band", "2026-06-01").unwrap(), "0.40");
+        assert_eq!(rate("South", "Dual Band", "2026-06-01").unwrap(), "0.40");
+    }
+
+    #[test]
+    fn slips_are_refused_with_their_place() {
+        for (from, to, says) in [
+            ("\"0.40\"", "\"-0.40\"", "t:5:11: per_hub `-0.40` is negative"),
+            ("\"0.40\"", "0.40", "t:5:11: invalid type: floating point"),
+            ("\"4G North\"", "\"5G North\"", "t:8:21: regions: `5G North` is not a region"),
+            ("2026-06-01", "2026-06-31", "t:7:8: from `2026-06-31` is not a date"),
+            ("2026-06-01", "2026-04-01", "t:7:8: two rates from 2026-04-01 are for the same hubs"),
+            ("variants", "variant", "t:9:1: unknown field `variant`"),
+            ("name = \"t\"", "", "t:1:1: missing field `name`"),
+        ] {
+            let error = Tariff::parse(&TEXT.replacen(from, to, 1), "t").unwrap_err();
+            assert!(error.to_string().starts_with(says), "{error}");
+        }
+    }
+}

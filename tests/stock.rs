@@ -1,0 +1,482 @@
+//! The count of stock: a worked example, figure by figure as it was done by hand, and nonsense that is refused.
+
+mod common;
+#[path = "common/estates.rs"]
+#[expect(dead_code, reason = "estates at random are for the laws")]
+mod estates;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int32Type};
+use arrow_array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
+use arrow_schema::TimeUnit;
+use common::{at, fixtures, run};
+use estates::{Ids, Layout, Row, write};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const LAYOUT: Layout = Layout {
+    ids: Ids::Text,
+    unit: TimeUnit::Microsecond,
+    dictionary: true,
+    v2: false,
+    codec: 1,
+    group_rows: 4,
+    page_rows: 3,
+    statistics: 2,
+    roles: false,
+};
+
+/// The worked example: its inventory as Parquet, a past run, and room for results.
+struct Desk {
+    home: TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self { home: tempfile::tempdir().unwrap() };
+        for (name, layout) in [("before", LAYOUT), ("inventory", Layout { ids: Ids::Bytes, ..LAYOUT })] {
+            fs::create_dir(desk.path(name)).unwrap();
+            let rows = inventory(&fixtures().join("stock").join(format!("{name}.csv")));
+            write(&desk.path(name).join("part.parquet"), &rows, &layout);
+        }
+        // What the inventory was swept by before the Change: five devices, four of them hubs.
+        let (code, _, err) = run(&[
+            "sweep",
+            &desk.text("before"),
+            "--policy",
+            "pre-change",
+            "--as-of",
+            "2026-06-01",
+            "--out",
+            &desk.text("past"),
+            "--expect-deletes",
+            "5",
+        ]);
+        assert_eq!(code, 0, "{err}");
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        fs::write(self.path(name), bytes).unwrap();
+        self.text(name)
+    }
+
+    /// Counts the example, with other tables where they are named, and gives exit code, output and error.
+    fn stock(&self, out: &str, others: &[(&str, &str)], more: &[&str]) -> (i32, String, String) {
+        let mut arguments = vec!["stock".to_owned(), self.text("inventory")];
+        for (flag, file) in [
+            ("--orders", fixture("orders.csv")),
+            ("--returns", fixture("returns.csv")),
+            ("--tariff", fixture("tariff.toml")),
+            ("--runs", self.text("past")),
+            ("--as-of", "2026-11-01".into()),
+        ] {
+            let other = others.iter().find(|(name, _)| *name == flag).map(|(_, file)| (*file).to_owned());
+            arguments.extend([flag.to_owned(), other.unwrap_or(file)]);
+        }
+        arguments.extend(["--out".into(), self.text(out)]);
+        arguments.extend(more.iter().map(|&text| text.to_owned()));
+        run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn record(&self, out: &str) -> Value {
+        serde_json::from_str(&fs::read_to_string(self.path(out).join("stock.json")).unwrap()).unwrap()
+    }
+}
+
+fn fixture(name: &str) -> String {
+    fixtures().join("stock").join(name).to_str().unwrap().to_owned()
+}
+
+fn inventory(path: &Path) -> Vec<Row> {
+    let text = |cell: Option<&str>| cell.filter(|cell| !cell.is_empty()).map(str::to_owned);
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let rows = reader.records().map(|record| {
+        let record = record.unwrap();
+        Row {
+            id: text(record.get(0)),
+            device_type: text(record.get(1)),
+            status: text(record.get(2)),
+            since: text(record.get(3)).map(|since| at(&since)),
+            party: text(record.get(4)),
+            role: None,
+        }
+    });
+    rows.collect()
+}
+
+fn lines(path: &Path) -> Vec<Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).unwrap();
+    reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+/// The last figures of a Device ID of the example.
+fn short(id: &str) -> &str {
+    &id[id.len() - 2..]
+}
+
+/// Sixteen hubs, each in its place. By hand:
+///
+/// 07 was not delivered. 05, 13 and 14 were returned, 14 on the count date itself; the return of 15 comes after it. 06
+/// was not accepted, 08 only a day after the count date. 03 is commissioned; 09 was, two days after the count date. 01,
+/// 02, 12, 15 and 16 are in stock: 01 was deleted by the run, and notified again. 04 was deleted by the run and is
+/// gone; 10 is gone for no known reason. 11 is both Pending and Commissioned.
+#[test]
+fn every_hub_of_the_worked_example_is_where_it_was_put_by_hand() {
+    let desk = Desk::new();
+    let (code, out, err) = desk.stock("count", &[], &[]);
+    assert_eq!((code, out), (0, format!("{}\n", desk.text("count"))), "{err}");
+    let record = desk.record("count");
+    let buckets: Vec<(&str, u64, bool)> = record["buckets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| (b["bucket"].as_str().unwrap(), b["hubs"].as_u64().unwrap(), b["charged"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(
+        buckets,
+        [
+            ("not_delivered", 1, false),
+            ("returned", 3, false),
+            ("not_accepted", 2, false),
+            ("commissioned", 1, false),
+            ("commissioned_later", 1, true),
+            ("exempt", 0, false),
+            ("in_stock", 5, true),
+            ("deleted", 1, true),
+            ("unknown", 1, true),
+            ("unclear", 1, false),
+        ]
+    );
+    assert_eq!(record["hubs"], 16);
+    // 3 x 0.4525 (01, 02, 16) + 2 x 0.55 (04, 12) + 0.40 (15) + 2 x 0.55 (09, 10)
+    assert_eq!(record["charged"], json!({ "hubs": 8, "pounds": "3.9575" }));
+    assert_eq!(record["missed"], json!({ "hubs": 3, "pounds": "1.65" }));
+
+    let file = fs::File::open(desk.path("count/hubs.parquet")).unwrap();
+    let batches: Vec<RecordBatch> =
+        ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap).collect();
+    let mut hubs = Vec::new();
+    for batch in &batches {
+        let bucket = batch["bucket"].as_dictionary::<Int32Type>().downcast_dict::<StringArray>().unwrap();
+        let deleted = batch["deleted_as_of"].as_primitive::<Date32Type>();
+        for row in 0..batch.num_rows() {
+            let id = batch["device_id"].as_string::<i32>().value(row).to_owned();
+            hubs.push((short(&id).to_owned(), bucket.into_iter().nth(row).flatten().unwrap(), deleted.is_valid(row)));
+        }
+    }
+    let expected = [
+        ("01", "in_stock", true),
+        ("02", "in_stock", false),
+        ("03", "commissioned", false),
+        ("04", "deleted", true),
+        ("05", "returned", true),
+        ("06", "not_accepted", false),
+        ("07", "not_delivered", false),
+        ("08", "not_accepted", false),
+        ("09", "commissioned_later", false),
+        ("10", "unknown", false),
+        ("11", "unclear", false),
+        ("12", "in_stock", false),
+        ("13", "returned", false),
+        ("14", "returned", false),
+        ("15", "in_stock", false),
+        ("16", "in_stock", false),
+    ];
+    assert_eq!(hubs, expected.map(|(id, bucket, deleted)| (id.to_owned(), bucket, deleted)));
+}
+
+/// The inventory has 13 rows of hubs in charged statuses: of 01, 02, 06, 07, 08, 11, 12, 14, 15, of 16 twice, of 91,
+/// and one without a Device ID.
+#[test]
+fn the_bridge_leads_from_the_inventory_to_the_charge() {
+    let desk = Desk::new();
+    desk.stock("count", &[], &[]);
+    let record = desk.record("count");
+    let steps: Vec<(&str, i64)> = record["bridge"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["step"].as_str().unwrap(), step["hubs"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            ("counted in the SMI alone", 13),
+            ("less hubs that nobody ordered", -2),
+            ("less rows that repeat a hub", -1),
+            ("less hubs not delivered by the count date", -1),
+            ("less hubs returned", -1),
+            ("less hubs delivered, not accepted by the count date", -2),
+            ("less hubs in the SMI, in a status that cannot be told", -1),
+            ("in stock, and in the SMI", 5),
+            ("plus hubs commissioned after the count date", 1),
+            ("plus hubs in stock, deleted from the SMI by a run", 1),
+            ("plus hubs in stock, not in the SMI for no known reason", 1),
+            ("charged", 8),
+        ]
+    );
+    let missed: Vec<(String, String, String)> = lines(&desk.path("count/missed.csv"))[1..]
+        .iter()
+        .map(|line| (short(&line[0]).to_owned(), line[6].clone(), line[7].clone()))
+        .collect();
+    let row = |id: &str, bucket: &str, day: &str| (id.to_owned(), bucket.to_owned(), day.to_owned());
+    assert_eq!(
+        missed,
+        [row("04", "deleted", "2026-06-01"), row("09", "commissioned_later", ""), row("10", "unknown", "")]
+    );
+    assert_eq!(record["sources"]["runs"][0]["hubs"], 4);
+    assert_eq!(record["sources"]["deleted_not_ordered"], 1);
+    assert_eq!(record["sources"]["deleted_still_there"], 1);
+    assert_eq!(record["inventory"]["not_ordered"], json!({ "Pending": 2, "Commissioned": 1 }));
+    assert_eq!(record["inventory"]["untyped_rows"], 1);
+    let strays = lines(&desk.path("count/not_ordered.csv"));
+    assert_eq!(
+        strays[1..],
+        [
+            ["", "Pending", "2026-01-01T00:00:00Z"].map(String::from),
+            ["00-DB-00-00-00-00-00-91", "Pending", "2026-01-01T00:00:00Z"].map(String::from)
+        ]
+    );
+}
+
+/// 01 was accepted 19 months before the count date, 16 twelve to the day; 09 five, 12 three to the day; 10 nine; 02 and
+/// 15 one and none; 04 eighteen.
+#[test]
+fn parties_kinds_and_ages_add_up_to_the_charge() {
+    let desk = Desk::new();
+    desk.stock("count", &[], &[]);
+    let record = desk.record("count");
+    let ages = |under_3, under_6, under_12, older| {
+        json!({
+            "under 3 months": under_3, "3 to 5 months": under_6, "6 to 11 months": under_12,
+            "12 months and longer": older,
+        })
+    };
+    assert_eq!(
+        record["by_party"],
+        json!([
+            {
+                "party": "90-B3-D5-1F-30-00-00-01", "hubs": 8, "charged": { "hubs": 6, "pounds": "2.8575" },
+                "missed": { "hubs": 1, "pounds": "0.55" }, "by_age": ages(2, 1, 0, 3),
+            },
+            {
+                "party": "Blue Power", "hubs": 8, "charged": { "hubs": 2, "pounds": "1.10" },
+                "missed": { "hubs": 2, "pounds": "1.10" }, "by_age": ages(0, 1, 1, 0),
+            },
+        ])
+    );
+    let stock: Vec<String> = lines(&desk.path("count/stock.csv"))[1..].iter().map(|line| line.join(",")).collect();
+    assert_eq!(
+        stock,
+        [
+            "90-B3-D5-1F-30-00-00-01,North,Dual Band,in_stock,true,1,0.55,0.55",
+            "90-B3-D5-1F-30-00-00-01,North,Dual Band,deleted,true,1,0.55,0.55",
+            "90-B3-D5-1F-30-00-00-01,North,Dual Band,unclear,false,1,,",
+            "90-B3-D5-1F-30-00-00-01,North,Standard,commissioned,false,1,,",
+            "90-B3-D5-1F-30-00-00-01,North,Standard,in_stock,true,3,0.4525,1.3575",
+            "90-B3-D5-1F-30-00-00-01,4G North,Standard,in_stock,true,1,0.40,0.40",
+            "Blue Power,South,Dual Band,commissioned_later,true,1,0.55,0.55",
+            "Blue Power,South,Dual Band,unknown,true,1,0.55,0.55",
+            "Blue Power,South,Standard,not_delivered,false,1,,",
+            "Blue Power,South,Standard,returned,false,2,,",
+            "Blue Power,South,Standard,not_accepted,false,2,,",
+            "Blue Power,4G South,Dual Band,returned,false,1,,",
+        ]
+    );
+}
+
+#[test]
+fn every_line_of_a_return_file_gets_its_answer() {
+    let desk = Desk::new();
+    desk.stock("count", &[], &[]);
+    let answers: Vec<String> = lines(&desk.path("count/responses.csv"))[1..]
+        .iter()
+        .map(|line| format!("{} {} {} {}", line[1], short(&line[2]), line[6], line[7]).trim_end().to_owned())
+        .collect();
+    assert_eq!(
+        answers,
+        [
+            "2 05 refused already_returned",
+            "3 05 accepted",
+            "4 13 accepted",
+            "5 14 accepted",
+            "6 15 accepted",
+            "7 99 refused unknown_hub",
+            "8 03 refused commissioned",
+            "9 01 refused date_before_delivery",
+            "10 07 refused not_delivered",
+            "11 01 refused bad_type",
+            "12 01 refused bad_reason",
+            "13 01 refused bad_reason",
+            "14 01 refused bad_date",
+            "15 00 refused bad_device_id",
+            "16 01 refused bad_line",
+        ]
+    );
+    let record = desk.record("count");
+    assert_eq!(record["returns"]["lines"], 15);
+    assert_eq!(record["returns"]["accepted"], 4);
+}
+
+/// What nothing public settles is a rule that can be changed, and moves hubs as it says.
+#[test]
+fn rules_move_what_is_charged() {
+    let desk = Desk::new();
+    for (name, rules, hubs, pounds) in [
+        ("strict", "[charge]\ndeleted = false\nunknown = false\ncommissioned_later = false\n", 5, "2.3075"),
+        ("unclear", "[charge]\nunclear = true\n", 9, "4.5075"),
+        // 12 is installed and no longer charged; 02 is Whitelisted.
+        ("pending", "[statuses]\ncharged = [\"Pending\"]\n", 6, "2.955"),
+    ] {
+        let rules = desk.write(&format!("{name}.toml"), rules);
+        let (code, _, err) = desk.stock(name, &[], &["--rules", &rules]);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(desk.record(name)["charged"], json!({ "hubs": hubs, "pounds": pounds }), "{name}");
+    }
+    // On the day before, the return of 14 lies ahead.
+    let (code, _, err) = desk.stock("earlier", &[("--as-of", "2026-10-31")], &[]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(desk.record("earlier")["charged"], json!({ "hubs": 9, "pounds": "4.5075" }));
+}
+
+#[test]
+fn an_order_book_in_parquet_says_the_same() {
+    let desk = Desk::new();
+    desk.stock("csv", &[], &[]);
+    let orders = lines(Path::new(&fixture("orders.csv")));
+    let cell = |line: &Vec<String>, column: usize| Some(line[column].clone()).filter(|cell| !cell.is_empty());
+    let text = |column: usize| -> ArrayRef {
+        Arc::new(orders[1..].iter().map(|line| cell(line, column)).collect::<StringArray>())
+    };
+    let day = |line: &Vec<String>, column: usize| cell(line, column).map(|text| at(&text));
+    let id = |line: &Vec<String>| u64::from_str_radix(&line[0].replace('-', ""), 16).unwrap();
+    let delivered = orders[1..].iter().map(|line| day(line, 4).map(|micros| micros / 1000));
+    let accepted = orders[1..].iter().map(|line| day(line, 5).map(|micros| (micros / 86_400_000_000) as i32));
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("accepted", Arc::new(accepted.collect::<Date32Array>()) as ArrayRef, true),
+        ("device_id", Arc::new(orders[1..].iter().map(id).collect::<UInt64Array>()) as ArrayRef, false),
+        ("ordering_party", text(1), true),
+        ("region", text(2), true),
+        ("variant", text(3), true),
+        ("delivered", Arc::new(delivered.collect::<TimestampMillisecondArray>()) as ArrayRef, true),
+    ])
+    .unwrap();
+    let path = desk.path("orders.parquet");
+    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let (code, _, err) = desk.stock("parquet", &[("--orders", &desk.text("orders.parquet"))], &[]);
+    assert_eq!(code, 0, "{err}");
+    for file in ["stock.csv", "missed.csv", "hubs.parquet", "not_ordered.csv", "responses.csv"] {
+        let read = |out: &str| fs::read(desk.path(out).join(file)).unwrap();
+        assert!(read("csv") == read("parquet"), "{file}");
+    }
+}
+
+/// Replaces one piece of the example's order book.
+fn spoilt(from: &str, to: &str) -> String {
+    let text = fs::read_to_string(fixture("orders.csv")).unwrap();
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1)
+}
+
+#[test]
+fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
+    let desk = Desk::new();
+    let twice = spoilt("00-DB-00-00-00-00-00-12,", "00-db-00-00-00-00-00-02,");
+    for (book, says) in [
+        (twice, "orders.csv:13, field `device_id`: 00-DB-00-00-00-00-00-02 is ordered twice, first at"),
+        (
+            spoilt("00-DB-00-00-00-00-00-02", "00-DB-00-02"),
+            "orders.csv:3, field `device_id`: `00-DB-00-02` is not a Device ID",
+        ),
+        (
+            spoilt("North,Standard,2026-09-01", "Nroth,Standard,2026-09-01"),
+            "orders.csv:3, field `region`: `Nroth` is not a region",
+        ),
+        (
+            spoilt("2026-09-01,2026-09-03", "2026-09-04,2026-09-03"),
+            "orders.csv:3, field `accepted`: accepted on 2026-09-03, before it was delivered on 2026-09-04",
+        ),
+        (
+            spoilt("2026-09-01,2026-09-03", ",2026-09-03"),
+            "orders.csv:3, field `accepted`: accepted on 2026-09-03 and never delivered",
+        ),
+        (
+            spoilt("2026-09-01,2026-09-03", "01/09/2026,2026-09-03"),
+            "orders.csv:3, field `delivered`: `01/09/2026` is not a date",
+        ),
+        (
+            spoilt("2026-09-01,2026-09-03", "1926-09-01,2026-09-03"),
+            "orders.csv:3, field `delivered`: 1926-09-01 is not a day on which a hub",
+        ),
+        (
+            spoilt("Blue Power,South,Standard,2025-03-20", " ,South,Standard,2025-03-20"),
+            "orders.csv:6, field `ordering_party`: is empty",
+        ),
+        (spoilt("South,Standard,2025-03-20", "South,,2025-03-20"), "orders.csv:6, field `variant`: is empty"),
+        (spoilt("2026-10-30,", "2026-10-30"), "orders.csv:7: has 5 cells where the header has 6"),
+        (spoilt("variant", "varient"), "orders.csv:1, field `varient`: unknown column"),
+        (spoilt("variant,", ""), "orders.csv:1, field `variant`: the column is missing"),
+        (spoilt("variant", "region"), "orders.csv:1, field `region`: the column is there twice"),
+        (spoilt("accepted", "accepted,note"), "orders.csv:1, field `note`: unknown column"),
+        (String::new(), "orders.csv:1: the file is empty"),
+        (
+            "device_id,ordering_party,region,variant,delivered,accepted\n".into(),
+            "orders.csv: the order book has no hubs",
+        ),
+    ] {
+        let path = desk.write("orders.csv", book);
+        let (code, out, err) = desk.stock("count", &[("--orders", &path)], &[]);
+        assert_eq!((code, out.as_str()), (3, ""), "{err}");
+        assert!(err.contains(says), "{says}\n{err}");
+        assert!(err.lines().any(|line| line.starts_with("  help: ")), "{err}");
+        assert!(!desk.path("count").exists());
+    }
+    let missing = desk.text("nowhere.csv");
+    assert_eq!(desk.stock("count", &[("--orders", &missing)], &[]).0, 1);
+}
+
+#[test]
+fn tariffs_returns_and_runs_that_make_no_sense_are_refused() {
+    let desk = Desk::new();
+    let tariff = fs::read_to_string(fixture("tariff.toml")).unwrap();
+    for (text, says) in [
+        (tariff.replacen("\"0.40\"", "\"-0.40\"", 1), "tariff.toml:7:11: per_hub `-0.40` is negative"),
+        (tariff.replacen("\"Standard\"", "\"Standrad\"", 1), "no rate for 4G North, variant `Standard` on 2026-11-01"),
+    ] {
+        let path = desk.write("tariff.toml", text);
+        let (code, _, err) = desk.stock("count", &[("--tariff", &path)], &[]);
+        assert_eq!(code, 4, "{err}");
+        assert!(err.contains(says), "{says}\n{err}");
+    }
+    let returns = desk.write("returns.csv", "device_id,return_type,reason,returned\n");
+    let (code, _, err) = desk.stock("count", &[("--returns", &returns)], &[]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("returns.csv:1, field `reason`: unknown column"), "{err}");
+
+    let manifest = desk.path("past/delete.parquet");
+    let mut bytes = fs::read(&manifest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&manifest, bytes).unwrap();
+    let (code, _, err) = desk.stock("count", &[], &[]);
+    assert_eq!(code, 6, "{err}");
+    assert!(!desk.path("count").exists());
+}
