@@ -84,14 +84,14 @@ fn table(
     folder: &Path,
     name: &'static str,
     columns: &[&str],
-    fill: impl FnOnce(&mut Lines) -> io::Result<()>,
+    write_lines: impl FnOnce(&mut Lines) -> io::Result<()>,
 ) -> Result<Output> {
     let path = folder.join(name);
     let written = || -> io::Result<(u64, Written)> {
         let file = DigestingFile::new(File::create_new(&path)?);
         let mut lines = Lines { csv: csv::Writer::from_writer(BufWriter::new(file)), rows: 0 };
         lines.csv.write_record(columns)?;
-        fill(&mut lines)?;
+        write_lines(&mut lines)?;
         let file = lines.csv.into_inner().map_err(csv::IntoInnerError::into_error)?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok((lines.rows, file.finish()?))
