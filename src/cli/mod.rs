@@ -13,6 +13,7 @@ mod regress;
 mod stock;
 mod sweep;
 mod synth;
+mod synth_orders;
 mod verify;
 
 use std::io::{self, IsTerminal, Write};
@@ -50,6 +51,7 @@ enum Command {
     Recluster(recluster::Args),
     Stock(stock::Args),
     Synth(synth::Args),
+    SynthOrders(synth_orders::Args),
 }
 
 impl Cli {
@@ -70,6 +72,7 @@ impl Cli {
             Command::Recluster(args) => recluster::exec(args, common),
             Command::Stock(args) => stock::exec(args, common),
             Command::Synth(args) => synth::exec(args, common),
+            Command::SynthOrders(args) => synth_orders::exec(args, common),
         }
     }
 }

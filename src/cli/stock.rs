@@ -30,6 +30,9 @@ pub struct Args {
     /// Past runs, whose deletions explain why a hub is not in the inventory
     #[arg(long, value_name = "DIR")]
     runs: Vec<PathBuf>,
+    /// Count as if the runs had been loaded: what a policy would do to the count, before it is signed
+    #[arg(long, requires = "runs")]
+    as_if_loaded: bool,
     /// The tariff, TOML: pounds for each hub by region and variant, from dates on
     #[arg(long, value_name = "FILE")]
     tariff: Option<PathBuf>,
@@ -59,7 +62,8 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, as_of_from) = snapshot.as_of(args.as_of)?;
     let terms = Terms { policy: &policy, rules: &rules, tariff: tariff.as_ref(), count_day: time::day_of(as_of) };
-    let sources = Sources { orders: &args.orders, returns: &args.returns, runs: &args.runs };
+    let sources =
+        Sources { orders: &args.orders, returns: &args.returns, runs: &args.runs, as_if_loaded: args.as_if_loaded };
     let counted = stock::count(&snapshot, sources, terms, &pool, &progress)?;
 
     let (orders, returns) = (names(&args.orders), names(&args.returns));

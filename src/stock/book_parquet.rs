@@ -17,6 +17,7 @@ use super::book::{COLUMNS, Cell, Order, TakeOrder};
 use super::table::columns;
 use crate::error::{Error, Result, TablePlace, TableRow};
 use crate::estate::{DeviceId, time};
+use crate::sweep::lanes::reference::guarded;
 
 /// Rows that are held at a time.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -34,10 +35,13 @@ pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
         .map_err(|error| damaged(format!("not a Parquet file: {error}")))?;
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let order = columns(&names, &COLUMNS, &|| TablePlace::file(path))?;
-    let reader =
+    let mut reader =
         builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(format!("cannot be read: {error}")))?;
     let mut before = 0;
-    for batch in reader {
+    loop {
+        let next = guarded(|| reader.next());
+        let next = next.ok_or_else(|| damaged("has a page whose lengths contradict each other".into()))?;
+        let Some(batch) = next else { return Ok(()) };
         let batch = batch.map_err(|error| damaged(format!("cannot be read: {error}")))?;
         let sheet = Sheet::of(&batch, &order, path)?;
         for row in 0..batch.num_rows() {
@@ -46,7 +50,6 @@ pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
         }
         before += batch.num_rows() as u64;
     }
-    Ok(())
 }
 
 /// The columns of a batch.

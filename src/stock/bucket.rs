@@ -69,16 +69,16 @@ impl Bucket {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::NotDelivered => "not delivered by the count date",
+            Self::NotDelivered => "not delivered",
             Self::Returned => "returned",
-            Self::NotAccepted => "delivered, not accepted by the count date",
+            Self::NotAccepted => "delivered, not accepted",
             Self::Commissioned => "commissioned",
             Self::CommissionedLater => "commissioned after the count date",
-            Self::Exempt => "in the SMI, in a status that is not charged",
+            Self::Exempt => "in the SMI, status not charged",
             Self::InStock => "in stock, and in the SMI",
-            Self::Deleted => "in stock, deleted from the SMI by a run",
-            Self::Unknown => "in stock, not in the SMI for no known reason",
-            Self::Unclear => "in the SMI, in a status that cannot be told",
+            Self::Deleted => "in stock, deleted from the SMI",
+            Self::Unknown => "in stock, not in the SMI",
+            Self::Unclear => "in the SMI, status unclear",
         }
     }
 

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
-use crate::run::read::{Batches, Deletes};
+use crate::run::read::{Batches, Deletes, Manifest};
 use crate::run::verify::verify;
 use crate::snapshot::Snapshot;
 use crate::sweep::morsels;
@@ -60,14 +60,17 @@ impl Inventory {
 }
 
 /// Reads the inventory, and marks the hubs of the book. A hub's other device, the GPF, is the same box and not looked at.
+/// Rows that are `gone`, ascending, are passed over.
 ///
 /// # Errors
 /// Damaged data, a file that changed meanwhile, or an interruption.
+#[expect(clippy::too_many_arguments, reason = "what is read, by what, for what, and who waits")]
 pub fn read(
     snapshot: &Snapshot,
     policy: &Policy,
     rules: &Rules,
     book: &Book,
+    gone: &[Gone],
     count_day: i32,
     pool: &Pool,
     watch: &dyn Watch,
@@ -79,6 +82,7 @@ pub fn read(
     let parts = pool.map_with(morsels(snapshot), Desk::default, |desk, morsel| {
         let mut own = Inventory::default();
         own.untyped = pick.read(morsel, desk, |picked| {
+            picked.retain(|row| !is_gone(row, gone));
             look_up(picked, &book.hubs, &mut own, rules, &|row, index| {
                 let seen = Marks::of_row(rules, row.status, row.since, last_instant);
                 marks[index].fetch_or(seen.0, Ordering::Relaxed);
@@ -127,17 +131,31 @@ fn ahead(hubs: &[Hub], id: DeviceId) -> usize {
     from + hubs[from..to].partition_point(|hub| hub.id < id)
 }
 
-/// Hubs of the book that past runs deleted.
+/// A row that a past run deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gone {
+    /// The hub.
+    pub id: DeviceId,
+    /// From when its status had applied, UTC microseconds.
+    pub since: i64,
+    /// Code of its status.
+    pub status: u8,
+    /// The day as of which it was deleted.
+    pub day: Day,
+}
+
+fn is_gone(row: &Picked, gone: &[Gone]) -> bool {
+    let (Some(id), Some(since)) = (row.id, row.since) else { return false };
+    gone.binary_search_by_key(&(id, since, row.status), |gone| (gone.id, gone.since, gone.status)).is_ok()
+}
+
+/// What past runs deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Deletions {
-    /// Index of the hub, and the earliest day as of which a run deleted it; by index.
-    pub days: Vec<(u32, Day)>,
-    /// Hubs that runs deleted and the order book does not have.
-    pub not_ordered: u64,
-    /// Hubs that runs deleted and the inventory still has: were the runs loaded?
-    pub still_there: u64,
+pub struct Past {
     /// The runs.
     pub runs: Vec<PastRun>,
+    /// Rows of hubs, ascending.
+    pub gone: Vec<Gone>,
 }
 
 /// A past run.
@@ -151,49 +169,75 @@ pub struct PastRun {
     pub hubs: u64,
 }
 
+/// Verifies past runs, and reads which hubs they deleted.
+///
+/// # Errors
+/// A run that does not verify.
+pub fn past(folders: &[PathBuf], pool: &Pool) -> Result<Past> {
+    let mut past = Past::default();
+    let chf = DeviceType::BUILT_IN[usize::from(DeviceType::CHF.code())];
+    for folder in folders {
+        for run in verify(folder, pool)? {
+            let day = time::parse(&run.record.as_of).map(time::day_of).and_then(Day::new).unwrap_or(Day::NONE);
+            let before = past.gone.len();
+            let mut batches: Batches<Deletes> = Batches::open(&run.path)?;
+            while let Some(batch) = batches.next_batch()? {
+                for row in (0..batch.len()).filter(|&row| batch.device_type.value(row) == chf) {
+                    // A run that verifies has Device IDs only that can be read.
+                    let Some(id) = DeviceId::from_text(batch.id.value(row).as_bytes()) else { continue };
+                    let status =
+                        SmiStatus::from_name(batch.status.value(row)).map_or(SmiStatus::UNKNOWN, SmiStatus::code);
+                    past.gone.push(Gone { id, since: batch.since.value(row), status, day });
+                }
+            }
+            let policy = run.record.policy["name"].as_str().unwrap_or_default().to_owned();
+            let hubs = (past.gone.len() - before) as u64;
+            past.runs.push(PastRun { as_of: run.record.as_of, policy, hubs });
+        }
+    }
+    past.runs.sort_unstable();
+    past.gone.sort_unstable();
+    Ok(past)
+}
+
+/// Hubs of the book that past runs deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deletions {
+    /// Index of the hub, and the earliest day as of which a run deleted it; by index.
+    pub days: Vec<(u32, Day)>,
+    /// Hubs that runs deleted and the order book does not have.
+    pub not_ordered: u64,
+    /// Hubs that runs deleted and the inventory still has: were the runs loaded?
+    pub still_there: u64,
+    /// The runs.
+    pub runs: Vec<PastRun>,
+}
+
 impl Deletions {
+    /// Marks the hubs of the book that past runs deleted.
+    #[must_use]
+    pub fn mark(past: Past, book: &Book, marks: &mut [Marks]) -> Self {
+        let mut all = Self { runs: past.runs, ..Self::default() };
+        for gone in &past.gone {
+            match book.find(gone.id) {
+                Some(index) => all.days.push((index as u32, gone.day)),
+                None => all.not_ordered += 1,
+            }
+        }
+        all.days.sort_unstable();
+        all.days.dedup_by_key(|(index, _)| *index);
+        for (index, _) in &all.days {
+            let mark = &mut marks[*index as usize];
+            all.still_there += u64::from(mark.has(Marks::INVENTORY));
+            mark.0 |= Marks::DELETED;
+        }
+        all
+    }
+
     /// The day as of which a hub was deleted.
     #[must_use]
     pub fn day(&self, hub: usize) -> Day {
         let found = self.days.binary_search_by_key(&hub, |(index, _)| *index as usize);
         found.map_or(Day::NONE, |at| self.days[at].1)
     }
-}
-
-/// Verifies runs, reads which hubs they deleted, and marks those of the book.
-///
-/// # Errors
-/// A run that does not verify.
-pub fn deletions(folders: &[PathBuf], book: &Book, marks: &mut [Marks], pool: &Pool) -> Result<Deletions> {
-    let mut all = Deletions::default();
-    for folder in folders {
-        for run in verify(folder, pool)? {
-            let as_of = time::parse(&run.record.as_of).map_or(0, time::day_of);
-            let day = Day::new(as_of).unwrap_or(Day::NONE);
-            let mut hubs = 0;
-            let mut batches: Batches<Deletes> = Batches::open(&run.path)?;
-            while let Some(batch) = batches.next_batch()? {
-                let chf = DeviceType::BUILT_IN[usize::from(DeviceType::CHF.code())];
-                let ids = batch.id.iter().zip(batch.device_type.iter());
-                for (id, _) in ids.filter(|(_, device_type)| *device_type == Some(chf)) {
-                    hubs += 1;
-                    match id.and_then(|id| DeviceId::from_text(id.as_bytes())).and_then(|id| book.find(id)) {
-                        Some(index) => all.days.push((index as u32, day)),
-                        None => all.not_ordered += 1,
-                    }
-                }
-            }
-            let policy = run.record.policy["name"].as_str().unwrap_or_default().to_owned();
-            all.runs.push(PastRun { as_of: run.record.as_of, policy, hubs });
-        }
-    }
-    all.runs.sort_unstable();
-    all.days.sort_unstable();
-    all.days.dedup_by_key(|(index, _)| *index);
-    for (index, _) in &all.days {
-        let mark = &mut marks[*index as usize];
-        all.still_there += u64::from(mark.has(Marks::INVENTORY));
-        mark.0 |= Marks::DELETED;
-    }
-    Ok(all)
 }

@@ -51,6 +51,8 @@ pub struct Sources<'a> {
     pub returns: &'a [PathBuf],
     /// Directories of past runs, or folders of them.
     pub runs: &'a [PathBuf],
+    /// Whether to count as if those runs had been loaded: rows that they delete are taken for gone.
+    pub as_if_loaded: bool,
 }
 
 /// How it is counted.
@@ -94,6 +96,8 @@ pub struct Stock {
     pub inventory: Inventory,
     /// What past runs deleted.
     pub deletions: Deletions,
+    /// Whether those runs were taken for loaded.
+    pub as_if_loaded: bool,
     /// The count date.
     pub count: Day,
     /// The rules.
@@ -178,9 +182,10 @@ pub fn count(
     watch.begin(Stage::Tables, 0);
     let book = Book::read(sources.orders, pool, watch)?;
     let mut returns = returns::read(sources.returns, &book)?;
-    let (inventory, mut marks) = inventory::read(snapshot, policy, rules, &book, count_day, pool, watch)?;
-    watch.begin(Stage::Tables, 0);
-    let deletions = inventory::deletions(sources.runs, &book, &mut marks, pool)?;
+    let past = inventory::past(sources.runs, pool)?;
+    let gone = if sources.as_if_loaded { &past.gone[..] } else { &[] };
+    let (inventory, mut marks) = inventory::read(snapshot, policy, rules, &book, gone, count_day, pool, watch)?;
+    let deletions = Deletions::mark(past, &book, &mut marks);
     returns::settle(&mut returns, &book, &mut marks, count_day);
     let mut stock = Stock {
         groups: vec![Counts::default(); book.groups.len()],
@@ -190,6 +195,7 @@ pub fn count(
         returns,
         inventory,
         deletions,
+        as_if_loaded: sources.as_if_loaded,
         count,
         rules: *rules,
     };

@@ -118,7 +118,7 @@ fn parties(page: &mut Page, record: &Record) {
     page.raw(&plot::bars(&caption, &names, &series));
     let mut header = vec!["charged party", "hubs charged"];
     header.extend(AGES);
-    header.extend(["missed by the inventory", "pounds"]);
+    header.extend(["missed by the SMI", "pounds"]);
     page.begin_table(&header);
     for party in parties {
         let mut cells = vec![count(party.charged.hubs)];

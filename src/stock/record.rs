@@ -78,6 +78,8 @@ pub struct SourcesRecord {
     pub returns: Vec<String>,
     /// Past runs.
     pub runs: Vec<RunRecord>,
+    /// Whether it was counted as if they had been loaded.
+    pub as_if_loaded: bool,
     /// Hubs that runs deleted, and nobody ordered.
     pub deleted_not_ordered: u64,
     /// Hubs that runs deleted, and the inventory still has.
@@ -246,6 +248,7 @@ impl Record {
                 runs: runs
                     .map(|run| RunRecord { as_of: run.as_of.clone(), policy: run.policy.clone(), hubs: run.hubs })
                     .collect(),
+                as_if_loaded: stock.as_if_loaded,
                 deleted_not_ordered: stock.deletions.not_ordered,
                 deleted_still_there: stock.deletions.still_there,
             },

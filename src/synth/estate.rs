@@ -199,7 +199,7 @@ fn pending_days(dice: &mut Dice, hub: bool) -> f64 {
     if hub { days * 1.5 } else { days }
 }
 
-fn service_user(dice: &mut Dice) -> DeviceId {
+pub(super) fn service_user(dice: &mut Dice) -> DeviceId {
     let mut roll = dice.below(100);
     for (rank, share) in LARGE_PARTIES.into_iter().enumerate() {
         if roll < share {
@@ -220,7 +220,7 @@ fn party(number: u64) -> DeviceId {
     DeviceId(0x90B3_D51F_3000_0000 | number)
 }
 
-fn pick<T: Copy>(shares: &[(T, u64)], mut roll: u64) -> T {
+pub(super) fn pick<T: Copy>(shares: &[(T, u64)], mut roll: u64) -> T {
     for &(item, share) in shares {
         if roll < share {
             return item;
@@ -231,7 +231,7 @@ fn pick<T: Copy>(shares: &[(T, u64)], mut roll: u64) -> T {
 }
 
 /// Randomness from a counter: the mixing function of SplitMix64.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -239,7 +239,7 @@ impl Dice {
         mix(self.0)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
@@ -250,7 +250,7 @@ impl Dice {
     }
 }
 
-const fn mix(mut value: u64) -> u64 {
+pub(super) const fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)

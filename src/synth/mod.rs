@@ -7,6 +7,7 @@
 
 mod estate;
 mod layout;
+pub mod orders;
 
 use std::path::Path;
 

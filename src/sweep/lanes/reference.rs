@@ -98,12 +98,18 @@ pub fn expecting_panic() -> bool {
     EXPECTING_PANIC.get()
 }
 
-fn read(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result<()>) -> encoded::Result<()> {
+/// Does work that panics on some damaged pages; `None` where it did.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     EXPECTING_PANIC.set(true);
-    // After a panic the reader is gone, and what it handed over so far is dropped with the whole sweep.
-    let outcome = catch_unwind(AssertUnwindSafe(|| read_chunk(lane, work)));
+    // After a panic the reader is gone, and what it handed over so far is dropped with the whole operation.
+    let outcome = catch_unwind(AssertUnwindSafe(work));
     EXPECTING_PANIC.set(false);
-    outcome.unwrap_or_else(|_| Err(Damage::corrupt("a page whose lengths contradict each other")))
+    outcome.ok()
+}
+
+fn read(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result<()>) -> encoded::Result<()> {
+    guarded(|| read_chunk(lane, work))
+        .unwrap_or_else(|| Err(Damage::corrupt("a page whose lengths contradict each other")))
 }
 
 fn read_chunk(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result<()>) -> encoded::Result<()> {
