@@ -19,6 +19,10 @@ use estates::{Ids, Layout, Row, write};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
+use smi_sweep::ExitCode;
+use smi_sweep::pool::Pool;
+use smi_sweep::stock::Book;
+use smi_sweep::watch::Unwatched;
 use tempfile::TempDir;
 
 const LAYOUT: Layout = Layout {
@@ -355,10 +359,8 @@ fn rules_move_what_is_charged() {
     assert_eq!(desk.record("earlier")["charged"], json!({ "hubs": 9, "pounds": "4.5075" }));
 }
 
-#[test]
-fn an_order_book_in_parquet_says_the_same() {
-    let desk = Desk::new();
-    desk.stock("csv", &[], &[]);
+/// The example's order book as Parquet, its columns in other forms and another order.
+fn orders_in_parquet(path: &Path) {
     let orders = lines(Path::new(&fixture("orders.csv")));
     let cell = |line: &Vec<String>, column: usize| Some(line[column].clone()).filter(|cell| !cell.is_empty());
     let text = |column: usize| -> ArrayRef {
@@ -377,16 +379,46 @@ fn an_order_book_in_parquet_says_the_same() {
         ("delivered", Arc::new(delivered.collect::<TimestampMillisecondArray>()) as ArrayRef, true),
     ])
     .unwrap();
-    let path = desk.path("orders.parquet");
-    let mut writer = ArrowWriter::try_new(fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
+}
+
+#[test]
+fn an_order_book_in_parquet_says_the_same() {
+    let desk = Desk::new();
+    desk.stock("csv", &[], &[]);
+    orders_in_parquet(&desk.path("orders.parquet"));
     let (code, _, err) = desk.stock("parquet", &[("--orders", &desk.text("orders.parquet"))], &[]);
     assert_eq!(code, 0, "{err}");
     for file in ["stock.csv", "missed.csv", "hubs.parquet", "not_ordered.csv", "responses.csv"] {
         let read = |out: &str| fs::read(desk.path(out).join(file)).unwrap();
         assert!(read("csv") == read("parquet"), "{file}");
     }
+}
+
+/// A flipped bit is refused, or changes a value that nobody can tell from another: it never ends the program.
+#[test]
+fn a_damaged_order_book_in_parquet_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("orders.parquet");
+    orders_in_parquet(&path);
+    let whole = fs::read(&path).unwrap();
+    let pool = Pool::new(Some(1));
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(&path, &bytes).unwrap();
+        match Book::read(std::slice::from_ref(&path), &pool, &Unwatched) {
+            Ok(book) => assert!(book.hubs.len() <= 16),
+            Err(error) => {
+                assert_eq!(error.exit_code(), ExitCode::Snapshot, "byte {at}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > whole.len() / 4, "{refused} of {}", whole.len());
 }
 
 /// Replaces one piece of the example's order book.

@@ -119,7 +119,7 @@ fn show(common: &Common, record: &Record) {
     let missed = figures::count(record.missed.hubs);
     let mut line = format!("a count of the SMI alone misses {missed} charged hubs");
     if let (Some(all), Some(part)) = (&record.charged.pounds, &record.missed.pounds) {
-        line = format!("£{all} in all; {line}, £{part}");
+        line = format!("£{} in all; {line}, £{}", stock::grouped(all), stock::grouped(part));
     }
     remark(common, &line);
     if record.sources.deleted_still_there > 0 {

@@ -27,7 +27,7 @@ pub use bucket::{Bucket, Marks};
 pub use files::{Output, write};
 pub use inventory::{Deletions, Inventory, PastRun, Stray};
 pub use money::Money;
-pub use page::{PAGE, write as write_page};
+pub use page::{PAGE, grouped, write as write_page};
 pub use record::Record;
 pub use region::Region;
 pub use returns::{FAULT_REASONS, FAULT_TYPES, NO_FAULT_TYPES, Refusal, Return};

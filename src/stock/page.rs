@@ -200,7 +200,8 @@ fn pounds(charge: &Charge) -> String {
 }
 
 /// An amount with separators.
-fn grouped(pounds: &str) -> String {
+#[must_use]
+pub fn grouped(pounds: &str) -> String {
     let (whole, parts) = pounds.split_once('.').unwrap_or((pounds, "00"));
     format!("{}.{parts}", whole.parse().map_or_else(|_| whole.to_owned(), count))
 }
