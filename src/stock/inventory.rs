@@ -7,13 +7,13 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::Terms;
 use super::book::{Book, Hub};
 use super::bucket::Marks;
 use super::rules::Rules;
 use super::table::Day;
 use crate::error::Result;
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
-use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::run::read::{Batches, Deletes, Manifest};
 use crate::run::verify::verify;
@@ -64,18 +64,16 @@ impl Inventory {
 ///
 /// # Errors
 /// Damaged data, a file that changed meanwhile, or an interruption.
-#[expect(clippy::too_many_arguments, reason = "what is read, by what, for what, and who waits")]
 pub fn read(
     snapshot: &Snapshot,
-    policy: &Policy,
-    rules: &Rules,
+    terms: Terms<'_>,
     book: &Book,
     gone: &[Gone],
-    count_day: i32,
     pool: &Pool,
     watch: &dyn Watch,
 ) -> Result<(Inventory, Vec<Marks>)> {
     watch.begin(Stage::Scan, snapshot.rows());
+    let Terms { policy, rules, count_day, .. } = terms;
     let marks: Vec<AtomicU8> = (0..book.hubs.len()).map(|_| AtomicU8::new(0)).collect();
     let last_instant = time::day_start(count_day.saturating_add(1)).saturating_sub(1);
     let pick = Pick { snapshot, policy, types: [DeviceType::CHF].into_iter().collect::<TypeSet>(), watch };

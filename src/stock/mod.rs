@@ -174,7 +174,7 @@ pub fn count(
     pool: &Pool,
     watch: &dyn Watch,
 ) -> Result<Stock> {
-    let Terms { policy, rules, tariff, count_day } = terms;
+    let Terms { rules, tariff, count_day, .. } = terms;
     let count = Day::new(count_day).ok_or_else(|| Error::Usage {
         what: format!("{} is not a day on which stock can be counted", time::format_day(count_day)),
         remedy: "name a day from 2000 to 2179".into(),
@@ -184,7 +184,7 @@ pub fn count(
     let mut returns = returns::read(sources.returns, &book)?;
     let past = inventory::past(sources.runs, pool)?;
     let gone = if sources.as_if_loaded { &past.gone[..] } else { &[] };
-    let (inventory, mut marks) = inventory::read(snapshot, policy, rules, &book, gone, count_day, pool, watch)?;
+    let (inventory, mut marks) = inventory::read(snapshot, terms, &book, gone, pool, watch)?;
     let deletions = Deletions::mark(past, &book, &mut marks);
     returns::settle(&mut returns, &book, &mut marks, count_day);
     let mut stock = Stock {

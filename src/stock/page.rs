@@ -7,13 +7,15 @@ use super::AGES;
 use super::record::{Charge, PartyRecord, Record};
 use crate::error::{Error, Result};
 use crate::html::{Page, count};
-use crate::plot::{self, Caption, Series, Unit};
+use crate::plot::{self, Arrangement, Caption, Series, Unit};
 
 /// Name of the page within the directory.
 pub const PAGE: &str = "stock.html";
 
 /// How many parties a picture shows; the rest is summed up.
 const DRAWN: usize = 15;
+/// How many variants a picture tells apart.
+const VARIANTS: usize = 8;
 
 /// Writes the page into the directory.
 ///
@@ -131,6 +133,31 @@ fn parties(page: &mut Page, record: &Record) {
 
 fn kinds(page: &mut Page, record: &Record) {
     page.heading("Regions and variants");
+    let mut regions: Vec<String> = record.by_region_and_variant.iter().map(|kind| kind.region.to_owned()).collect();
+    regions.dedup();
+    let mut variants: Vec<&str> = record.by_region_and_variant.iter().map(|kind| kind.variant.as_str()).collect();
+    variants.sort_unstable();
+    variants.dedup();
+    // Beyond a few, colours tell nothing: the table does.
+    if variants.len() <= VARIANTS {
+        let of_kind = |region: &str, variant: &str| {
+            let mut kinds = record.by_region_and_variant.iter();
+            let kind = kinds.find(|kind| kind.region == region && kind.variant == variant);
+            about(kind.map_or(0, |kind| kind.charged.hubs))
+        };
+        let series: Vec<Series> = variants
+            .into_iter()
+            .map(|variant| Series::new(variant, regions.iter().map(|region| of_kind(region, variant)).collect()))
+            .collect();
+        let caption = Caption {
+            title: "Stock by region and variant",
+            description: "Hubs that are charged, by region and hub variant. The table below has the same figures.",
+            values: "hubs",
+            along: "region",
+            unit: Unit::Count,
+        };
+        page.raw(&plot::columns(&caption, &regions, &series, Arrangement::Stacked));
+    }
     page.begin_table(&["region, variant", "hubs ordered", "hubs charged", "pounds for each", "pounds"]);
     for kind in &record.by_region_and_variant {
         let name = format!("{}, {}", kind.region, kind.variant);
