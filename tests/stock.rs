@@ -26,6 +26,7 @@ use smi_sweep::watch::Unwatched;
 use tempfile::TempDir;
 
 const LAYOUT: Layout = Layout {
+    days: false,
     ids: Ids::Text,
     unit: TimeUnit::Microsecond,
     dictionary: true,

@@ -121,6 +121,17 @@ impl SourceFile {
         Place::file(&self.path)
     }
 
+    /// How the file has a column.
+    ///
+    /// # Errors
+    /// Where it has none: never so for the columns that a snapshot must have, which were bound when it was opened.
+    pub fn bound(&self, column: Column) -> Result<&Bound> {
+        self.columns.get(column).ok_or_else(|| {
+            let missing = Fault::MissingColumn { found: "none of that name".into(), nearest: None };
+            self.place().column(column.name()).refuse(missing)
+        })
+    }
+
     /// Size of the file.
     #[must_use]
     pub const fn bytes(&self) -> u64 {

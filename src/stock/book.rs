@@ -11,7 +11,7 @@ use super::region::Region;
 use super::signed::did_you_mean;
 use super::table::{CsvTable, Day, Days, Line};
 use crate::error::{Error, Result, TablePlace};
-use crate::estate::{DeviceId, PARTY_MAX_BYTES, time};
+use crate::estate::{DeviceId, Party, time};
 use crate::pool::Pool;
 use crate::watch::Watch;
 
@@ -187,10 +187,7 @@ impl Gather {
             let remedy = format!("{}there are {}", did_you_mean(&name, Region::NAMES), Region::NAMES.join(", "));
             place().field(COLUMNS[2]).refuse(format!("`{}` is not a region", shown(region)), remedy)
         })?;
-        let party = match DeviceId::from_text(party) {
-            Some(id) => id.to_string(),
-            None => word(party).map_err(|(what, remedy)| place().field(COLUMNS[1]).refuse(what, remedy))?,
-        };
+        let party = word(party).map_err(|(what, remedy)| place().field(COLUMNS[1]).refuse(what, remedy))?;
         let variant = word(variant).map_err(|(what, remedy)| place().field(COLUMNS[3]).refuse(what, remedy))?;
         let group = Group { party, region, variant };
         // Two spellings of a party are one group.
@@ -223,15 +220,14 @@ impl Gather {
     }
 }
 
-/// A party or a variant.
+/// A party or a variant: a party has the name by which runs know it.
 fn word(bytes: &[u8]) -> Result<String, (String, String)> {
-    let text = text(bytes);
-    let sense = !text.trim().is_empty() && !text.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER);
-    if sense && text.len() <= PARTY_MAX_BYTES {
-        return Ok(text);
-    }
-    let what = if text.trim().is_empty() { "is empty".into() } else { format!("`{}` is no name", shown(bytes)) };
-    Err((what, format!("write text of up to {PARTY_MAX_BYTES} bytes")))
+    let what = match Party::of(bytes) {
+        Party::Named(name) => return Ok(name.into_owned()),
+        Party::Missing => "is empty".into(),
+        Party::Bad => format!("`{}` is no name", shown(bytes)),
+    };
+    Err((what, format!("write text of up to {} bytes", Party::MAX_BYTES)))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -14,10 +14,10 @@ use super::findings::Due;
 use super::lanes::classes::{self, Classes, Span};
 use super::lanes::{Lane, LaneBuffers, sparse};
 use super::plan::{PAIRS, Plan, pair_codes, pair_index};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, Disposition, Reason, Role, SmiStatus, TallyByType};
 use crate::policy::{DateVerdict, Pair};
-use crate::snapshot::{Bound, SourceFile};
+use crate::snapshot::SourceFile;
 
 /// Rows that are taken at a time.
 const SLAB: usize = 1 << 20;
@@ -145,11 +145,7 @@ struct Slab<'a> {
 
 impl Slab<'_> {
     fn lane(&self, column: Column) -> Result<Lane<'_>> {
-        let bound: &Bound = self.file.columns.get(column).ok_or_else(|| {
-            let missing = Fault::MissingColumn { found: "none of that name".into(), nearest: None };
-            self.file.place().column(column.name()).refuse(missing)
-        })?;
-        Ok(Lane { file: self.file, group: self.morsel.group, bound })
+        Ok(Lane { file: self.file, group: self.morsel.group, bound: self.file.bound(column)? })
     }
 
     /// Asks for the pages of a column before they are looked at, so that a cold disk reads them in one go.

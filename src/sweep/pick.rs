@@ -6,10 +6,10 @@ use super::lanes::classes::{self, Classes};
 use super::lanes::{Lane, LaneBuffers, Reader, sparse};
 use super::morsel::Morsel;
 use super::{dates, fields};
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, DeviceType, SmiStatus, TypeSet};
 use crate::policy::Policy;
-use crate::snapshot::{Bound, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::watch::Watch;
 
 /// Rows that are looked at together.
@@ -77,10 +77,7 @@ impl Pick<'_> {
 
     fn lane(&self, morsel: Morsel, column: Column) -> Result<Lane<'_>> {
         let file = &self.snapshot.files()[morsel.file];
-        let bound: &Bound = file.columns.get(column).ok_or_else(|| {
-            file.place().column(column.name()).refuse(Fault::MissingColumn { found: "none of that name".into() })
-        })?;
-        Ok(Lane { file, group: morsel.group, bound })
+        Ok(Lane { file, group: morsel.group, bound: file.bound(column)? })
     }
 
     /// Notes the rows of the types, and counts those whose type nobody knows.

@@ -11,7 +11,7 @@ use super::engine::morsels;
 use super::fields;
 use super::lanes::{Lane, LaneBuffers, Reader, sparse};
 use super::morsel::Morsel;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId};
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
@@ -75,9 +75,7 @@ pub fn each_id(
     mut each: impl FnMut(u64, Option<DeviceId>) -> Result<()>,
 ) -> Result<()> {
     let file = &snapshot.files()[morsel.file];
-    let Some(bound) = file.columns.get(Column::DeviceId) else {
-        return Err(file.place().refuse(Fault::MissingColumn { found: "no Device IDs".into(), nearest: None }));
-    };
+    let bound = file.bound(Column::DeviceId)?;
     let lane = Lane { file, group: morsel.group, bound };
     let rows = file.group_rows(morsel.group) as u32;
     for start in (0..rows).step_by(SLAB as usize) {
