@@ -298,14 +298,64 @@ impl fmt::Display for TablePlace {
 pub struct GuardTrip {
     /// The policy whose guard it is.
     pub policy: String,
-    /// The guard's key in the policy.
+    /// The guard's key in the policy, or the flag that took its place.
     pub guard: &'static str,
-    /// What the run came to, as text.
-    pub reached: String,
-    /// What the guard allows, as text.
-    pub limit: String,
+    /// What the run came to, and what is allowed, in words.
+    pub what: String,
     /// The flag that accepts exactly this run.
-    pub way_on: String,
+    pub flag: String,
+}
+
+/// The guards that stopped a run, of whichever of its policies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stopped {
+    /// At least one, in the order of the policies.
+    pub trips: Vec<GuardTrip>,
+    /// How many policies were asked: an exact number goes with one only.
+    pub policies: usize,
+}
+
+impl Stopped {
+    /// For each policy that was stopped, its name and the flags that accept exactly this run.
+    fn flags(&self) -> Vec<(&str, String)> {
+        let mut all: Vec<(&str, String)> = Vec::new();
+        for trip in &self.trips {
+            match all.last_mut().filter(|(policy, _)| *policy == trip.policy) {
+                Some((_, flags)) if flags.contains(&trip.flag) => {}
+                Some((_, flags)) => *flags = format!("{flags} {}", trip.flag),
+                None => all.push((&trip.policy, trip.flag.clone())),
+            }
+        }
+        all
+    }
+
+    /// How to go on, where every row that a guard stopped at is accounted for.
+    #[must_use]
+    pub fn way_on(&self) -> String {
+        let flags = self.flags();
+        if self.policies == 1 {
+            let flags: Vec<&str> = flags.iter().map(|(_, flags)| flags.as_str()).collect();
+            return format!("if every one of them is accounted for: {}", flags.join(" "));
+        }
+        let alone: Vec<String> = flags.iter().map(|(policy, flags)| format!("`{policy}` with {flags}")).collect();
+        format!("if every one of them is accounted for, sweep alone by {}, or raise the guards", alone.join(", by "))
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut policy = "";
+        for trip in &self.trips {
+            if trip.policy == policy {
+                write!(f, ", {}", trip.what)?;
+            } else {
+                let then = if policy.is_empty() { "" } else { "; " };
+                write!(f, "{then}policy `{}`: stopped by its guards: {}", trip.policy, trip.what)?;
+            }
+            policy = &trip.policy;
+        }
+        f.write_str("; nothing was published")
+    }
 }
 
 /// Everything that can go wrong.
@@ -348,8 +398,11 @@ pub enum Error {
         remedy: String,
     },
     /// A guard tripped; nothing was published.
-    #[error("policy `{}`: guard {} stopped the run: {} where {} is the limit; nothing was published", .0.policy, .0.guard, .0.reached, .0.limit)]
-    Guard(GuardTrip),
+    #[error("{0}")]
+    Guard(Stopped),
+    /// What is named as a run directory is none, or is not a whole one.
+    #[error("{}: not a run directory: it has no run.json", .0.display())]
+    NoRun(PathBuf),
     /// A run directory is not what its record says.
     #[error("{}: {what}", path.display())]
     Verification {
@@ -435,7 +488,8 @@ impl Error {
             | Self::Table { remedy, .. }
             | Self::Case { remedy, .. } => remedy.clone(),
             Self::Snapshot { fault, .. } => fault.remedy().into(),
-            Self::Guard(trip) => trip.way_on.clone(),
+            Self::Guard(stopped) => stopped.way_on(),
+            Self::NoRun(_) => "name a directory that `smi-sweep sweep --out` wrote".into(),
             Self::Verification { .. } => "do not load this run; sweep again".into(),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull => "free some space, or choose another --out".into(),
@@ -458,7 +512,7 @@ impl Error {
             Self::Snapshot { .. } | Self::Table { .. } => ExitCode::Snapshot,
             Self::Policy { .. } => ExitCode::Policy,
             Self::Guard(_) => ExitCode::Guard,
-            Self::Verification { .. } | Self::Regression(_) => ExitCode::Verification,
+            Self::NoRun(_) | Self::Verification { .. } | Self::Regression(_) => ExitCode::Verification,
             Self::Io { .. } | Self::Aside { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
             Self::Interrupted => ExitCode::Interrupted,
         }

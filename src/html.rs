@@ -137,6 +137,12 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// A count with what is counted: `1 row`, `2 rows`.
+#[must_use]
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +158,6 @@ mod tests {
     #[test]
     fn counts_have_separators() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([counted(1, "row"), counted(1000, "row")], ["1 row", "1,000 rows"]);
     }
 }

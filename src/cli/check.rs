@@ -142,12 +142,12 @@ fn show(
         remark(common, "nothing says when the snapshot was taken: dates in the future are not looked for");
     }
     let mut text = format!(
-        "{} rows in {} files keep the column contract\n",
-        figures::count(snapshot.rows()),
-        figures::count(snapshot.files().len() as u64)
+        "{} in {}: the column contract is kept\n",
+        figures::counted(snapshot.rows(), "row"),
+        figures::counted(snapshot.files().len() as u64, "file")
     );
     if survey.findings.is_empty() {
-        text.push_str("nothing is wrong with them\n");
+        text.push_str("nothing is wrong\n");
     } else {
         let rows = survey.findings.iter().map(|finding| {
             let first = places(finding).first().map_or_else(String::new, |(file, row)| format!("{file}, row {row}"));
@@ -160,11 +160,14 @@ fn show(
         });
         text.push_str(&format!("{}\n", figures::table(&["finding", "value", "rows", "first"], rows)));
         if survey.duplicate_ids > 0 {
-            text.push_str(&format!("{} Device IDs occur more than once\n", figures::count(survey.duplicate_ids)));
+            text.push_str(&format!(
+                "occurring more than once: {}\n",
+                figures::counted(survey.duplicate_ids, "Device ID")
+            ));
         }
     }
     if let Some(sealed) = sealed {
         text.push_str(&format!("sealed: {}\n", sealed.display()));
     }
-    print(&text)
+    print(&figures::wrapped(&text, 2))
 }

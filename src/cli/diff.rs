@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::figures::{count, table};
+use super::figures::{count, counted, table, wrapped};
 use super::{Common, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::{format_day, format_instant};
@@ -94,7 +94,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         remark(common, figures.trim_end());
         return Ok(());
     }
-    print(&figures)
+    print(&wrapped(&figures, 3))
 }
 
 const fn letter(side: Side) -> &'static str {
@@ -168,16 +168,16 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
     for (side, path, record) in [(Side::A, a, &difference.a), (Side::B, b, &difference.b)] {
         let _ = writeln!(
             text,
-            "{}: {}: {} as of {}: {} deletions, {} of them here only",
+            "{}: {}: {} as of {}: {}, {} of them here only",
             letter(side),
             path.display(),
             record.policy["name"].as_str().unwrap_or_default(),
             record.as_of,
-            count(record.tally.delete),
+            counted(record.tally.delete, "deletion"),
             count(difference.only(side)),
         );
     }
-    let _ = writeln!(text, "{} devices are deleted by both", count(difference.both));
+    let _ = writeln!(text, "deleted by both: {}", counted(difference.both, "device"));
     if difference.only.is_empty() {
         return text;
     }
@@ -197,8 +197,12 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
     let _ = writeln!(text, "{}", table(&["deleted by", "party", "devices"], rows));
     if !rest.is_empty() {
         let devices = rest.iter().map(|(_, devices)| devices).sum();
-        let _ =
-            writeln!(text, "and {} devices of {} more; --json has them all", count(devices), count(rest.len() as u64));
+        let _ = writeln!(
+            text,
+            "and {} of {} more; --json has them all",
+            counted(devices, "device"),
+            count(rest.len() as u64)
+        );
     }
     text
 }

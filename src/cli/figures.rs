@@ -1,67 +1,137 @@
-//! Figures for people: tables that fit the terminal, counts with separators.
+//! Figures for people: tables and sentences that fit the terminal, counts with separators.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
 use crate::estate::{Tally, TallyByType, TypeNames};
 use crate::policy::Policy;
-use crate::sweep::Expected;
-use crate::sweep::{Headroom, guard};
+use crate::sweep::{Expected, Headroom, guard};
 
-pub use super::progress::count;
+pub use crate::html::{count, counted};
 
-/// A table with a header, all columns but the first aligned to the right.
-pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Table {
-    let mut table = Table::new();
-    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header);
-    for row in rows {
-        table.add_row(row.into_iter().enumerate().map(|(column, text)| {
-            let alignment = if column == 0 { CellAlignment::Left } else { CellAlignment::Right };
-            Cell::new(text).set_alignment(alignment)
-        }));
-    }
-    table
+/// A column is never made wider for a single word than this: longer ones are broken.
+const LONGEST_WORD: usize = 26;
+
+/// How wide the terminal is, where there is one, or else what `COLUMNS` says. `None` where nobody minds.
+pub fn width() -> Option<usize> {
+    let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    let told = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    terminal.or_else(told).filter(|&width| width > 0)
 }
 
-/// The closing table of a sweep: what became of each device type.
-pub fn dispositions(by_type: &TallyByType, types: &TypeNames) -> Table {
-    let header = ["type", "rows", "not candidate", "excluded", "not due", "delete", "of which N8", "quarantined"];
-    let row = |name: &str, tally: &Tally| {
-        let figures = [
-            tally.rows(),
-            tally.not_candidate,
-            tally.excluded,
-            tally.not_due,
-            tally.deletes(),
-            tally.alerts,
-            tally.quarantined(),
-        ];
-        std::iter::once(name.to_owned()).chain(figures.map(count)).collect::<Vec<_>>()
+/// A table with a header, all columns but the first aligned to the right. Where the terminal is too narrow texts are
+/// wrapped; where that is not enough further columns follow in a table of their own, beside the first column again.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let width = width();
+    let needs: Vec<usize> = (0..header.len()).map(|column| least_width(header, &rows, column)).collect();
+    let parts = parts(&needs, width.unwrap_or(usize::MAX));
+    let tables = parts.iter().map(|columns| part(header, &rows, columns, &needs, width));
+    tables.collect::<Vec<_>>().join("\n\n")
+}
+
+/// The narrowest that a column can be without breaking a word, its padding included.
+fn least_width(header: &[&str], rows: &[Vec<String>], column: usize) -> usize {
+    let cells = rows.iter().filter_map(|row| row.get(column)).map(String::as_str).chain([header[column]]);
+    let longest = cells.flat_map(str::split_whitespace).map(|word| word.chars().count()).max().unwrap_or(0);
+    longest.min(LONGEST_WORD) + 2
+}
+
+/// Which columns stand side by side: all that fit, each time behind the first.
+fn parts(needs: &[usize], width: usize) -> Vec<Vec<usize>> {
+    let mut parts = vec![vec![0]];
+    let mut used = needs.first().copied().unwrap_or(0);
+    for (column, need) in needs.iter().enumerate().skip(1) {
+        if used + need > width && parts.last().is_some_and(|part| part.len() > 1) {
+            parts.push(vec![0]);
+            used = needs[0];
+        }
+        parts.last_mut().into_iter().for_each(|part| part.push(column));
+        used += need;
+    }
+    parts
+}
+
+fn part(header: &[&str], rows: &[Vec<String>], columns: &[usize], needs: &[usize], width: Option<usize>) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    let aligned = |column: usize, text: &str| {
+        Cell::new(text).set_alignment(if column == 0 { CellAlignment::Left } else { CellAlignment::Right })
     };
-    let rows = by_type.iter().map(|(code, tally)| row(types.name(code), tally));
-    table(&header, rows.chain([row("all", &by_type.total())]))
+    table.set_header(columns.iter().map(|&column| aligned(column, header[column])));
+    for row in rows {
+        table.add_row(columns.iter().map(|&column| aligned(column, row.get(column).map_or("", String::as_str))));
+    }
+    if let Some(width) = width.and_then(|width| u16::try_from(width).ok()) {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        let least = |&column: &usize| ColumnConstraint::LowerBoundary(Width::Fixed(needs[column] as u16));
+        table.set_constraints(columns.iter().map(least));
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// Breaks lines between words where the terminal is narrower, and indents what follows by `indent`.
+pub fn wrapped(text: &str, indent: usize) -> String {
+    let Some(width) = width() else { return text.to_owned() };
+    let lines: Vec<String> = text.split('\n').map(|line| wrapped_line(line, indent, width)).collect();
+    lines.join("\n")
+}
+
+fn wrapped_line(line: &str, indent: usize, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let mut text = String::new();
+    let mut used = 0;
+    // Words keep the spaces before them, so that columns of words stay in line.
+    for word in line.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if used > indent && used + length > width {
+            text.truncate(text.trim_end().len());
+            text.push('\n');
+            text.push_str(&" ".repeat(indent));
+            used = indent;
+        }
+        text.push_str(word);
+        used += word.chars().count();
+    }
+    text
+}
+
+/// The closing table of a sweep: what became of each device type. Columns in which nothing is are left out.
+pub fn dispositions(by_type: &TallyByType, types: &TypeNames) -> String {
+    let total = by_type.total();
+    let columns: [(&str, fn(&Tally) -> u64); 7] = [
+        ("rows", Tally::rows),
+        ("not candidate", |tally| tally.not_candidate),
+        ("excluded", |tally| tally.excluded),
+        ("not due", |tally| tally.not_due),
+        ("delete", Tally::deletes),
+        ("with alert", |tally| tally.alerts),
+        ("quarantined", Tally::quarantined),
+    ];
+    let always = ["rows", "delete", "quarantined"];
+    let columns: Vec<_> =
+        columns.into_iter().filter(|(name, figure)| always.contains(name) || figure(&total) > 0).collect();
+    let header: Vec<&str> = ["type"].into_iter().chain(columns.iter().map(|(name, _)| *name)).collect();
+    let row = |name: &str, tally: &Tally| {
+        std::iter::once(name.to_owned()).chain(columns.iter().map(|(_, figure)| count(figure(tally)))).collect()
+    };
+    let rows: Vec<Vec<String>> = by_type.iter().map(|(code, tally)| row(types.name(code), tally)).collect();
+    table(&header, rows.into_iter().chain([row("all", &total)]))
 }
 
 /// How far a run has come towards each guard.
-pub fn guards(policy: &Policy, tally: &Tally, rows: u64, expected: Expected) -> Table {
+pub fn guards(policy: &Policy, tally: &Tally, expected: Expected) -> String {
     let line = |headroom: &Headroom| {
-        let used = if headroom.limit > 0.0 {
-            format!("{:.1} %", headroom.reached / headroom.limit * 100.0)
-        } else if headroom.tripped {
-            "over".into()
-        } else {
-            "0.0 %".into()
-        };
-        let verdict = if headroom.tripped { "STOPPED" } else { "passed" };
         vec![
             headroom.guard.to_owned(),
             headroom.figure(headroom.reached),
             headroom.figure(headroom.limit),
-            used,
-            verdict.to_owned(),
+            headroom.used(),
+            if headroom.tripped { "STOPPED" } else { "passed" }.to_owned(),
         ]
     };
-    let headroom = guard::headroom(policy, tally, rows, expected);
+    let headroom = guard::headroom(policy, tally.into(), expected);
     table(&["guard", "reached", "limit", "used", ""], headroom.iter().map(line).collect::<Vec<_>>())
 }

@@ -84,8 +84,8 @@ pub struct Common {
     #[arg(long, global = true)]
     pub json: bool,
     /// Worker threads [default: one for each processor]
-    #[arg(long, global = true, value_name = "N")]
-    pub threads: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// No progress and no closing remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -93,7 +93,7 @@ pub struct Common {
 
 impl Common {
     fn pool(&self) -> Pool {
-        Pool::new(self.threads)
+        Pool::new(self.threads.map(usize::from))
     }
 }
 
@@ -135,7 +135,7 @@ pub fn print_json(document: &serde_json::Value) -> Result<()> {
 /// A remark for the person at the terminal, on standard error.
 pub fn remark(common: &Common, text: &str) {
     if !common.quiet {
-        let _ = writeln!(io::stderr(), "{text}");
+        say(text);
     }
 }
 
@@ -145,6 +145,11 @@ fn speak_of_left_out(common: &Common, snapshot: &Snapshot) {
         let left_out = figures::count(snapshot.left_out() as u64);
         remark(common, &format!("note: {left_out} files of the same seal are not part of this snapshot"));
     }
+}
+
+/// Says something on standard error that was not asked to be left out.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", figures::wrapped(text, 2));
 }
 
 /// Prints an error as one line, with its remedy as a second, and says how to exit.

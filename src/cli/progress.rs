@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Common, watched};
 use crate::estate::time::format_instant;
@@ -122,10 +122,4 @@ impl Watch for Progress {
     fn interrupted(&self) -> bool {
         INTERRUPTED.load(Ordering::Relaxed)
     }
-}
-
-/// A count with separators, for people.
-#[must_use]
-pub fn count(number: u64) -> String {
-    HumanCount(number).to_string()
 }

@@ -31,7 +31,7 @@ pub struct Args {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let staging = Staging::new(&args.out)?;
+    let staging = Staging::outside(&args.out, &args.snapshot.snapshot)?;
     let pool = common.pool();
     let progress = Progress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
@@ -48,9 +48,9 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     remark(
         common,
         &format!(
-            "{} rows in {} files, {} bytes where there were {}, {seconds:.1} s; the same rows, fingerprint {}",
-            figures::count(summary.rows),
-            summary.files,
+            "{} in {}, {} bytes where there were {}, {seconds:.1} s; the same rows, fingerprint {}",
+            figures::counted(summary.rows, "row"),
+            figures::counted(summary.files as u64, "file"),
             figures::count(summary.bytes),
             figures::count(snapshot.bytes()),
             summary.fingerprint,

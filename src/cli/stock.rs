@@ -105,12 +105,12 @@ fn show(common: &Common, record: &Record) {
         vec![bucket.means.to_owned(), figures::count(bucket.hubs), figures::count(charged)]
     });
     let all = vec!["all".to_owned(), figures::count(record.hubs), figures::count(record.charged.hubs)];
-    remark(common, &figures::table(&["hubs that are", "hubs", "charged"], buckets.chain([all])).to_string());
+    remark(common, &figures::table(&["hubs that are", "hubs", "charged"], buckets.chain([all])));
     let steps = record.bridge.iter().map(|step| {
         let sign = if step.hubs < 0 { "-" } else { "" };
         vec![step.step.clone(), format!("{sign}{}", figures::count(step.hubs.unsigned_abs()))]
     });
-    remark(common, &figures::table(&["from the SMI to the charge", "hubs"], steps).to_string());
+    remark(common, &figures::table(&["from the SMI to the charge", "hubs"], steps));
     if record.returns.lines > 0 {
         let refused = record.returns.lines - record.returns.accepted;
         let (accepted, refused) = (figures::count(record.returns.accepted), figures::count(refused));

@@ -5,16 +5,17 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, speak_of_left_out};
-use crate::error::{Error, Result};
+use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, say, speak_of_left_out};
+use crate::error::{Error, Result, Stopped};
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::report;
 use crate::run::manifest::{self, Manifests};
-use crate::run::record::EngineRecord;
+use crate::run::record::{Counts, EngineRecord, OptionsRecord};
 use crate::run::{Record, Staging};
-use crate::snapshot::{AsOfFrom, Snapshot};
-use crate::sweep::{Expected, Options, Reader, Swept, unique};
+use crate::snapshot::Snapshot;
+use crate::sweep::guard::{self, Measure};
+use crate::sweep::{Expected, Headroom, Options, Reader, Swept, unique};
 use crate::watch::{Stage, Watch};
 
 /// Judge a snapshot by a policy, and write delete and alert manifests
@@ -22,6 +23,9 @@ use crate::watch::{Stage, Watch};
 /// The run directory appears whole, or not at all. With several policies it has one run for each, in a folder of the
 /// policy's name, all from one scan.
 #[derive(clap::Args, Debug)]
+#[command(
+    override_usage = "smi-sweep sweep [OPTIONS] --policy <FILE_OR_NAME>\n                       --out <DIR> <SNAPSHOT>..."
+)]
 pub struct Args {
     #[command(flatten)]
     snapshot: SnapshotArgs,
@@ -58,12 +62,20 @@ fn parse_reader(text: &str) -> std::result::Result<Reader, String> {
     }
 }
 
+/// What one policy came to, and where that is published.
+struct Published<'a> {
+    policy: &'a Policy,
+    swept: &'a Swept,
+    record: Record,
+    path: PathBuf,
+}
+
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policies = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
     let expected = Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined };
     one_expectation(&policies, expected)?;
-    let staging = Staging::new(&args.out)?;
+    let staging = Staging::outside(&args.out, &args.snapshot.snapshot)?;
     let pool = common.pool();
     let progress = Progress::new(common);
 
@@ -74,18 +86,17 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         if args.unique { unique::duplicates(&snapshot, args.reader, &pool, &progress)?.ids } else { Vec::new() };
     let options = Options { policies: &policies, as_of, expected, duplicates: &duplicates, reader: args.reader };
     let swept = crate::sweep::sweep(&snapshot, &options, &pool, &progress)?;
-
-    if let Some(trip) = swept.iter().flat_map(|swept| &swept.trips).next() {
+    if swept.iter().any(|swept| !swept.trips.is_empty()) {
         progress.finish();
-        for (policy, swept) in policies.iter().zip(&swept) {
-            show(common, policy, swept, snapshot.rows(), expected)?;
-        }
-        return Err(Error::Guard(trip.clone()));
+        return stop(common, &policies, &swept, expected);
     }
+
     progress.begin(Stage::Write, 0);
+    let below =
+        |root: &Path, policy: &Policy| if policies.len() == 1 { root.to_path_buf() } else { root.join(&policy.name) };
     let mut written = Vec::new();
     for (policy, swept) in policies.iter().zip(&swept) {
-        let folder = folder_of(staging.path(), policy, policies.len());
+        let folder = below(staging.path(), policy);
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         written.push(write_manifests(&folder, &snapshot, policy, swept, &pool)?);
     }
@@ -96,20 +107,25 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         seconds,
         bytes_read: swept.first().map_or(0, |swept| swept.bytes_read),
     };
-    let mut records = Vec::new();
+    let asked = OptionsRecord {
+        unique: args.unique,
+        expect_deletes: args.expect_deletes,
+        expect_quarantined: args.expect_quarantined,
+    };
+    let mut published = Vec::new();
     for ((policy, swept), outputs) in policies.iter().zip(&swept).zip(&written) {
-        let folder = folder_of(staging.path(), policy, policies.len());
-        let record = Record::new(&snapshot, as_of_from, policy, swept, outputs, engine.clone());
+        let folder = below(staging.path(), policy);
+        let record = Record::new(&snapshot, as_of_from, policy, asked, swept, outputs, engine.clone());
         record.write(&folder)?;
         report::write(&folder, &record)?;
-        records.push(record);
+        published.push(Published { policy, swept, record, path: below(&args.out, policy) });
     }
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }
     staging.sync(&pool)?;
     staging.publish()?;
-    close(args, common, &policies, &swept, &records, snapshot.rows(), expected, total, as_of_from)
+    close(args, common, &published, total)
 }
 
 /// An exact number is of one policy's figures.
@@ -131,10 +147,6 @@ fn one_expectation(policies: &[Policy], expected: Expected) -> Result<()> {
     Ok(())
 }
 
-fn folder_of(root: &Path, policy: &Policy, policies: usize) -> PathBuf {
-    if policies == 1 { root.to_path_buf() } else { root.join(&policy.name) }
-}
-
 fn write_manifests(
     folder: &Path,
     snapshot: &Snapshot,
@@ -152,54 +164,80 @@ fn write_manifests(
     manifest::write(folder, &manifests, pool)
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything there is to say at the end")]
-fn close(
-    args: &Args,
-    common: &Common,
-    policies: &[Policy],
-    swept: &[Swept],
-    records: &[Record],
-    rows: u64,
-    expected: Expected,
-    seconds: f64,
-    as_of_from: AsOfFrom,
-) -> Result<()> {
+/// Says what came of it.
+fn close(args: &Args, common: &Common, published: &[Published<'_>], seconds: f64) -> Result<()> {
     if common.json {
-        let runs: Vec<Value> = policies
-            .iter()
-            .zip(records)
-            .map(|(policy, record)| json!({ "path": folder_of(&args.out, policy, policies.len()), "record": record }))
-            .collect();
+        let runs: Vec<Value> =
+            published.iter().map(|run| json!({ "path": run.path, "published": true, "record": run.record })).collect();
         return print_json(&json!({ "runs": runs, "seconds": seconds }));
     }
-    for (policy, swept) in policies.iter().zip(swept) {
-        show(common, policy, swept, rows, expected)?;
+    let expected = Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined };
+    for run in published {
+        remark(common, &came_to(run.policy, run.swept, expected));
     }
-    let from = match as_of_from {
-        AsOfFrom::Argument => "as told",
-        AsOfFrom::Seal => "as the seal says",
-        AsOfFrom::Files => "as the files say",
-    };
-    remark(
-        common,
-        &format!(
-            "as of {} ({from}), {} rows in {seconds:.2} s",
-            records.first().map_or("", |record| &record.as_of),
-            figures::count(rows),
-        ),
-    );
+    if let Some(Published { record, .. }) = published.first() {
+        remark(common, &moment(record, seconds));
+    }
     print(&format!("{}\n", args.out.display()))
 }
 
-/// Prints what a policy came to, on standard error: data is what goes to standard output.
-fn show(common: &Common, policy: &Policy, swept: &Swept, rows: u64, expected: Expected) -> Result<()> {
-    let total = swept.findings.by_type.total();
-    if common.json && !swept.trips.is_empty() {
-        let counts = crate::run::record::Counts::from(&total);
-        return print_json(&json!({ "policy": policy.name, "published": false, "tally": counts }));
+fn moment(record: &Record, seconds: f64) -> String {
+    let Record { as_of, snapshot, .. } = record;
+    let from = match snapshot.as_of_from.as_str() {
+        "seal" => "as the seal says",
+        "files" => "as the files say",
+        _ => "as told",
+    };
+    let mut text = format!("as of {as_of} ({from}), {} in {seconds:.2} s", figures::counted(snapshot.rows, "row"));
+    if let Some(taken_at) = snapshot.taken_at.as_ref().filter(|taken_at| *taken_at != as_of) {
+        text.push_str(&format!("\nnote: the snapshot says it was taken at {taken_at}"));
     }
-    remark(common, &format!("policy {} version {}", policy.name, policy.version));
-    remark(common, &figures::dispositions(&swept.findings.by_type, &policy.types).to_string());
-    remark(common, &figures::guards(policy, &total, rows, expected).to_string());
-    Ok(())
+    text
+}
+
+/// Shows what guards stopped, quiet or not, and refuses.
+fn stop(common: &Common, policies: &[Policy], swept: &[Swept], expected: Expected) -> Result<()> {
+    let stopped =
+        Stopped { trips: swept.iter().flat_map(|swept| swept.trips.clone()).collect(), policies: policies.len() };
+    if common.json {
+        let runs: Vec<Value> =
+            policies.iter().zip(swept).map(|(policy, swept)| unpublished(policy, swept, expected)).collect();
+        print_json(&json!({ "runs": runs, "stopped": stopped.to_string(), "way_on": stopped.way_on() }))?;
+    } else {
+        policies.iter().zip(swept).for_each(|(policy, swept)| say(&came_to(policy, swept, expected)));
+    }
+    Err(Error::Guard(stopped))
+}
+
+fn unpublished(policy: &Policy, swept: &Swept, expected: Expected) -> Value {
+    let total = swept.findings.by_type.total();
+    let number = |headroom: &Headroom, value: f64| match headroom.measure {
+        Measure::Share => json!(value),
+        Measure::Count | Measure::Exact => json!(value as u64),
+    };
+    let headroom = guard::headroom(policy, (&total).into(), expected);
+    let tripped = headroom.iter().filter(|headroom| headroom.tripped);
+    let trips: Vec<Value> = tripped
+        .zip(&swept.trips)
+        .map(|(headroom, trip)| {
+            json!({
+                "guard": trip.guard,
+                "reached": number(headroom, headroom.reached),
+                "limit": number(headroom, headroom.limit),
+                "way_on": trip.flag,
+            })
+        })
+        .collect();
+    json!({ "policy": policy.name, "published": false, "tally": Counts::from(&total), "trips": trips })
+}
+
+/// What a policy came to, in figures.
+fn came_to(policy: &Policy, swept: &Swept, expected: Expected) -> String {
+    format!(
+        "policy {} version {}\n{}\n\n{}\n",
+        policy.name,
+        policy.version,
+        figures::dispositions(&swept.findings.by_type, &policy.types),
+        figures::guards(policy, &swept.findings.by_type.total(), expected)
+    )
 }

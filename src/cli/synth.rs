@@ -71,9 +71,9 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     remark(
         common,
         &format!(
-            "a synthetic estate of {} rows in {} files, {} bytes, {seconds:.1} s",
-            figures::count(summary.rows),
-            summary.files,
+            "a synthetic estate of {} in {}, {} bytes, {seconds:.1} s",
+            figures::counted(summary.rows, "row"),
+            figures::counted(summary.files as u64, "file"),
             figures::count(summary.bytes)
         ),
     );

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::figures::count;
+use super::figures::{count, counted};
 use super::{Common, print, print_json};
 use crate::error::Result;
 use crate::run::verify::{Verified, verify};
@@ -45,10 +45,10 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let lines = verified.iter().map(|Verified { path, record }| {
         let tally = &record.tally;
         format!(
-            "{}: verified: {} deletions, {} alerts, {} quarantined\n",
+            "{}: verified: {}, {}, {} quarantined\n",
             path.display(),
-            count(tally.delete),
-            count(tally.alerts),
+            counted(tally.delete, "deletion"),
+            counted(tally.alerts, "alert"),
             count(tally.quarantined),
         )
     });

@@ -1,31 +1,44 @@
 //! A directory that appears whole, by one rename, or not at all.
 //!
-//! Files are written into a hidden sibling of the final directory, on the same file system. A process that is killed
-//! leaves at most that sibling behind, whose name says what it is; nobody reads it, and it may be removed.
+//! Files are written into a hidden directory on the same file system: beside the final one, or, where its parents are
+//! not there yet, in the nearest of them that is. It is locked while it is in use. A process that is killed leaves it
+//! behind, unlocked; nobody reads it, and the next run of the same name removes it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::error::{Error, Result};
 use crate::pool::Pool;
+use crate::snapshot::SEAL_FILE;
 
 /// A directory in the making. Dropped before it is published, it is removed.
 #[derive(Debug)]
 pub struct Staging {
     out: PathBuf,
-    parent: PathBuf,
     hidden: PathBuf,
+    /// Keeps others from taking the hidden directory for one that was left behind.
+    _lock: Option<File>,
 }
 
 impl Staging {
-    /// Begins a directory that will be called `out`, and must not exist. Its parents are made where they are missing.
+    /// Begins a directory that will be called `out`, and must not exist.
     ///
     /// # Errors
-    /// Where `out` exists already, or nothing can be written beside it.
+    /// Where `out` exists already, would lie in a sealed snapshot, or nothing can be written where it will be.
     pub fn new(out: &Path) -> Result<Self> {
+        Self::outside(out, &[])
+    }
+
+    /// As [`new`](Self::new), for something that is made from a snapshot: `out` must not lie in one of its folders,
+    /// whose files it would join.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and where `out` lies below a folder of the snapshot.
+    pub fn outside(out: &Path, snapshot: &[PathBuf]) -> Result<Self> {
         if fs::symlink_metadata(out).is_ok() {
             return Err(taken(out));
         }
@@ -33,21 +46,15 @@ impl Staging {
             what: format!("{}: not a name for a new directory", out.display()),
             remedy: "name a directory that does not exist yet".into(),
         })?;
-        let parent = match out.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
-        fs::create_dir_all(&parent).map_err(Error::io("create", &parent))?;
-        let mut prefix = std::ffi::OsString::from(".");
+        let home = nearest(out)?;
+        refuse_within(out, &home, snapshot)?;
+        let mut prefix = OsString::from(".");
         prefix.push(name);
         prefix.push(".partial-");
-        let hidden = tempfile::Builder::new()
-            .prefix(&prefix)
-            .tempdir_in(&parent)
-            .map_err(Error::io("create a directory in", &parent))?
-            .keep();
+        remove_stale(&home, &prefix);
+        let (hidden, lock) = locked(&home, &prefix)?;
+        let staging = Self { out: out.to_path_buf(), hidden, _lock: lock };
         // Temporary directories are private; a run is as readable as any other file of the user.
-        let staging = Self { out: out.to_path_buf(), parent, hidden };
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -77,23 +84,36 @@ impl Staging {
         Ok(())
     }
 
-    /// Gives the directory its name. Nothing is ever replaced: of two runs to one name, the second fails.
+    /// Gives the directory its name, and makes its parents where they are missing. Nothing is ever replaced: of two runs
+    /// to one name, the second fails.
     ///
     /// # Errors
     /// Where the name was taken meanwhile, or the file system refuses.
     pub fn publish(self) -> Result<()> {
-        match renameat_with(CWD, &self.hidden, CWD, &self.out, RenameFlags::NOREPLACE) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => return Err(taken(&self.out)),
-            // Some file systems know no such rename; a plain one refuses a directory that is not empty.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                fs::rename(&self.hidden, &self.out).map_err(Error::io("publish", &self.out))?;
-            }
-            Err(error) => return Err(Error::io("publish", &self.out)(io::Error::from(error))),
+        let parent = parent_of(&self.out);
+        let made: Vec<PathBuf> =
+            parent.ancestors().take_while(|folder| !is_there(folder)).map(Path::to_owned).collect();
+        let named = fs::create_dir_all(&parent).map_err(Error::io("create", &parent)).and_then(|()| self.give_name());
+        if named.is_err() {
+            // Innermost first; one that somebody else uses by now is not empty, and stays.
+            made.iter().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
+            return named;
         }
         // The name is lasting once the parent is; that this fails changes nothing about what is there.
-        let _ = File::open(&self.parent).and_then(|parent| parent.sync_all());
+        let _ = File::open(&parent).and_then(|parent| parent.sync_all());
         Ok(())
+    }
+
+    fn give_name(&self) -> Result<()> {
+        match renameat_with(CWD, &self.hidden, CWD, &self.out, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(()),
+            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Err(taken(&self.out)),
+            // Some file systems know no such rename; a plain one refuses a directory that is not empty.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                fs::rename(&self.hidden, &self.out).map_err(Error::io("publish", &self.out))
+            }
+            Err(error) => Err(Error::io("publish", &self.out)(io::Error::from(error))),
+        }
     }
 }
 
@@ -101,6 +121,77 @@ impl Drop for Staging {
     fn drop(&mut self) {
         // Gone already where it was published.
         let _ = fs::remove_dir_all(&self.hidden);
+    }
+}
+
+/// The folder that a path lies in, as far as its text says.
+fn parent_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Whether there is something of this name. The empty name is that of the working directory.
+fn is_there(path: &Path) -> bool {
+    path.as_os_str().is_empty() || fs::symlink_metadata(path).is_ok()
+}
+
+/// The innermost folder above `out` that is there.
+fn nearest(out: &Path) -> Result<PathBuf> {
+    let mut home = parent_of(out);
+    while !is_there(&home) {
+        home = parent_of(&home);
+    }
+    if home.is_dir() { Ok(home) } else { Err(Error::io("create", parent_of(out))(io::ErrorKind::NotADirectory.into())) }
+}
+
+/// A snapshot is what lies in its folder: nothing may be added to it.
+fn refuse_within(out: &Path, home: &Path, snapshot: &[PathBuf]) -> Result<()> {
+    let home = home.canonicalize().map_err(Error::io("inspect", home))?;
+    let folders: Vec<PathBuf> = snapshot.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let within =
+        home.ancestors().find(|above| folders.iter().any(|folder| folder == above) || above.join(SEAL_FILE).exists());
+    let Some(folder) = within else { return Ok(()) };
+    Err(Error::Usage {
+        what: format!("{} lies in the snapshot {}", out.display(), folder.display()),
+        remedy: "name a directory outside of it: whatever lies in its folder is part of a snapshot".into(),
+    })
+}
+
+/// Makes a hidden directory and locks it. Where the file system knows no locks there is none, and nothing is ever
+/// taken for left behind either.
+fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
+    let refuse = |error| Error::io("create a directory in", home)(error);
+    loop {
+        let hidden = tempfile::Builder::new().prefix(prefix).tempdir_in(home).map_err(refuse)?.keep();
+        let lock = match File::open(&hidden) {
+            Ok(lock) => lock,
+            Err(_) if hidden.is_dir() => return Ok((hidden, None)),
+            Err(_) => continue,
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            // Between its making and its lock somebody may have taken it for left behind.
+            Ok(()) if hidden.is_dir() => return Ok((hidden, Some(lock))),
+            Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(_) => return Ok((hidden, None)),
+        }
+    }
+}
+
+/// Removes what killed runs of the same name left behind: hidden directories that nobody holds a lock on. What cannot
+/// be removed does no harm.
+fn remove_stale(home: &Path, prefix: &OsString) {
+    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+        let stale = entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
+        if !stale || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if let Ok(folder) = File::open(entry.path())
+            && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -156,6 +247,52 @@ mod tests {
         fs::write(staging.path().join("a"), "text").unwrap();
         drop(staging);
         assert!(entries(home.path()).is_empty());
+    }
+
+    #[test]
+    fn parents_are_made_when_something_is_published_and_not_before() {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("a/b/run");
+        drop(Staging::new(&out).unwrap());
+        assert!(entries(home.path()).is_empty());
+        Staging::new(&out).unwrap().publish().unwrap();
+        assert_eq!(entries(&home.path().join("a/b")), ["run"]);
+        fs::write(home.path().join("file"), "").unwrap();
+        assert!(matches!(Staging::new(&home.path().join("file/run")), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_is_in_use_is_not() {
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("run");
+        let left = home.path().join(".run.partial-killed");
+        let other = home.path().join(".other.partial-killed");
+        for folder in [&left, &other] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("delete.parquet"), "half").unwrap();
+        }
+        let in_use = Staging::new(&out).unwrap();
+        assert!(!left.exists() && other.exists());
+        let second = Staging::new(&out).unwrap();
+        assert!(in_use.path().exists() && second.path().exists());
+        in_use.publish().unwrap();
+        drop(second);
+        assert_eq!(entries(home.path()), [".other.partial-killed", "run"]);
+    }
+
+    #[test]
+    fn nothing_is_put_into_a_snapshot() {
+        let home = tempfile::tempdir().unwrap();
+        let estate = home.path().join("estate");
+        fs::create_dir_all(estate.join("north")).unwrap();
+        let within = estate.join("north/new/run");
+        assert!(matches!(Staging::outside(&within, std::slice::from_ref(&estate)), Err(Error::Usage { .. })));
+        assert!(Staging::outside(&home.path().join("estate-run"), std::slice::from_ref(&estate)).is_ok());
+        assert!(Staging::new(&within).is_ok());
+        // A seal tells that a folder is a snapshot, whoever asks.
+        fs::write(estate.join(SEAL_FILE), "{}").unwrap();
+        assert!(matches!(Staging::new(&within), Err(Error::Usage { .. })));
+        assert!(!within.parent().unwrap().exists());
     }
 
     #[test]

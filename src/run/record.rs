@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -9,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::manifest::Output;
 use crate::error::{Error, Result};
-use crate::estate::{Reason, Tally, TypeNames, time};
-use crate::policy::{Policy, Rules};
+use crate::estate::{Column, Reason, Tally, TypeNames, time};
+use crate::policy::{Boundary, Policy, Rules};
 use crate::snapshot::{AsOfFrom, Snapshot};
-use crate::sweep::{Findings, PartyCounts, Swept};
+use crate::sweep::guard::Guarded;
+use crate::sweep::{Expected, Findings, PartyCounts, Swept};
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";
@@ -28,6 +30,9 @@ pub struct Record {
     pub status: String,
     /// The moment that was judged by, RFC 3339.
     pub as_of: String,
+    /// What was asked for besides.
+    #[serde(default)]
+    pub options: OptionsRecord,
     /// The whole effective policy, with its `digest`.
     pub policy: Value,
     /// For each type its threshold and what follows from it at the moment.
@@ -38,12 +43,35 @@ pub struct Record {
     pub tally: Counts,
     /// Counts of each type that occurs.
     pub by_type: BTreeMap<String, Counts>,
-    /// Deletions and alerts of each Notifying Party; `(none)` where there is none.
+    /// Deletions and alerts of each Notifying Party.
     pub by_party: BTreeMap<String, PartyCounts>,
+    /// Deletions of devices that have no Notifying Party; they are silent.
+    #[serde(default)]
+    pub without_party: PartyCounts,
     /// The manifests.
     pub outputs: Vec<OutputRecord>,
     /// How it was done.
     pub engine: EngineRecord,
+}
+
+/// What was asked for besides policy and moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionsRecord {
+    /// Whether due devices were quarantined whose Device ID occurs anywhere else in the snapshot.
+    #[serde(default)]
+    pub unique: bool,
+    /// The exact number of deletions that took the place of their guards.
+    #[serde(default)]
+    pub expect_deletes: Option<u64>,
+    /// The exact number of quarantined rows that took the place of their guard.
+    #[serde(default)]
+    pub expect_quarantined: Option<u64>,
+}
+
+impl From<OptionsRecord> for Expected {
+    fn from(options: OptionsRecord) -> Self {
+        Self { deletes: options.expect_deletes, quarantined: options.expect_quarantined }
+    }
 }
 
 /// What a threshold means at the moment of the run.
@@ -53,7 +81,7 @@ pub struct CutoffRecord {
     pub months: u32,
     /// Whether the type is excluded, so that the rest is of no effect.
     pub excluded: bool,
-    /// A status is due that has applied since then, or longer.
+    /// A status is due that has applied since then, or longer: a date where dates are compared, else an instant.
     pub due_if_since: String,
     /// Closed intervals after that which are due as well, at month ends under the `instant` boundary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -65,6 +93,9 @@ pub struct CutoffRecord {
 pub struct SnapshotRecord {
     /// Where the moment was taken from: `argument`, `seal` or `files`.
     pub as_of_from: String,
+    /// When the snapshot itself says it was taken, where it does, RFC 3339.
+    #[serde(default)]
+    pub taken_at: Option<String>,
     /// Rows of all files.
     pub rows: u64,
     /// Size of all files.
@@ -82,6 +113,9 @@ pub struct FileRecord {
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
+    /// Whether it says as what a party notified a device. Where it does not, the device type decided who is told.
+    #[serde(default)]
+    pub role_column: bool,
     /// Its digest, where a seal was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
@@ -125,6 +159,12 @@ impl From<&Tally> for Counts {
             silent_deletes: tally.silent_deletes,
             quarantine_reasons: reasons.map(|(reason, rows)| (reason.name().into(), rows)).collect(),
         }
+    }
+}
+
+impl From<&Counts> for Guarded {
+    fn from(counts: &Counts) -> Self {
+        Self { rows: counts.rows, deletes: counts.delete, quarantined: counts.quarantined }
     }
 }
 
@@ -182,6 +222,7 @@ impl Record {
         snapshot: &Snapshot,
         as_of_from: AsOfFrom,
         policy: &Policy,
+        options: OptionsRecord,
         swept: &Swept,
         outputs: &[Output],
         engine: EngineRecord,
@@ -193,10 +234,13 @@ impl Record {
             schema: SCHEMA.into(),
             status: "published".into(),
             as_of: time::format_instant(rules.as_of()),
+            options,
             policy: policy_record,
             cutoffs: cutoffs(policy, rules),
             snapshot: SnapshotRecord {
                 as_of_from: as_of_from.name().into(),
+                // A snapshot that contradicts itself is judged as of what the user said, or not at all.
+                taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
                 rows: snapshot.rows(),
                 bytes: snapshot.bytes(),
                 files: snapshot
@@ -206,6 +250,7 @@ impl Record {
                         path: file.name.clone(),
                         rows: file.rows,
                         bytes: file.bytes(),
+                        role_column: file.columns.get(Column::NotifyingRole).is_some(),
                         blake3: file.digest.clone(),
                     })
                     .collect(),
@@ -213,6 +258,7 @@ impl Record {
             tally: (&findings.by_type.total()).into(),
             by_type: by_type(findings, &policy.types),
             by_party: by_party(findings),
+            without_party: findings.by_party.get(findings.parties.len()).copied().unwrap_or_default(),
             outputs: outputs.iter().map(OutputRecord::from).collect(),
             engine,
         }
@@ -232,11 +278,17 @@ impl Record {
     /// Reads the record of a run directory.
     ///
     /// # Errors
-    /// Where there is none, or none that this version understands.
+    /// [`Error::NoRun`] where there is none; [`Error::Verification`] where there is none that this version understands.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(RECORD);
         let refuse = |what: String| Error::Verification { path: path.clone(), what };
-        let text = fs::read_to_string(&path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(Error::NoRun(folder.to_path_buf()));
+            }
+            Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
+        };
         // The schema first: a later one may differ in anything else.
         let document: Value =
             serde_json::from_str(&text).map_err(|error| refuse(format!("is not the record of a run: {error}")))?;
@@ -261,7 +313,10 @@ pub fn cutoffs(policy: &Policy, rules: &Rules) -> BTreeMap<String, CutoffRecord>
             let record = CutoffRecord {
                 months: rules.months(device_type.code()),
                 excluded: policy.exclude.contains(device_type),
-                due_if_since: time::format_instant(cutoff.last()),
+                due_if_since: match policy.boundary {
+                    Boundary::Date => time::format_day(time::day_of(cutoff.last())),
+                    Boundary::Instant => time::format_instant(cutoff.last()),
+                },
                 and_between: cutoff
                     .beyond()
                     .iter()
@@ -278,7 +333,6 @@ fn by_type(findings: &Findings, types: &TypeNames) -> BTreeMap<String, Counts> {
 }
 
 fn by_party(findings: &Findings) -> BTreeMap<String, PartyCounts> {
-    let name = |party: usize| findings.parties.names().get(party).map_or("(none)", String::as_str).to_owned();
-    let counts = findings.by_party.iter().enumerate().filter(|(_, counts)| counts.deletes > 0);
-    counts.map(|(party, counts)| (name(party), *counts)).collect()
+    let all = findings.parties.names().iter().zip(&findings.by_party);
+    all.filter(|(_, counts)| counts.deletes > 0).map(|(party, counts)| (party.clone(), *counts)).collect()
 }

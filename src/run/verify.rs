@@ -2,32 +2,35 @@
 //!
 //! What is verified: the directory holds the files that the record names and no other; each has the size, rows and
 //! digest recorded; each deletion is due under the recorded policy at the recorded moment, is of a type that may be
-//! deleted, and stands once and in order; the alerts are those that the deletions call for, in order; the quarantined
-//! rows are as many as were counted, by reason and type; all figures add up. What cannot be told without the snapshot:
-//! whether rows are missing from all manifests alike, and whether a silent deletion was one by the party's role.
+//! deleted, stands once and in order, and is of no Device ID that was quarantined as a duplicate; the alerts are those
+//! that the deletions call for, in order; the quarantined rows are as many as were counted, by reason and type; cutoffs
+//! follow from the policy, its guards let the figures pass, and all figures add up. What cannot be told without the
+//! snapshot: whether rows are missing from all manifests alike, and, where the snapshot has roles, whether a silent
+//! deletion was one by the party's role.
 //!
 //! Both manifests of due rows are read at the same time. Of each alert 32 bytes are kept from either side; all else is
 //! streamed.
 
-use std::collections::{BTreeMap, HashMap};
+mod figures;
+mod quarantine;
+
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::manifest::{ALERTS, DELETE, QUARANTINE};
-use super::read::{Alerts, Batches, Deletes, Manifest, Quarantine, text};
-use super::record::{Counts, RECORD, Record};
+use super::read::{Alerts, Batches, Deletes, Manifest, text};
+use super::record::{RECORD, Record};
 use crate::error::{Error, Result};
 use crate::estate::time::{day_of, format_day, format_instant, parse};
-use crate::estate::{DeviceId, DeviceType, Party, Reason, SmiStatus};
+use crate::estate::{DeviceId, DeviceType, Party, SmiStatus};
 use crate::policy::{DateVerdict, Pair, Policy, Rules};
 use crate::pool::Pool;
 use crate::sweep::PartyCounts;
 
 /// What people read, which nobody's figures depend on: it may be there or not.
 const PAGE: &str = "report.html";
-/// Stands in records for deletions without a party.
-const NO_PARTY: &str = "(none)";
 
 /// A run that is what its record says.
 #[derive(Debug)]
@@ -46,29 +49,30 @@ pub fn verify(folder: &Path, pool: &Pool) -> Result<Vec<Verified>> {
     if folder.join(RECORD).exists() {
         return Ok(vec![verify_run(folder, pool)?]);
     }
-    let mut runs = Vec::new();
-    for name in entries(folder)? {
-        let path = folder.join(&name);
-        if path.is_dir() && !name.starts_with('.') {
-            runs.push(verify_run(&path, pool)?);
-        }
+    let within = if folder.is_dir() { entries(folder)? } else { Vec::new() };
+    let folders: Vec<PathBuf> = within
+        .iter()
+        .filter(|name| !name.starts_with('.'))
+        .map(|name| folder.join(name))
+        .filter(|path| path.is_dir())
+        .collect();
+    if !folders.iter().any(|path| path.join(RECORD).exists()) {
+        return Err(Error::NoRun(folder.to_path_buf()));
     }
-    if runs.is_empty() {
-        return Err(refuse(folder, format!("has no {RECORD}: not a run directory, or not a whole one")));
-    }
-    Ok(runs)
+    folders.iter().map(|path| verify_run(path, pool)).collect()
 }
 
 fn verify_run(folder: &Path, pool: &Pool) -> Result<Verified> {
     let record = Record::read(folder)?;
     let refuse_record = |what: String| refuse(&folder.join(RECORD), what);
-    figures(&record).map_err(refuse_record)?;
+    figures::figures(&record).map_err(refuse_record)?;
     files(folder, &record)?;
     pool.map(vec![DELETE, ALERTS, QUARANTINE], |name| digest(folder, &record, name))?;
     let basis = Basis::of(folder, &record)?;
-    let (deletes, alerts) = pool.join(|| deletes(folder, &basis, &record), || alerts(folder, &basis));
+    figures::follows(&record, &basis.policy, &basis.rules).map_err(refuse_record)?;
+    let duplicates = quarantine::quarantine(folder, &basis.policy, &record)?;
+    let (deletes, alerts) = pool.join(|| deletes(folder, &basis, &record, &duplicates), || alerts(folder, &basis));
     same_alerts(folder, &deletes?, alerts?)?;
-    quarantine(folder, &basis.policy, &record)?;
     Ok(Verified { path: folder.to_path_buf(), record })
 }
 
@@ -86,54 +90,6 @@ fn entries(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether the figures of the record agree among themselves.
-fn figures(record: &Record) -> Result<(), String> {
-    if record.status != "published" {
-        return Err(format!("status is `{}`", record.status));
-    }
-    let mut sum = Counts::default();
-    for (name, counts) in
-        record.by_type.iter().map(|(name, counts)| (name.as_str(), counts)).chain([("all", &record.tally)])
-    {
-        if !counts.add_up() {
-            return Err(format!("the counts of {name} do not add up"));
-        }
-    }
-    for counts in record.by_type.values() {
-        add(&mut sum, counts);
-    }
-    if sum != record.tally {
-        return Err("by_type does not add up to tally".into());
-    }
-    let by_party = |count: fn(&PartyCounts) -> u64| record.by_party.values().map(count).sum::<u64>();
-    let files: u64 = record.snapshot.files.iter().map(|file| file.rows).sum();
-    for (what, found, wanted) in [
-        ("by_party adds up to {} deletions", by_party(|party| party.deletes), record.tally.delete),
-        ("by_party adds up to {} alerts", by_party(|party| party.alerts), record.tally.alerts),
-        ("the snapshot has {} rows", record.snapshot.rows, record.tally.rows),
-        ("the files of the snapshot have {} rows", files, record.tally.rows),
-    ] {
-        if found != wanted {
-            return Err(format!("{}, the tally {wanted}", what.replace("{}", &found.to_string())));
-        }
-    }
-    Ok(())
-}
-
-fn add(sum: &mut Counts, counts: &Counts) {
-    sum.rows += counts.rows;
-    sum.not_candidate += counts.not_candidate;
-    sum.excluded += counts.excluded;
-    sum.not_due += counts.not_due;
-    sum.delete += counts.delete;
-    sum.quarantined += counts.quarantined;
-    sum.alerts += counts.alerts;
-    sum.silent_deletes += counts.silent_deletes;
-    for (reason, rows) in &counts.quarantine_reasons {
-        *sum.quarantine_reasons.entry(reason.clone()).or_default() += rows;
-    }
-}
-
 /// Whether the directory holds the manifests and nothing that the record does not know.
 fn files(folder: &Path, record: &Record) -> Result<()> {
     let mut recorded: Vec<&str> = record.outputs.iter().map(|output| output.path.as_str()).collect();
@@ -146,6 +102,10 @@ fn files(folder: &Path, record: &Record) -> Result<()> {
     for name in entries(folder)? {
         if name != RECORD && name != PAGE && !wanted.contains(&name.as_str()) {
             return Err(refuse(&folder.join(&name), "is not of this run: a file too many"));
+        }
+        let path = folder.join(&name);
+        if !fs::symlink_metadata(&path).map_err(Error::io("inspect", &path))?.is_file() {
+            return Err(refuse(&path, "is not a regular file"));
         }
     }
     Ok(())
@@ -187,6 +147,8 @@ pub(super) struct Basis {
     pub rules: Rules,
     /// The number of each party: its place among the parties of the record, which is the order of their names.
     parties: HashMap<String, u32>,
+    /// Whether a row of the snapshot can say as what its party notified it; else the device type decides.
+    has_roles: bool,
 }
 
 impl Basis {
@@ -199,12 +161,13 @@ impl Basis {
         }
         let as_of = parse(&record.as_of).ok_or_else(|| refuse(&path, format!("as_of is `{}`", record.as_of)))?;
         let parties = record.by_party.keys().zip(0..).map(|(name, number)| (name.clone(), number)).collect();
-        Ok(Self { rules: policy.bind(as_of), policy, parties })
+        let has_roles = record.snapshot.files.iter().any(|file| file.role_column);
+        Ok(Self { rules: policy.bind(as_of), policy, parties, has_roles })
     }
 
-    /// The party's number, for the record's sums as well.
+    /// The party's number, for the record's sums as well; behind all others that of no party.
     fn party(&self, name: Option<&str>) -> Result<u32, String> {
-        let name = name.unwrap_or(NO_PARTY);
+        let Some(name) = name else { return Ok(self.parties.len() as u32) };
         self.parties.get(name).copied().ok_or_else(|| format!("party `{name}` is not in the record"))
     }
 }
@@ -254,13 +217,13 @@ pub(super) fn canonical(text: &str) -> Result<DeviceId, String> {
 }
 
 /// Reads the deletions, and returns those with an alert, in the order of their ids.
-fn deletes(folder: &Path, basis: &Basis, record: &Record) -> Result<Vec<Told>> {
+fn deletes(folder: &Path, basis: &Basis, record: &Record, duplicates: &[DeviceId]) -> Result<Vec<Told>> {
     let path = folder.join(DELETE);
     let mut batches = Batches::<Deletes>::open(folder)?;
     let mut told = Vec::new();
     let mut days = DueDays::new(&basis.rules);
     let mut by_type = [PartyCounts::default(); DeviceType::CODES];
-    let mut by_party = vec![PartyCounts::default(); basis.parties.len()];
+    let mut by_party = vec![PartyCounts::default(); basis.parties.len() + 1];
     let mut before = None;
     while let Some(batch) = batches.next_batch()? {
         for row in 0..batch.len() {
@@ -268,6 +231,9 @@ fn deletes(folder: &Path, basis: &Basis, record: &Record) -> Result<Vec<Told>> {
                 .map_err(|what| refuse(&path, format!("{}: {what}", batch.id.value(row))))?;
             if before.replace(deletion.id).is_some_and(|before| before >= deletion.id) {
                 return Err(refuse(&path, format!("{}: stands twice, or out of order", deletion.id)));
+            }
+            if duplicates.binary_search(&deletion.id).is_ok() {
+                return Err(refuse(&path, format!("{}: is quarantined as a duplicate as well", deletion.id)));
             }
             let alert = batch.alert.value(row);
             let of_type = &mut by_type[usize::from(deletion.type_code)];
@@ -306,6 +272,12 @@ fn deletion(batch: &Deletes, row: usize, basis: &Basis, days: &mut DueDays<'_>) 
         return Err(format!("did not become due on {}", format_day(due_on)));
     }
     let party = text(&batch.party, row);
+    if !basis.has_roles && batch.alert.value(row) == basis.policy.alerts.silent_types.contains(device_type) {
+        return Err(format!(
+            "type {type_name} is {} by the policy",
+            if batch.alert.value(row) { "silent" } else { "told of" }
+        ));
+    }
     if batch.alert.value(row) && party.is_none_or(|party| Party::of(party.as_bytes()).name() != Some(party)) {
         return Err("has an alert, and no party to send it to".into());
     }
@@ -342,7 +314,8 @@ fn recorded_counts(
         let recorded = record.by_type.get(name).map_or((0, 0), |counts| (counts.delete, counts.alerts));
         differ(name, &by_type[usize::from(device_type.code())], recorded.0, recorded.1)?;
     }
-    for (found, (name, recorded)) in by_party.iter().zip(&record.by_party) {
+    let parties = record.by_party.iter().map(|(name, recorded)| (name.as_str(), recorded));
+    for (found, (name, recorded)) in by_party.iter().zip(parties.chain([("no party", &record.without_party)])) {
         differ(name, found, recorded.deletes, recorded.alerts)?;
     }
     Ok(())
@@ -402,59 +375,4 @@ fn same_alerts(folder: &Path, wanted: &[Told], mut found: Vec<Told>) -> Result<(
         };
         return Err(refuse(&path, what));
     }
-}
-
-/// Whether the quarantined rows are as many as were counted, in order, and each from where it says.
-fn quarantine(folder: &Path, policy: &Policy, record: &Record) -> Result<()> {
-    let path = folder.join(QUARANTINE);
-    let mut batches = Batches::<Quarantine>::open(folder)?;
-    let files: HashMap<&str, (usize, u64)> = record
-        .snapshot
-        .files
-        .iter()
-        .enumerate()
-        .map(|(place, file)| (file.path.as_str(), (place, file.rows)))
-        .collect();
-    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-    let mut by_type = [0u64; DeviceType::CODES];
-    let mut before = None;
-    while let Some(batch) = batches.next_batch()? {
-        for row in 0..batch.len() {
-            let (file, number) = (batch.source_file.value(row), batch.row_in_file.value(row));
-            let at = |what: &str| refuse(&path, format!("{file}, row {number}: {what}"));
-            let number = u64::try_from(number).map_err(|_| at("no such row"))?;
-            match files.get(file) {
-                Some(&(place, rows)) if number < rows => {
-                    if before.replace((place, number)).is_some_and(|before| before >= (place, number)) {
-                        return Err(at("stands twice, or out of order"));
-                    }
-                }
-                _ => return Err(at("not a row of the snapshot")),
-            }
-            let reason = batch.reason.value(row);
-            if !Reason::ALL.iter().any(|known| known.name() == reason) {
-                return Err(at("no such reason"));
-            }
-            match reasons.get_mut(reason) {
-                Some(rows) => *rows += 1,
-                None => drop(reasons.insert(reason.into(), 1)),
-            }
-            let type_code = text(&batch.device_type, row).map_or(DeviceType::NULL, |t| policy.type_code(t.as_bytes()));
-            by_type[usize::from(type_code) % DeviceType::CODES] += 1;
-        }
-    }
-    rows_as_recorded(&path, record, batches.rows(), by_type.iter().sum())?;
-    if reasons != record.tally.quarantine_reasons {
-        return Err(refuse(&path, "the reasons are not as many as recorded"));
-    }
-    for (code, rows) in (0..).zip(by_type) {
-        let name = policy.types.name(code);
-        // Codes that no type has share the name of what is unknown.
-        let named = usize::from(code) < policy.types.iter().count() || code >= DeviceType::UNKNOWN;
-        let recorded = record.by_type.get(name).map_or(0, |counts| counts.quarantined);
-        if named && rows != recorded {
-            return Err(refuse(&path, format!("has {rows} rows of {name}, recorded are {recorded}")));
-        }
-    }
-    Ok(())
 }

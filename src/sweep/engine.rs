@@ -92,7 +92,7 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dy
             quarantined: Vec::new(),
         };
         balance(&findings, snapshot.rows())?;
-        let trips = guard::trips(policy, &findings.by_type.total(), snapshot.rows(), options.expected);
+        let trips = guard::trips(policy, (&findings.by_type.total()).into(), options.expected);
         if trips.is_empty() {
             let rows = merged(quarantined, settled.quarantined);
             findings.quarantined = quote::quote(snapshot, &rows, options.reader, pool)?;

@@ -2,6 +2,7 @@
 
 use crate::error::GuardTrip;
 use crate::estate::Tally;
+use crate::html::{count, counted};
 use crate::policy::Policy;
 
 /// Exact numbers that the user expects. Each takes the place of the guards on its figure.
@@ -13,6 +14,17 @@ pub struct Expected {
     pub quarantined: Option<u64>,
 }
 
+/// What a guard counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Rows, at most so many.
+    Count,
+    /// Rows, exactly so many.
+    Exact,
+    /// A share of the snapshot's rows.
+    Share,
+}
+
 /// A guard of a policy, with how far a run has come towards it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Headroom {
@@ -22,66 +34,89 @@ pub struct Headroom {
     pub reached: f64,
     /// What is allowed.
     pub limit: f64,
-    /// Whether both are shares of the snapshot's rows.
-    pub is_share: bool,
+    /// What both are.
+    pub measure: Measure,
     /// Whether the run must stop.
     pub tripped: bool,
+}
+
+/// What guards look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guarded {
+    /// Rows of the snapshot.
+    pub rows: u64,
+    /// Deletions.
+    pub deletes: u64,
+    /// Rows that cannot be judged.
+    pub quarantined: u64,
+}
+
+impl From<&Tally> for Guarded {
+    fn from(tally: &Tally) -> Self {
+        Self { rows: tally.rows(), deletes: tally.deletes(), quarantined: tally.quarantined() }
+    }
 }
 
 /// The guards of a policy, held against the figures of a run.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "figures for people; what trips is decided on whole numbers")]
-pub fn headroom(policy: &Policy, tally: &Tally, rows: u64, expected: Expected) -> Vec<Headroom> {
+pub fn headroom(policy: &Policy, guarded: Guarded, expected: Expected) -> Vec<Headroom> {
     let guard = &policy.guard;
-    let count = |name, reached: u64, limit: u64, tripped: bool| Headroom {
+    let Guarded { rows, deletes, quarantined } = guarded;
+    let figure = |name, reached: u64, limit: u64, tripped: bool| Headroom {
         guard: name,
         reached: reached as f64,
         limit: limit as f64,
-        is_share: false,
+        measure: Measure::Count,
         tripped,
     };
+    let exactly = |name, reached: u64, exact: u64| Headroom {
+        measure: Measure::Exact,
+        ..figure(name, reached, exact, reached != exact)
+    };
     let mut all = Vec::new();
-    let deletes = tally.deletes();
     if let Some(exact) = expected.deletes {
-        all.push(count("--expect-deletes", deletes, exact, deletes != exact));
+        all.push(exactly("--expect-deletes", deletes, exact));
     } else {
-        all.push(count("max_deletes", deletes, guard.max_deletes, deletes > guard.max_deletes));
+        all.push(figure("max_deletes", deletes, guard.max_deletes, deletes > guard.max_deletes));
         let share = if rows == 0 { 0.0 } else { deletes as f64 / rows as f64 };
         all.push(Headroom {
             guard: "max_delete_share",
             reached: share,
             limit: guard.max_delete_share,
-            is_share: true,
+            measure: Measure::Share,
             tripped: share > guard.max_delete_share,
         });
     }
-    let quarantined = tally.quarantined();
     all.push(match expected.quarantined {
-        Some(exact) => count("--expect-quarantined", quarantined, exact, quarantined != exact),
-        None => count("max_quarantined", quarantined, guard.max_quarantined, quarantined > guard.max_quarantined),
+        Some(exact) => exactly("--expect-quarantined", quarantined, exact),
+        None => figure("max_quarantined", quarantined, guard.max_quarantined, quarantined > guard.max_quarantined),
     });
     all
 }
 
-/// The guards that a run with these figures would pass.
+/// The guards that stop a run with these figures.
 #[must_use]
-pub fn trips(policy: &Policy, tally: &Tally, rows: u64, expected: Expected) -> Vec<GuardTrip> {
-    headroom(policy, tally, rows, expected)
-        .into_iter()
-        .filter(|headroom| headroom.tripped)
+pub fn trips(policy: &Policy, guarded: Guarded, expected: Expected) -> Vec<GuardTrip> {
+    let tripped = headroom(policy, guarded, expected).into_iter().filter(|headroom| headroom.tripped);
+    tripped
         .map(|headroom| {
-            let way_on = if headroom.guard.ends_with("quarantined") {
-                format!("if every one of them is accounted for: --expect-quarantined {}", tally.quarantined())
+            let (rows, flag, exact) = if headroom.guard.ends_with("quarantined") {
+                (counted(guarded.quarantined, "quarantined row"), "--expect-quarantined", guarded.quarantined)
             } else {
-                format!("if every one of them is meant: --expect-deletes {}", tally.deletes())
+                (counted(guarded.deletes, "deletion"), "--expect-deletes", guarded.deletes)
             };
-            GuardTrip {
-                policy: policy.name.clone(),
-                guard: headroom.guard,
-                reached: headroom.figure(headroom.reached),
-                limit: headroom.figure(headroom.limit),
-                way_on,
-            }
+            let limit = headroom.figure(headroom.limit);
+            let what = match headroom.measure {
+                Measure::Exact if headroom.limit < 2.0 => format!("{rows} where exactly {limit} was expected"),
+                Measure::Exact => format!("{rows} where exactly {limit} were expected"),
+                Measure::Count => format!("{rows} where {} allows {limit}", headroom.guard),
+                Measure::Share => {
+                    let share = headroom.figure(headroom.reached);
+                    format!("{share} of all rows deleted where {} allows {limit}", headroom.guard)
+                }
+            };
+            GuardTrip { policy: policy.name.clone(), guard: headroom.guard, what, flag: format!("{flag} {exact}") }
         })
         .collect()
 }
@@ -90,6 +125,20 @@ impl Headroom {
     /// A figure of this guard as text.
     #[must_use]
     pub fn figure(&self, value: f64) -> String {
-        if self.is_share { format!("{:.4} %", value * 100.0) } else { format!("{value:.0}") }
+        match self.measure {
+            Measure::Share => format!("{:.4} %", value * 100.0),
+            Measure::Count | Measure::Exact => count(value as u64),
+        }
+    }
+
+    /// How much of what is allowed is used up, as text.
+    #[must_use]
+    pub fn used(&self) -> String {
+        match self.measure {
+            Measure::Exact => String::new(),
+            _ if self.limit > 0.0 => format!("{:.1} %", self.reached / self.limit * 100.0),
+            _ if self.tripped => "over".into(),
+            _ => "0.0 %".into(),
+        }
     }
 }

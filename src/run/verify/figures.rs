@@ -1,0 +1,80 @@
+//! What a run's record says of itself: whether its figures add up, follow from its policy, and pass its guards.
+
+use crate::policy::{Policy, Rules};
+use crate::run::record::{Counts, Record, cutoffs};
+use crate::sweep::PartyCounts;
+use crate::sweep::guard;
+
+/// Whether the figures of the record agree among themselves.
+pub(super) fn figures(record: &Record) -> Result<(), String> {
+    if record.status != "published" {
+        return Err(format!("status is `{}`", record.status));
+    }
+    let mut sum = Counts::default();
+    for (name, counts) in
+        record.by_type.iter().map(|(name, counts)| (name.as_str(), counts)).chain([("all", &record.tally)])
+    {
+        if !counts.add_up() {
+            return Err(format!("the counts of {name} do not add up"));
+        }
+    }
+    for counts in record.by_type.values() {
+        add(&mut sum, counts);
+    }
+    if sum != record.tally {
+        return Err("by_type does not add up to tally".into());
+    }
+    let by_party = |count: fn(&PartyCounts) -> u64| {
+        record.by_party.values().chain([&record.without_party]).map(count).sum::<u64>()
+    };
+    let files: u64 = record.snapshot.files.iter().map(|file| file.rows).sum();
+    let bytes: u64 = record.snapshot.files.iter().map(|file| file.bytes).sum();
+    if bytes != record.snapshot.bytes {
+        return Err(format!("the files of the snapshot have {bytes} bytes, recorded are {}", record.snapshot.bytes));
+    }
+    if record.without_party.alerts > 0 {
+        return Err("deletions without a party have alerts".into());
+    }
+    for (what, found, wanted) in [
+        ("by_party adds up to {} deletions", by_party(|party| party.deletes), record.tally.delete),
+        ("by_party adds up to {} alerts", by_party(|party| party.alerts), record.tally.alerts),
+        ("the snapshot has {} rows", record.snapshot.rows, record.tally.rows),
+        ("the files of the snapshot have {} rows", files, record.tally.rows),
+    ] {
+        if found != wanted {
+            return Err(format!("{}, the tally {wanted}", what.replace("{}", &found.to_string())));
+        }
+    }
+    Ok(())
+}
+
+fn add(sum: &mut Counts, counts: &Counts) {
+    sum.rows += counts.rows;
+    sum.not_candidate += counts.not_candidate;
+    sum.excluded += counts.excluded;
+    sum.not_due += counts.not_due;
+    sum.delete += counts.delete;
+    sum.quarantined += counts.quarantined;
+    sum.alerts += counts.alerts;
+    sum.silent_deletes += counts.silent_deletes;
+    for (reason, rows) in &counts.quarantine_reasons {
+        *sum.quarantine_reasons.entry(reason.clone()).or_default() += rows;
+    }
+}
+
+/// Whether cutoffs follow from the policy at the moment, and its guards let the figures pass.
+pub(super) fn follows(record: &Record, policy: &Policy, rules: &Rules) -> Result<(), String> {
+    let wanted = cutoffs(policy, rules);
+    for (name, cutoff) in &wanted {
+        if record.cutoffs.get(name) != Some(cutoff) {
+            return Err(format!("the cutoff of {name} is not the one that follows from the policy"));
+        }
+    }
+    if record.cutoffs.len() != wanted.len() {
+        return Err("there are cutoffs of types that the policy does not know".into());
+    }
+    match guard::trips(policy, (&record.tally).into(), record.options.into()).into_iter().next() {
+        None => Ok(()),
+        Some(trip) => Err(format!("a guard would have stopped this run: {}", trip.what)),
+    }
+}
