@@ -12,6 +12,25 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .75rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 .words th, .words td { text-align: left; vertical-align: top; }
+th { font-weight: 600; vertical-align: bottom; } .words td { min-width: 6rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; padding: 0; }
+.tiles div { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .75rem; }
+.tiles b { display: block; font-size: 1.4rem; font-variant-numeric: tabular-nums; }
+.bar { display: inline-block; width: 8rem; height: .6rem; border: 1px solid var(--line); }
+.bar i { display: block; height: 100%; background: #2a6fb0; }
+.sign { display: grid; grid-template-columns: repeat(auto-fit, minmax(14rem, 1fr)); gap: 2.5rem 2rem; margin: 2.5rem 0; }
+.sign div { border-top: 1px solid currentColor; padding-top: .25rem; }
+@media (max-width: 40rem) {
+  th, td { padding: .25rem .4rem; } .words td { min-width: 0; } .bar { width: 4rem; }
+  .cards thead { display: none; } .cards tr, .cards td { display: block; } .cards td { border: 0; padding: 0 .25rem; }
+  .cards tr { border-bottom: 1px solid var(--line); padding: .5rem 0; } .cards td:first-child { font-weight: 600; }
+}
+@media print {
+  :root { color-scheme: light; } @page { margin: 15mm; }
+  body { font-size: 9.5pt; max-width: none; margin: 0; padding: 0; } .wide { overflow: visible; }
+  h2 { break-after: avoid; margin-top: 1.5rem; } tr, .tiles, .sign { break-inside: avoid; }
+  th, td { padding: .15rem .4rem; } .bar i { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+}
 tr.total { font-weight: 600; } tr.failed td { background: #d3302f2e; } code { font-size: .85em; word-break: break-all; }
 .plot { margin: 1.5rem 0; overflow-x: auto; break-inside: avoid; print-color-adjust: exact; }
 .plot svg { display: block; width: 100%; min-width: 34rem; max-width: 60rem; }
@@ -75,6 +94,11 @@ impl Page {
     /// Begins a table of words.
     pub fn begin_words(&mut self, header: &[&str]) {
         self.begin("wide words", header);
+    }
+
+    /// Begins a table of words whose rows become cards on a narrow screen.
+    pub fn begin_cards(&mut self, header: &[&str]) {
+        self.begin("wide words cards", header);
     }
 
     fn begin(&mut self, class: &str, header: &[&str]) {

@@ -186,7 +186,7 @@ fn guards_stop_a_run_at_exactly_their_limit() {
         let (code, out, err) = desk.sweep("estate", policy, more);
         assert_eq!((code, out.as_str()), (5, ""), "{err}");
         assert!(err.contains("nothing was published") && err.contains(says), "{err}");
-        assert!(err.contains("disposition") || err.contains("not due"), "the figures are shown: {err}");
+        assert!(err.contains("not due") && err.contains("STOPPED"), "the figures are shown: {err}");
         desk.nothing_published();
     };
     passes(&guarded(deletes + 1, quarantined + 1), &[]);
@@ -292,6 +292,13 @@ fn sealing_says_when_a_snapshot_was_taken() {
         .write("own.toml", "name = \"own\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n");
     let (code, _, err) = desk.sweep("own", &policy, &[]);
     assert!(code == 0 && err.contains("as the seal says"), "{err}");
+    fs::remove_dir_all(desk.path("run")).unwrap();
+    let (_, _, err) = desk.sweep("own", &policy, &["--as-of", "2026-12-01"]);
+    assert!(err.contains("as told") && err.contains("taken at 2026-11-01T00:00:00Z"), "{err}");
+    let record: Value = serde_json::from_slice(&fs::read(desk.path("run/run.json")).unwrap()).unwrap();
+    assert_eq!(record["snapshot"]["taken_at"], "2026-11-01T00:00:00Z");
+    assert_eq!(record["cutoffs"]["ESME"]["due_if_since"], "2025-12-01");
+    assert_eq!(record["snapshot"]["files"][0]["role_column"], false);
     // A finding is no failure, unless that was asked for.
     let (code, out, _) = run(&["check", &desk.text("estate")]);
     assert!(code == 0 && out.contains("unknown"), "{out}");
@@ -378,19 +385,100 @@ fn one_device_is_explained_in_a_sentence() {
         assert!(due.contains(part), "`{part}` is not in: {due}");
     }
     assert!(explain("00-DB-12-34-56-78-90-A1").contains("exclu"));
-    let (code, _, err) =
-        run(&["explain", "00-DB-12-34-56-78-90-A2", &snapshot, "--policy", "secmp0060", "--as-of", "2026-11-01"]);
-    assert!(code != 0 && err.contains("00-DB-12-34-56-78-90-A2"), "{err}");
+    // That a device is not there is an answer.
+    assert!(explain("00-DB-12-34-56-78-90-A2").contains("not in this snapshot"));
+    let (code, _, err) = run(&["explain", "00db1234567890a0", &snapshot, "--policy", "secmp0060"]);
+    assert!(code == 2 && err.contains("write 00-DB-12-34-56-78-90-A0"), "{err}");
+}
+
+/// Guards of several policies, all of which stop the run: one document, every guard, and a way on that exists.
+#[test]
+fn every_guard_that_stops_a_run_is_told_at_once() {
+    let desk = Desk::new();
+    let tight = |name: &str| {
+        let text = format!(
+            "name = \"{name}\"\nversion = 1\n[threshold]\ndefault = 12\n\
+             [guard]\nmax_deletes = 1\nmax_delete_share = 0.0\nmax_quarantined = 0\n"
+        );
+        desk.write(&format!("{name}.toml"), text)
+    };
+    let (one, two) = (tight("one"), tight("two"));
+    let (code, out, err) = desk.sweep("estate", &one, &["--quiet"]);
+    assert_eq!((code, out.as_str()), (5, ""));
+    for part in
+        ["max_deletes", "max_delete_share", "max_quarantined", "not due", "--expect-deletes", "--expect-quarantined"]
+    {
+        assert!(err.contains(part), "`{part}` is not in: {err}");
+    }
+    assert_eq!(err.matches("help: ").count(), 1, "{err}");
+
+    let (code, out, err) = desk.sweep("estate", &one, &["--policy", &two, "--policy", "secmp0060", "--json"]);
+    assert_eq!(code, 5);
+    let document: Value = serde_json::from_str(&out).unwrap();
+    let runs = document["runs"].as_array().unwrap();
+    assert_eq!(runs.iter().map(|run| run["trips"].as_array().unwrap().len()).collect::<Vec<_>>(), [3, 3, 0]);
+    assert!(runs.iter().all(|run| run["published"] == false));
+    assert_eq!(runs[0]["trips"][0]["limit"], 1);
+    assert_eq!(runs[0]["trips"][0]["reached"], runs[0]["tally"]["delete"]);
+    assert!(err.contains("`one`") && err.contains("`two`") && err.contains("sweep alone by"), "{err}");
+
+    let (_, _, err) = desk.sweep("estate", &one, &["--expect-deletes", "3", "--expect-quarantined", "1"]);
+    assert!(err.contains("deletions where exactly 3 were expected"), "{err}");
+    assert!(err.contains("quarantined rows where exactly 1 was expected"), "{err}");
+    desk.nothing_published();
 }
 
 #[test]
-fn the_help_fits_a_narrow_and_a_wide_terminal() {
-    for columns in ["60", "200"] {
-        let output = binary().args(["sweep", "--help"]).env("COLUMNS", columns).output().unwrap();
-        let (code, help, _) = outcome(&output);
-        assert_eq!(code, 0);
-        assert!(help.contains("--expect-deletes"));
+fn a_run_does_not_join_the_snapshot_and_leaves_no_empty_parents() {
+    let desk = Desk::new();
+    let estate = desk.text("estate");
+    let within = desk.text("estate/runs/first");
+    for arguments in [
+        &["sweep", &estate, "--policy", "secmp0060", "--out", &within][..],
+        &["recluster", &estate, "--out", &within],
+        &["synth", "--rows", "10", "--out", &within],
+    ] {
+        one_line(&run(arguments), 2, &["lies in the snapshot", "outside of it"]);
     }
+    assert!(!desk.path("estate/runs").exists());
+    let deep = desk.text("run/2026/11");
+    assert_eq!(run(&["sweep", "absent", "--policy", "secmp0060", "--out", &deep]).0, 3);
+    desk.nothing_published();
+    assert_eq!(run(&["sweep", &estate, "--policy", "secmp0060", "--out", &deep]).0, 0);
+    assert_eq!(run(&["verify", &deep]).0, 0);
+}
+
+#[test]
+fn what_is_no_run_directory_is_called_that() {
+    let desk = Desk::new();
+    let (home, absent, file) = (desk.text(""), desk.text("absent"), desk.write("file", ""));
+    for path in [&home, &absent, &file] {
+        one_line(&run(&["verify", path]), 6, &["not a run directory", "smi-sweep sweep --out"]);
+        one_line(&run(&["diff", path, path]), 6, &["not a run directory"]);
+    }
+}
+
+#[test]
+fn threads_are_a_sensible_number() {
+    for threads in ["0", "1025", "100000", "many"] {
+        assert_eq!(run(&["policy", "check", "secmp0060", "--threads", threads]).0, 2, "{threads}");
+    }
+    assert_eq!(run(&["policy", "check", "secmp0060", "--threads", "1024"]).0, 0);
+}
+
+/// What the README tells a newcomer to type, as it stands there.
+#[test]
+fn the_first_command_of_the_readme_works() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let command = readme.lines().find_map(|line| line.strip_prefix("cargo run --release -- ")).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let out = home.path().join("first-run");
+    let arguments = command.replace("target/first-run", out.to_str().unwrap());
+    let output = binary().current_dir(root).args(arguments.split(' ')).output().unwrap();
+    let (code, path, err) = outcome(&output);
+    assert!(code == 0 && path.trim() == out.to_str().unwrap(), "{err}");
+    assert_eq!(run(&["verify", out.to_str().unwrap()]).0, 0);
 }
 
 #[test]

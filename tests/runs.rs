@@ -190,7 +190,7 @@ fn runs_of_several_policies_and_of_nothing_are_verified() {
     assert_eq!(code, 0, "{err}");
     assert_eq!(text.lines().count(), 2);
     assert!(text.contains("two: verified: 0 deletions"), "{text}");
-    refused(bench.home.path(), "run.json");
+    refused(bench.home.path(), "not a run directory");
 }
 
 #[test]
@@ -263,6 +263,87 @@ fn figures_that_were_changed_are_noticed() {
     spoilt("is not due", |record| record["as_of"] = json!("2026-01-01T00:00:00Z"));
     spoilt("smi-sweep/run/1", |record| *record = json!({ "schema": "smi-sweep/run/2" }));
     spoilt("status", |record| record["status"] = json!("draft"));
+    spoilt("the cutoff of ESME", |record| record["cutoffs"]["ESME"]["due_if_since"] = json!("2025-11-02"));
+    spoilt("types that the policy does not know", |record| {
+        record["cutoffs"]["SAPC"] = record["cutoffs"]["ESME"].clone();
+    });
+    spoilt("bytes, recorded are", |record| record["snapshot"]["bytes"] = json!(1));
+    spoilt("a guard would have stopped this run", |record| record["options"]["expect_deletes"] = json!(1));
+    spoilt("without a party", |record| record["without_party"]["alerts"] = json!(1));
+    spoilt("deletions, the tally", |record| record["without_party"]["deletes"] = json!(0));
+    spoilt("recorded are", |record| {
+        // The sums of all types stay as they are.
+        for (device_type, reason, by) in [
+            ("ESME", "missing_date", -1),
+            ("ESME", "missing_party", 1),
+            ("GSME", "missing_date", 1),
+            ("GSME", "missing_party", -1),
+        ] {
+            let count = &mut record["by_type"][device_type]["quarantine_reasons"][reason];
+            *count = json!(count.as_i64().unwrap() + by);
+        }
+    });
+    fs::remove_file(out.join("report.html")).unwrap();
+    std::os::unix::fs::symlink("run.json", out.join("report.html")).unwrap();
+    refused(&out, "not a regular file");
+    fs::remove_file(out.join("report.html")).unwrap();
+    assert_eq!(verify(&out).0, 0);
+}
+
+/// A party may have any name, that of nobody as well.
+#[test]
+fn a_party_called_none_is_a_party() {
+    let bench = Bench { home: tempfile::tempdir().unwrap() };
+    let row = |id: u64, device_type: &str, party: Option<&str>| Row {
+        id: Some(text_id(id)),
+        device_type: Some(device_type.into()),
+        status: Some("Pending".into()),
+        since: Some(at("2020-01-01")),
+        party: party.map(Into::into),
+        role: None,
+    };
+    let rows = [row(1, "ESME", Some("(none)")), row(2, "CHF", None), row(3, "CHF", Some("(none)"))];
+    write(&bench.path("snapshot.parquet"), &rows, &Layout { roles: false, ..LAYOUT });
+    let policy = bench.policy("p", "[threshold]\ndefault = 12");
+    let out = bench.sweep("run", &policy, &[]);
+    let record: Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+    assert_eq!(record["by_party"], json!({ "(none)": { "deletes": 2, "alerts": 1 } }));
+    assert_eq!(record["without_party"], json!({ "deletes": 1, "alerts": 0 }));
+    let (code, _, err) = verify(&out);
+    assert_eq!(code, 0, "{err}");
+    // Without a role column the type decides who is told, and a forger cannot say otherwise.
+    forge(&out, "delete.parquet", |batch| {
+        vec![with_column(&batch, "alert", BooleanArray::from(vec![true, false, true]))]
+    });
+    refused(&out, "CHF is silent by the policy");
+}
+
+#[test]
+fn a_device_is_not_deleted_and_a_duplicate_at_once() {
+    let bench = Bench::new(2000);
+    let mut rows = estate(2000);
+    let twice: Vec<Row> = rows.iter().filter(|row| row.since.is_some()).take(400).cloned().collect();
+    rows.extend(twice);
+    write(&bench.path("snapshot.parquet"), &rows, &LAYOUT);
+    let out = bench.run();
+    assert_eq!(verify(&out).0, 0);
+    let column = |name: &str, column: &str| -> Vec<String> {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(out.join(name)).unwrap()).unwrap();
+        let batch = reader.with_batch_size(1 << 20).build().unwrap().next().unwrap().unwrap();
+        batch.column_by_name(column).unwrap().as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
+    };
+    let place =
+        column("quarantine.parquet", "reason").iter().position(|reason| reason == "duplicate_device_id").unwrap();
+    let deleted = column("delete.parquet", "device_id").swap_remove(0);
+    let whole = fs::read(out.join("run.json")).unwrap();
+    let quarantine = fs::read(out.join("quarantine.parquet")).unwrap();
+    forge(&out, "quarantine.parquet", |batch| vec![with_text(&batch, "device_id", place, &deleted)]);
+    refused(&out, "a duplicate of no other row");
+    // `--unique` finds duplicates among rows that are not due, which no manifest has.
+    change_record(&out, |record| record["options"]["unique"] = json!(true));
+    refused(&out, "is quarantined as a duplicate as well");
+    fs::write(out.join("run.json"), whole).unwrap();
+    fs::write(out.join("quarantine.parquet"), quarantine).unwrap();
     assert_eq!(verify(&out).0, 0);
 }
 
@@ -414,7 +495,7 @@ fn a_difference_says_why() {
          b,00-00-00-00-00-00-00-02,CHF,C1,2020-01-01T00:00:00Z,2021-01-01,excluded\n\
          b,00-00-00-00-00-00-00-05,GPF,,2020-01-01T00:00:00Z,2021-01-01,excluded\n"
     );
-    assert!(figures.contains("3 devices are deleted by both"), "{figures}");
+    assert!(figures.contains("deleted by both: 3 devices"), "{figures}");
     let (_, list, _) = run(&["diff", "--list", "ndjson", b.to_str().unwrap(), a.to_str().unwrap()]);
     let first: Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
     assert_eq!((&first["device_type"], &first["notifying_party"]), (&json!("CHF"), &json!("C1")));

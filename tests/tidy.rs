@@ -96,7 +96,7 @@ fn imports_run_down() {
 
 #[test]
 fn what_has_one_place_stands_there() {
-    let rules: [(&str, &[&str], &str); 9] = [
+    let rules: [(&str, &[&str], &str); 11] = [
         ("unsafe ", &UNSAFE, "write it without"),
         ("rayon::", &["src/pool.rs"], "go through `Pool`"),
         ("println!", &[], "print through `cli::print` and `cli::remark`"),
@@ -106,6 +106,8 @@ fn what_has_one_place_stands_there() {
         ("todo!", &[], "build it, or leave it out"),
         ("dbg!", &[], "remove it"),
         (".unwrap()", &[], "library code does not panic"),
+        (".expect(", &[], "library code does not panic"),
+        ("panic!(", &[], "library code does not panic"),
     ];
     let mut findings = Vec::new();
     for (file, lines) in sources() {

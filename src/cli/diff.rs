@@ -185,7 +185,7 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
     let rows = by_type
         .into_iter()
         .map(|((side, device_type, why), devices)| vec![side.into(), device_type.into(), why, count(devices)]);
-    let _ = writeln!(text, "{}", table(&["deleted by", "type", "why the other does not", "devices"], rows));
+    let _ = writeln!(text, "\n{}", table(&["deleted by", "type", "why the other does not", "devices"], rows));
 
     let mut by_party: Vec<_> =
         summed(difference, |group| (letter(group.side), group.party.as_deref().unwrap_or("(none)")))
@@ -194,7 +194,7 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
     by_party.sort_by_key(|(_, devices)| Reverse(*devices));
     let (listed, rest) = by_party.split_at(by_party.len().min(PARTIES));
     let rows = listed.iter().map(|((side, party), devices)| vec![(*side).into(), (*party).into(), count(*devices)]);
-    let _ = writeln!(text, "{}", table(&["deleted by", "party", "devices"], rows));
+    let _ = writeln!(text, "\n{}", table(&["deleted by", "party", "devices"], rows));
     if !rest.is_empty() {
         let devices = rest.iter().map(|(_, devices)| devices).sum();
         let _ = writeln!(

@@ -3,18 +3,23 @@
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Common, SnapshotArgs, parse_time, print, print_json};
-use crate::error::{Error, Result};
+use super::{Common, SnapshotArgs, figures, parse_time, print, print_json};
+use crate::error::Result;
 use crate::estate::{DeviceId, Disposition, time};
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 use crate::sweep::explain;
 
 /// Say what becomes of one device under a policy, and why, with the dates worked out
+///
+/// That a device is not in the snapshot is an answer as well: nothing becomes of it.
 #[derive(clap::Args, Debug)]
+#[command(
+    override_usage = "smi-sweep explain [OPTIONS] --policy <FILE_OR_NAME>\n                         <DEVICE_ID> <SNAPSHOT>..."
+)]
 pub struct Args {
     /// The Device ID, as in 00-DB-12-34-56-78-90-A0
-    #[arg(value_name = "DEVICE_ID")]
+    #[arg(value_name = "DEVICE_ID", value_parser = parse_device)]
     device: DeviceId,
     #[command(flatten)]
     snapshot: SnapshotArgs,
@@ -29,6 +34,18 @@ pub struct Args {
     unique: bool,
 }
 
+/// Reads a Device ID, and knows what it looks like without its hyphens.
+fn parse_device(text: &str) -> std::result::Result<DeviceId, String> {
+    text.parse::<DeviceId>().map_err(|error| {
+        let digits: Vec<char> = text.chars().filter(|character| !matches!(character, ':' | ' ' | '-')).collect();
+        let pairs: Vec<String> = digits.chunks(2).map(|pair| pair.iter().collect()).collect();
+        match pairs.join("-").parse::<DeviceId>() {
+            Ok(id) => format!("eight pairs are joined by `-`: write {id}"),
+            Err(_) => error.to_string(),
+        }
+    })
+}
+
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
@@ -39,12 +56,6 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let found = explain::explain(&snapshot, &policy, as_of, args.device, args.unique, &pool, &progress)?;
     snapshot.unchanged()?;
     progress.finish();
-    if found.is_empty() {
-        return Err(Error::Usage {
-            what: format!("{} is not in this snapshot", args.device),
-            remedy: "check the Device ID and the snapshot; a device that is not there cannot be deleted".into(),
-        });
-    }
     let place =
         |row: u64| snapshot.locate(row).map_or_else(String::new, |(file, row)| format!("{}, row {row}", file.name));
     if common.json {
@@ -78,10 +89,17 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         }));
     }
     let mut text = String::new();
+    if found.is_empty() {
+        let rows = figures::counted(snapshot.rows(), "row");
+        text = format!(
+            "{}: not in this snapshot\n  None of its {rows} has this Device ID: nothing becomes of it.\n",
+            args.device
+        );
+    }
     for row in &found {
         let kind = row.device_type.as_deref().unwrap_or("(null)");
         let verdict = row.disposition.name().replace('_', " ");
         text.push_str(&format!("{} ({kind}; {}): {verdict}\n  {}\n", args.device, place(row.row), row.because));
     }
-    print(&text)
+    print(&figures::wrapped(&text, 2))
 }

@@ -41,6 +41,8 @@ fn parts(needs: &[usize], width: usize) -> Vec<Vec<usize>> {
     let mut parts = vec![vec![0]];
     let mut used = needs.first().copied().unwrap_or(0);
     for (column, need) in needs.iter().enumerate().skip(1) {
+        // Columns stand one apart.
+        let need = need + 1;
         if used + need > width && parts.last().is_some_and(|part| part.len() > 1) {
             parts.push(vec![0]);
             used = needs[0];

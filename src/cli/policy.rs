@@ -95,23 +95,13 @@ fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
         document["cutoffs"] = json!(cutoffs);
         return print_json(&document);
     }
-    let statuses: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
-    let guard = &policy.guard;
-    let mut text = format!(
-        "{} version {}\n  sweeps      {}, by {}\n  alert       {}\n  guards      at most {} deletions, {} % of all rows, {} quarantined\n  digest      {}\n",
-        policy.name,
-        policy.version,
-        statuses.join(", "),
-        match policy.boundary {
-            Boundary::Date => "UTC calendar date",
-            Boundary::Instant => "instant",
-        },
-        policy.alerts.code,
-        figures::count(guard.max_deletes),
-        guard.max_delete_share * 100.0,
-        figures::count(guard.max_quarantined),
-        policy.digest(),
-    );
+    let mut text = format!("{} version {}\n", policy.name, policy.version);
+    for (label, lines) in facts(policy) {
+        for (index, line) in lines.iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            text.push_str(&figures::wrapped(&format!("  {label:<11} {line}\n"), VALUE));
+        }
+    }
     let rows = policy.types.iter().map(|(device_type, name)| {
         let excluded = policy.exclude.contains(device_type);
         let silent = policy.alerts.silent_types.contains(device_type);
@@ -123,7 +113,7 @@ fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
         };
         let mut row = vec![name.to_owned(), months.to_string(), fate.to_owned()];
         if let Some(cutoff) = cutoffs.as_ref().and_then(|cutoffs| cutoffs.get(name)) {
-            row.push(if excluded { "never".into() } else { due(policy.boundary, cutoff) });
+            row.push(if excluded { "never".into() } else { due(cutoff) });
         }
         row
     });
@@ -134,12 +124,44 @@ fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
     print(&text)
 }
 
-fn due(boundary: Boundary, cutoff: &record::CutoffRecord) -> String {
-    let day = |text: &str| text.split('T').next().unwrap_or(text).to_owned();
-    let mut words = match boundary {
-        Boundary::Date => format!("{} or before", day(&cutoff.due_if_since)),
-        Boundary::Instant => format!("{} or before", cutoff.due_if_since),
+/// Where values begin, behind their labels.
+const VALUE: usize = 14;
+
+/// What a policy says besides the types: labels, and one line or more for each.
+fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
+    let statuses: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
+    let compared = match policy.boundary {
+        Boundary::Date => "UTC calendar date",
+        Boundary::Instant => "instant",
     };
+    let guard = &policy.guard;
+    let guards = format!(
+        "at most {}, {}% of all rows, {} quarantined",
+        figures::counted(guard.max_deletes, "deletion"),
+        guard.max_delete_share * 100.0,
+        figures::count(guard.max_quarantined),
+    );
+    let digest = policy.digest();
+    let narrow = figures::width().is_some_and(|width| width < VALUE + digest.len());
+    let (first, second) = digest.split_at(if narrow { digest.len() / 2 } else { digest.len() });
+    let spellings = &policy.spellings;
+    let read_as = |theirs: &String, ours: &str| format!("{theirs:?} is read as {ours}");
+    vec![
+        ("sweeps", vec![format!("{}, by {compared}", statuses.join(", "))]),
+        ("alert", vec![policy.alerts.code.clone()]),
+        ("guards", vec![guards]),
+        ("columns", spellings.columns.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
+        ("statuses", spellings.statuses.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
+        (
+            "types",
+            spellings.types.iter().map(|(theirs, ours)| read_as(theirs, policy.types.name(ours.code()))).collect(),
+        ),
+        ("digest", [first, second].into_iter().filter(|half| !half.is_empty()).map(str::to_owned).collect()),
+    ]
+}
+
+fn due(cutoff: &record::CutoffRecord) -> String {
+    let mut words = format!("{} or before", cutoff.due_if_since);
     for (first, last) in &cutoff.and_between {
         words.push_str(&format!(", or from {first} to {last}"));
     }

@@ -16,6 +16,7 @@ use crate::snapshot::Snapshot;
 /// Rows lie by status, type and date, candidates apart from all others. Columns that a sweep does not know are left
 /// behind.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "smi-sweep recluster [OPTIONS] --out <DIR>\n                           <SNAPSHOT>...")]
 pub struct Args {
     #[command(flatten)]
     snapshot: SnapshotArgs,

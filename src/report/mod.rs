@@ -1,5 +1,6 @@
 //! Pages for people, made from records: data in, text out.
 
+mod advice;
 mod page;
 
 use std::fs;
@@ -14,8 +15,8 @@ pub const PAGE: &str = "report.html";
 /// Writes the page of a run into its directory.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// Where the file cannot be written, or the record has a policy that cannot be read.
 pub fn write(folder: &Path, record: &Record) -> Result<()> {
     let path = folder.join(PAGE);
-    fs::write(&path, page::render(record)).map_err(Error::io("write", &path))
+    fs::write(&path, page::render(record)?).map_err(Error::io("write", &path))
 }

@@ -126,7 +126,7 @@ impl Headroom {
     #[must_use]
     pub fn figure(&self, value: f64) -> String {
         match self.measure {
-            Measure::Share => format!("{:.4} %", value * 100.0),
+            Measure::Share => format!("{:.4}%", value * 100.0),
             Measure::Count | Measure::Exact => count(value as u64),
         }
     }
@@ -136,9 +136,9 @@ impl Headroom {
     pub fn used(&self) -> String {
         match self.measure {
             Measure::Exact => String::new(),
-            _ if self.limit > 0.0 => format!("{:.1} %", self.reached / self.limit * 100.0),
+            _ if self.limit > 0.0 => format!("{:.1}%", self.reached / self.limit * 100.0),
             _ if self.tripped => "over".into(),
-            _ => "0.0 %".into(),
+            _ => "0.0%".into(),
         }
     }
 }
