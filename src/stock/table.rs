@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::signed::did_you_mean;
 use crate::error::{Error, Result, TablePlace, TableRow};
@@ -75,6 +75,8 @@ pub struct CsvTable {
     columns: Vec<usize>,
     /// Columns of the file.
     width: usize,
+    /// Where the last line ends, if no line feed ends it.
+    open_end: Option<u64>,
 }
 
 impl std::fmt::Debug for CsvTable {
@@ -90,9 +92,12 @@ impl CsvTable {
     /// # Errors
     /// A file that cannot be read, or whose columns are others.
     pub fn open(path: &Path, names: &'static [&'static str]) -> Result<Self> {
-        let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(Error::io("read", path))?);
-        skip_mark(&mut file).map_err(Error::io("read", path))?;
-        let mut reader = ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(file);
+        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        let open_end = begin(&mut file).map_err(Error::io("read", path))?;
+        let file = BufReader::with_capacity(1 << 18, file);
+        // A line ends with a line feed, and a carriage return before it is blank: so line numbers can be told.
+        let mut reader =
+            ReaderBuilder::new().has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).from_reader(file);
         let mut header = ByteRecord::new();
         let there = reader.read_byte_record(&mut header).map_err(|error| unreadable(path, error))?;
         let place = || TablePlace { row: Some(TableRow::Line(1)), ..TablePlace::file(path) };
@@ -100,9 +105,10 @@ impl CsvTable {
             let remedy = format!("begin with the line {}", names.join(","));
             return Err(place().refuse("the file is empty", remedy));
         }
-        let header: Vec<String> = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let header: Vec<String> =
+            header.iter().map(|name| String::from_utf8_lossy(name.trim_ascii()).into_owned()).collect();
         let columns = columns(&header, names, &place)?;
-        Ok(Self { path: path.to_path_buf(), reader, names, columns, width: header.len() })
+        Ok(Self { path: path.to_path_buf(), reader, names, columns, width: header.len(), open_end })
     }
 
     /// Reads the next line; `false` at the end.
@@ -110,15 +116,25 @@ impl CsvTable {
     /// # Errors
     /// Where the file cannot be read.
     pub fn read(&mut self, line: &mut Line) -> Result<bool> {
-        let there = self.reader.read_byte_record(&mut line.record).map_err(|error| unreadable(&self.path, error))?;
-        line.number = line.record.position().map_or(0, csv::Position::line);
-        Ok(there)
+        loop {
+            let there =
+                self.reader.read_byte_record(&mut line.record).map_err(|error| unreadable(&self.path, error))?;
+            let end = self.reader.position();
+            // The reader's own number is that of the first blank line before a line: count back from the end instead.
+            let ended = u64::from(self.open_end != Some(end.byte()));
+            let within = line.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+            line.number = end.line().saturating_sub(ended + within);
+            if !there || line.record.len() > 1 || line.record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
+                return Ok(there);
+            }
+        }
     }
 
-    /// The cell of a line in one of the names, by its index; empty where the line is too short.
+    /// The cell of a line in one of the names, by its index, without blanks around it; empty where the line is too
+    /// short.
     #[must_use]
     pub fn cell<'l>(&self, line: &'l Line, name: usize) -> &'l [u8] {
-        self.columns.get(name).and_then(|column| line.record.get(*column)).unwrap_or_default()
+        self.columns.get(name).and_then(|column| line.record.get(*column)).unwrap_or_default().trim_ascii()
     }
 
     /// Whether a line has as many cells as the header.
@@ -179,12 +195,19 @@ fn unreadable(path: &Path, error: csv::Error) -> Error {
     }
 }
 
-fn skip_mark(file: &mut BufReader<File>) -> std::io::Result<()> {
-    use std::io::BufRead;
-    if file.fill_buf()?.starts_with(b"\xEF\xBB\xBF") {
-        file.read_exact(&mut [0; 3])?;
+/// Goes to where the text begins, and says where the last line ends, counted from there, if no line feed ends it.
+fn begin(file: &mut File) -> std::io::Result<Option<u64>> {
+    let mut mark = Vec::new();
+    file.by_ref().take(3).read_to_end(&mut mark)?;
+    let start = if mark == b"\xEF\xBB\xBF" { 3 } else { 0 };
+    let end = file.seek(SeekFrom::End(0))?;
+    let mut last = [b'\n'];
+    if end > start {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
     }
-    Ok(())
+    file.seek(SeekFrom::Start(start))?;
+    Ok((last != *b"\n").then(|| end - start))
 }
 
 #[cfg(test)]
@@ -205,7 +228,7 @@ mod tests {
     fn lines_have_the_numbers_that_an_editor_shows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
-        std::fs::write(&path, "\u{feff}b,a\r\n1, x \r\n\r\n\"2\n2\",y\r\n3\r\n4,z").unwrap();
+        std::fs::write(&path, "\u{feff}b,a\r\n1, x \r\n\r\n\n\"2\n2\",y\r\n3\r\n4,z").unwrap();
         let mut table = CsvTable::open(&path, &["a", "b"]).unwrap();
         let (mut line, mut seen) = (Line::default(), Vec::new());
         while table.read(&mut line).unwrap() {
@@ -215,7 +238,7 @@ mod tests {
         let row = |number, a: &str, b: &str, whole| (number, a.to_owned(), b.to_owned(), whole);
         assert_eq!(
             seen,
-            [row(2, "x", "1", true), row(4, "y", "2\n2", true), row(6, "", "3", false), row(7, "z", "4", true)]
+            [row(2, "x", "1", true), row(5, "y", "2\n2", true), row(7, "", "3", false), row(8, "z", "4", true)]
         );
     }
 }
