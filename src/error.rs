@@ -411,6 +411,16 @@ pub enum Error {
         /// What differs.
         what: String,
     },
+    /// A run is not approved as it must be, or a key or its table is not to be trusted.
+    #[error("{}: {what}", path.display())]
+    Approval {
+        /// The run directory, or a file.
+        path: PathBuf,
+        /// What is amiss.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A regression case, or what belongs to it, cannot be understood.
     #[error("{}:{line}: {what}", path.display())]
     Case {
@@ -486,7 +496,8 @@ impl Error {
             Self::Usage { remedy, .. }
             | Self::Policy { remedy, .. }
             | Self::Table { remedy, .. }
-            | Self::Case { remedy, .. } => remedy.clone(),
+            | Self::Case { remedy, .. }
+            | Self::Approval { remedy, .. } => remedy.clone(),
             Self::Snapshot { fault, .. } => fault.remedy().into(),
             Self::Guard(stopped) => stopped.way_on(),
             Self::NoRun(_) => "name a directory that `smi-sweep sweep --out` wrote".into(),
@@ -512,7 +523,7 @@ impl Error {
             Self::Snapshot { .. } | Self::Table { .. } => ExitCode::Snapshot,
             Self::Policy { .. } => ExitCode::Policy,
             Self::Guard(_) => ExitCode::Guard,
-            Self::NoRun(_) | Self::Verification { .. } | Self::Regression(_) => ExitCode::Verification,
+            Self::NoRun(_) | Self::Verification { .. } | Self::Approval { .. } | Self::Regression(_) => ExitCode::Verification,
             Self::Io { .. } | Self::Aside { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
             Self::Interrupted => ExitCode::Interrupted,
         }

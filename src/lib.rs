@@ -58,6 +58,8 @@ pub mod sweep;
 
 pub mod run;
 
+pub mod approval;
+
 pub mod recluster;
 pub mod regress;
 pub mod report;

@@ -11,6 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["policy", "snapshot"],
     &["sweep"],
     &["run"],
+    &["approval"],
     &["report", "synth", "recluster", "regress", "smi", "stock", "forecast", "ledger"],
     &["cli"],
 ];

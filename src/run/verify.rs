@@ -31,6 +31,9 @@ use crate::sweep::PartyCounts;
 
 /// What people read, which nobody's figures depend on: it may be there or not.
 const PAGE: &str = "report.html";
+/// The folder in which people approve a run. Who signed what is no part of the run: whoever asks about approvals judges
+/// what is in it.
+pub const APPROVALS: &str = "approvals";
 
 /// A run that is what its record says.
 #[derive(Debug)]
@@ -100,19 +103,22 @@ fn files(folder: &Path, record: &Record) -> Result<()> {
         return Err(refuse(&folder.join(RECORD), format!("names the outputs {}", recorded.join(", "))));
     }
     for name in entries(folder)? {
-        if name != RECORD && name != PAGE && !wanted.contains(&name.as_str()) {
+        if name != RECORD && name != PAGE && name != APPROVALS && !wanted.contains(&name.as_str()) {
             return Err(refuse(&folder.join(&name), "is not of this run: a file too many"));
         }
         let path = folder.join(&name);
-        if !fs::symlink_metadata(&path).map_err(Error::io("inspect", &path))?.is_file() {
+        if name != APPROVALS && !fs::symlink_metadata(&path).map_err(Error::io("inspect", &path))?.is_file() {
             return Err(refuse(&path, "is not a regular file"));
         }
     }
     Ok(())
 }
 
-/// Whether a manifest has the size and digest that the record gives it.
-pub(super) fn digest(folder: &Path, record: &Record, name: &str) -> Result<()> {
+/// Whether a manifest has the size and digest that the record gives it; that digest.
+///
+/// # Errors
+/// [`Error::Verification`] where it has not, or is not there.
+pub fn digest(folder: &Path, record: &Record, name: &str) -> Result<String> {
     let path = folder.join(name);
     let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
         return Err(refuse(&folder.join(RECORD), format!("does not name {name}")));
@@ -138,7 +144,7 @@ pub(super) fn digest(folder: &Path, record: &Record, name: &str) -> Result<()> {
     if *found.as_str() != output.blake3 {
         return Err(refuse(&path, format!("has digest {found}, recorded is {}", output.blake3)));
     }
-    Ok(())
+    Ok(output.blake3.clone())
 }
 
 /// What rows are judged by.

@@ -1,0 +1,208 @@
+//! Two people: who has signed for a run, and whether they are enough.
+//!
+//! An approver signs a short text that anybody can read: what a run deletes and whom it tells, in figures, and the digest
+//! of every file that says so ([`Statement`]). Approvals stand in the run directory, one file for each key, so that two
+//! people may sign at the same time. Nothing in such a file is believed: what ought to have been signed is worked out
+//! from the run as it is now, and an approval that differs from it in one byte is void, as are all of them when a
+//! manifest or the record changes. Who may approve, and how many must, is said elsewhere ([`Required`]), by whoever
+//! loads.
+//!
+//! What the rows of a run are is [`run::verify`](crate::run::verify)'s; what happens to an approved run is the loader's.
+
+mod key;
+mod required;
+mod statement;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::Builder;
+
+use crate::error::{Error, Result};
+use crate::pool::Pool;
+use crate::run::Record;
+use crate::run::record::RECORD;
+use crate::run::verify::{APPROVALS, verify};
+
+pub use key::{KeyPair, PrivateKey, PublicKey};
+pub use required::Required;
+pub use statement::{Approval, Statement};
+
+/// No approval is longer, in bytes.
+const LONGEST: u64 = 16 * 1024;
+
+/// What stands in a run's folder of approvals: an approval, or why it is none.
+#[derive(Debug)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// The approval, or why it is void.
+    pub approval: Result<Approval, String>,
+}
+
+/// A run that was verified, for somebody to look at and sign.
+#[derive(Debug)]
+pub struct Proposal {
+    run: PathBuf,
+    /// The run's record.
+    pub record: Record,
+    /// What is to be signed.
+    pub statement: Statement,
+}
+
+/// What came of signing.
+#[derive(Debug)]
+pub struct Signed {
+    /// The file.
+    pub path: PathBuf,
+    /// The approval.
+    pub approval: Approval,
+    /// Whether the key had approved before, so that nothing was written.
+    pub already: bool,
+}
+
+impl Proposal {
+    /// Verifies a run, every byte and every row, and puts together what there is to sign.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] where the run is not what its record says: nobody should sign such a run.
+    pub fn new(run: &Path, pool: &Pool) -> Result<Self> {
+        single(run)?;
+        let mut verified = verify(run, pool)?;
+        let record = verified.pop().map(|verified| verified.record).ok_or_else(|| no_run(run))?;
+        let statement = Statement::of(run, &record)?;
+        Ok(Self { run: run.to_path_buf(), record, statement })
+    }
+
+    /// Signs, and puts the approval beside the run's files: whole, or not at all.
+    ///
+    /// A key that has approved the run already approves it once. An approval of the same key that is void is replaced.
+    ///
+    /// # Errors
+    /// Where the run directory cannot be written.
+    pub fn sign(&self, key: &PrivateKey, approved_at: &str) -> Result<Signed> {
+        let public = key.public();
+        let folder = self.run.join(APPROVALS);
+        for Found { path, approval } in found(&self.run, &self.statement)? {
+            if let Ok(approval) = approval
+                && approval.key == public
+            {
+                return Ok(Signed { path, approval, already: true });
+            }
+        }
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(Error::io("create", &folder)(error)),
+            _ => {}
+        }
+        let path = folder.join(format!("{}.txt", public.hex()));
+        let (approval, text) = self.statement.sign(key, approved_at);
+        write_whole(&folder, &path, &text)?;
+        Ok(Signed { path, approval, already: false })
+    }
+}
+
+/// Everything in a run's folder of approvals, by path. None where nobody has approved.
+///
+/// # Errors
+/// Where the record or a manifest is not what was recorded, or the folder cannot be read.
+pub fn list(run: &Path) -> Result<Vec<Found>> {
+    single(run)?;
+    let record = Record::read(run)?;
+    found(run, &Statement::of(run, &record)?)
+}
+
+/// Whether enough of those who may approve a run have done so; the approvals that count, one for each key, by name.
+///
+/// The manifests are digested again, so that none of them has changed since. Whether their rows are true is for
+/// [`verify`](crate::run::verify()) to say: every approver asked it before signing, and a loader does.
+///
+/// # Errors
+/// [`Error::Approval`] where they are too few, with what was found and does not count.
+pub fn check(run: &Path, required: &Required) -> Result<Vec<Approval>> {
+    let mut counted = BTreeMap::new();
+    let mut rest = Vec::new();
+    for Found { path, approval } in list(run)? {
+        match approval {
+            Ok(mut approval) => match required.name(&approval.key) {
+                Some(name) => {
+                    approval.name = Some(name.to_owned());
+                    counted.entry(name.to_owned()).or_insert(approval);
+                }
+                None => rest.push(format!("{} is not a key that may approve", approval.key)),
+            },
+            Err(why) => rest.push(format!("{} is void: {why}", path.display())),
+        }
+    }
+    if counted.len() >= required.needed() {
+        return Ok(counted.into_values().collect());
+    }
+    let by = match counted.len() {
+        0 => String::new(),
+        _ => format!(" (by {})", counted.keys().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    let rest: String = rest.iter().map(|what| format!("; {what}")).collect();
+    Err(Error::Approval {
+        path: run.to_path_buf(),
+        what: format!("has {} of the {} approvals that it needs{by}{rest}", counted.len(), required.needed()),
+        remedy: "holders of other keys of [approvals] approve it with `smi-sweep approve RUN --key FILE`".into(),
+    })
+}
+
+/// Refuses a folder with a run for each of several policies: each of them is approved for itself.
+fn single(run: &Path) -> Result<()> {
+    if run.join(RECORD).exists() { Ok(()) } else { Err(no_run(run)) }
+}
+
+fn no_run(run: &Path) -> Error {
+    Error::Verification {
+        path: run.to_path_buf(),
+        what: format!("has no {RECORD}; runs are approved one by one, so name a single run directory"),
+    }
+}
+
+fn found(run: &Path, statement: &Statement) -> Result<Vec<Found>> {
+    let folder = run.join(APPROVALS);
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(Error::io("list", &folder))?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io("list", &folder))?;
+        // Hidden is what is being written, or was when somebody pulled the plug.
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths
+        .into_iter()
+        .map(|path| {
+            let approval = read(&path).and_then(|text| statement.approval(&text));
+            Found { path, approval }
+        })
+        .collect())
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
+        .map_err(|error| format!("it cannot be read: {error}"))?;
+    Ok(text)
+}
+
+/// Writes a file that others may read as far as the user's mask lets them, by one rename.
+fn write_whole(folder: &Path, path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut file = Builder::new()
+        .prefix(".approval-")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .map_err(Error::io("write into", folder))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", path))?;
+    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Whose approval counts, and how many must have approved: the table `[approvals]` of those who load.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::key::PublicKey;
+use crate::error::{Error, Result};
+
+/// Whose approval counts, and how many are needed.
+///
+/// ```
+/// use smi_sweep::approval::Required;
+///
+/// let required: Required = toml::from_str(
+///     r#"
+///     needed = 1
+///     [keys]
+///     "data manager" = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+///     "#,
+/// )
+/// .expect("a table");
+/// assert_eq!(required.needed(), 1);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Table")]
+pub struct Required {
+    keys: BTreeMap<String, PublicKey>,
+    needed: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    needed: usize,
+    keys: BTreeMap<String, PublicKey>,
+}
+
+impl TryFrom<Table> for Required {
+    type Error = String;
+
+    fn try_from(Table { needed, keys }: Table) -> Result<Self, String> {
+        let mut seen = BTreeSet::new();
+        if let Some((name, _)) = keys.iter().find(|(_, key)| !seen.insert(*key)) {
+            return Err(format!("`{name}` has a key that another name has: one key is one person"));
+        }
+        if needed == 0 || needed > keys.len() {
+            return Err(format!(
+                "needed is {needed}, and there are {} keys: at least 1, and no more than those",
+                keys.len()
+            ));
+        }
+        Ok(Self { keys, needed })
+    }
+}
+
+impl Required {
+    /// Reads the table `[approvals]` of a configuration file; nothing else in the file is looked at.
+    ///
+    /// # Errors
+    /// [`Error::Approval`] where there is no such table, or none that makes sense.
+    pub fn load(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct File {
+            approvals: Required,
+        }
+        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        toml::from_str(&text).map(|File { approvals }| approvals).map_err(|error| Error::Approval {
+            path: path.to_path_buf(),
+            what: match error.span().and_then(|span| text.get(..span.start)) {
+                Some(before) => format!("line {}: {}", before.lines().count().max(1), error.message()),
+                None => error.message().to_owned(),
+            },
+            remedy:
+                "[approvals] says `needed = 2`, and [approvals.keys] has the line that `keygen` prints for each key"
+                    .into(),
+        })
+    }
+
+    /// How many keys must have approved.
+    #[must_use]
+    pub const fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// What a key is called; nothing where its approval does not count.
+    #[must_use]
+    pub fn name(&self, key: &PublicKey) -> Option<&str> {
+        self.keys.iter().find(|(_, known)| *known == key).map(|(name, _)| name.as_str())
+    }
+}
