@@ -122,7 +122,7 @@ pub fn list(run: &Path) -> Result<Vec<Found>> {
 /// [`Error::Approval`] where they are too few, with what was found and does not count.
 pub fn check(run: &Path, required: &Required) -> Result<Vec<Approval>> {
     let mut counted = BTreeMap::new();
-    let mut rest = Vec::new();
+    let mut rest = String::new();
     for Found { path, approval } in list(run)? {
         match approval {
             Ok(mut approval) => match required.name(&approval.key) {
@@ -130,9 +130,9 @@ pub fn check(run: &Path, required: &Required) -> Result<Vec<Approval>> {
                     approval.name = Some(name.to_owned());
                     counted.entry(name.to_owned()).or_insert(approval);
                 }
-                None => rest.push(format!("{} is not a key that may approve", approval.key)),
+                None => rest += &format!("; {} is not a key that may approve", approval.key),
             },
-            Err(why) => rest.push(format!("{} is void: {why}", path.display())),
+            Err(why) => rest += &format!("; {} is void: {why}", path.display()),
         }
     }
     if counted.len() >= required.needed() {
@@ -142,7 +142,6 @@ pub fn check(run: &Path, required: &Required) -> Result<Vec<Approval>> {
         0 => String::new(),
         _ => format!(" (by {})", counted.keys().cloned().collect::<Vec<_>>().join(", ")),
     };
-    let rest: String = rest.iter().map(|what| format!("; {what}")).collect();
     Err(Error::Approval {
         path: run.to_path_buf(),
         what: format!("has {} of the {} approvals that it needs{by}{rest}", counted.len(), required.needed()),

@@ -107,9 +107,9 @@ impl Statement {
         line(&mut whole, SIGNATURE, signature);
         if text != whole {
             let differing = whole.lines().zip(text.lines().chain(std::iter::repeat(""))).find(|(own, its)| own != its);
-            return Err(match differing {
-                Some((own, its)) => format!("it says `{}` where the run has `{}`", squeeze(its), squeeze(own)),
-                None => "it has more in it than an approval".into(),
+            return Err(match differing.map(|(own, its)| (squeeze(own), squeeze(its))) {
+                Some((own, its)) if own != its => format!("it says `{its}` where the run has `{own}`"),
+                _ => "it is not written as it was signed".into(),
             });
         }
         if !key.verifies(signed.as_bytes(), signature) {

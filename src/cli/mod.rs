@@ -2,10 +2,12 @@
 //!
 //! Data goes to standard output, all else to standard error. Printing and the clock live here and nowhere else.
 
+mod approve;
 mod check;
 mod diff;
 mod explain;
 mod figures;
+mod keygen;
 mod policy;
 mod progress;
 mod recluster;
@@ -47,6 +49,8 @@ enum Command {
     Policy(policy::Args),
     Verify(verify::Args),
     Diff(diff::Args),
+    Approve(approve::Args),
+    Keygen(keygen::Args),
     Regress(regress::Args),
     Recluster(recluster::Args),
     Stock(stock::Args),
@@ -68,6 +72,8 @@ impl Cli {
             Command::Policy(args) => policy::exec(args, common),
             Command::Verify(args) => verify::exec(args, common),
             Command::Diff(args) => diff::exec(args, common),
+            Command::Approve(args) => approve::exec(args, common),
+            Command::Keygen(args) => keygen::exec(args, common),
             Command::Regress(args) => regress::exec(args, common),
             Command::Recluster(args) => recluster::exec(args, common),
             Command::Stock(args) => stock::exec(args, common),

@@ -1,0 +1,30 @@
+//! `smi-sweep keygen`: a key pair for somebody who approves runs.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::{Common, print, print_json, remark};
+use crate::approval::KeyPair;
+use crate::error::Result;
+
+/// Make a key pair to approve runs with
+///
+/// The private part is for its owner alone (mode 0600), and is refused once others can read it. The public part, which
+/// is printed and written beside it, goes into [approvals.keys] of those who load.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The private part, which must not exist yet; the public part is written to FILE.pub
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Runs the command.
+pub fn exec(args: &Args, common: &Common) -> Result<()> {
+    let KeyPair { public, private_path, public_path } = KeyPair::create(&args.out)?;
+    if common.json {
+        return print_json(&json!({ "key": public, "private": private_path, "public": public_path }));
+    }
+    remark(common, &format!("private part in {}, public part in {}", private_path.display(), public_path.display()));
+    print(&format!("{public}\n"))
+}

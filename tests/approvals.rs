@@ -1,0 +1,350 @@
+//! Approvals: what two people sign is this very run, and nothing that changed since, nobody unknown and nobody twice counts.
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use common::{fixtures, run};
+use serde_json::Value;
+use smi_sweep::Error;
+use smi_sweep::approval::{self, KeyPair, PrivateKey, Proposal, Required};
+use smi_sweep::pool::Pool;
+use tempfile::TempDir;
+
+const AT: &str = "2026-11-02T09:00:00Z";
+
+/// A run of the fixture estate, and people with keys.
+struct Office {
+    home: TempDir,
+}
+
+impl Office {
+    fn new() -> Self {
+        let office = Self { home: tempfile::tempdir().unwrap() };
+        office.sweep("run", "2026-11-01");
+        office
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn sweep(&self, name: &str, as_of: &str) {
+        let (estate, out) = (fixtures().join("estate"), self.text(name));
+        let arguments = ["sweep", estate.to_str().unwrap(), "--policy", "secmp0060", "--as-of", as_of, "--out", &out];
+        let (code, _, err) = run(&arguments);
+        assert_eq!(code, 0, "{err}");
+    }
+
+    /// A key of somebody's, made on first use.
+    fn key(&self, name: &str) -> PrivateKey {
+        if !self.path(name).exists() {
+            KeyPair::create(&self.path(name)).unwrap();
+        }
+        PrivateKey::load(&self.path(name)).unwrap()
+    }
+
+    fn approve(&self, run: &str, name: &str) -> PathBuf {
+        let signed = Proposal::new(&self.path(run), &Pool::new(Some(1))).unwrap().sign(&self.key(name), AT).unwrap();
+        signed.path
+    }
+
+    fn required(&self, needed: usize, names: &[&str]) -> Required {
+        let keys = names.iter().map(|name| format!("{name} = \"{}\"\n", self.key(name).public()));
+        toml::from_str(&format!("needed = {needed}\n[keys]\n{}", keys.collect::<String>())).unwrap()
+    }
+
+    /// Names of those whose approval of the run counts; what it says where they are too few.
+    fn check(&self, run: &str, required: &Required) -> Result<Vec<String>, String> {
+        match approval::check(&self.path(run), required) {
+            Ok(approvals) => Ok(approvals.into_iter().map(|approval| approval.name.unwrap()).collect()),
+            Err(error) => {
+                assert_eq!(error.exit_code() as u8, 6, "{error}");
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// How many approvals stand, and how many are void.
+    fn standing(&self, run: &str) -> (usize, usize) {
+        let found = approval::list(&self.path(run)).unwrap();
+        let standing = found.iter().filter(|found| found.approval.is_ok()).count();
+        (standing, found.len() - standing)
+    }
+}
+
+#[test]
+fn as_many_as_are_needed_of_those_who_may() {
+    let office = Office::new();
+    let required = office.required(2, &["ann", "ben", "cat"]);
+    assert!(office.check("run", &required).unwrap_err().contains("0 of the 2"));
+    office.approve("run", "ann");
+    // Somebody who may not, and the same person once more.
+    office.approve("run", "dora");
+    office.approve("run", "ann");
+    let why = office.check("run", &required).unwrap_err();
+    assert!(why.contains("1 of the 2") && why.contains("(by ann)"), "{why}");
+    assert!(why.contains(&format!("{} is not a key that may approve", office.key("dora").public())), "{why}");
+    office.approve("run", "cat");
+    assert_eq!(office.check("run", &required).unwrap(), ["ann", "cat"]);
+    assert_eq!(office.standing("run"), (3, 0));
+}
+
+#[test]
+fn the_same_key_counts_once_under_whatever_name() {
+    let office = Office::new();
+    let file = office.approve("run", "ann");
+    fs::copy(&file, file.with_file_name("another.txt")).unwrap();
+    assert_eq!(office.standing("run"), (2, 0));
+    assert!(office.check("run", &office.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
+    // At another moment, by a hand that edits files.
+    let later = Proposal::new(&office.path("run"), &Pool::new(Some(1))).unwrap();
+    fs::rename(&file, office.path("aside")).unwrap();
+    fs::remove_file(file.with_file_name("another.txt")).unwrap();
+    later.sign(&office.key("ann"), "2026-11-03T09:00:00Z").unwrap();
+    fs::rename(office.path("aside"), file.with_file_name("earlier.txt")).unwrap();
+    assert_eq!(office.standing("run"), (2, 0));
+    assert!(office.check("run", &office.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
+}
+
+/// Whoever changes an approval in any place has none.
+#[test]
+fn every_byte_of_an_approval_matters() {
+    let office = Office::new();
+    let file = office.approve("run", "ann");
+    let whole = fs::read(&file).unwrap();
+    for place in 0..whole.len() {
+        for flip in [0x01, 0x20] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= flip;
+            fs::write(&file, &bytes).unwrap();
+            assert_eq!(office.standing("run"), (0, 1), "byte {place}, flipped by {flip}");
+        }
+    }
+    for length in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
+        fs::write(&file, &whole[..length]).unwrap();
+        assert_eq!(office.standing("run"), (0, 1), "cut off at {length}");
+    }
+    for more in ["\n", "key x\n", "\0"] {
+        fs::write(&file, [&whole, more.as_bytes()].concat()).unwrap();
+        assert_eq!(office.standing("run"), (0, 1), "followed by {more:?}");
+    }
+    fs::write(&file, &whole).unwrap();
+    assert_eq!(office.standing("run"), (1, 0));
+}
+
+/// Whoever changes a run after it was signed has a run that nobody signed.
+#[test]
+fn every_byte_of_a_run_matters() {
+    let office = Office::new();
+    office.approve("run", "ann");
+    let required = office.required(1, &["ann"]);
+    assert_eq!(office.check("run", &required).unwrap(), ["ann"]);
+    for name in ["delete.parquet", "alerts.parquet", "quarantine.parquet", "run.json"] {
+        let path = office.path("run").join(name);
+        let whole = fs::read(&path).unwrap();
+        for place in (0..whole.len()).step_by(whole.len() / 40).chain([whole.len() - 1]) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x01;
+            fs::write(&path, &bytes).unwrap();
+            office.check("run", &required).unwrap_err();
+            let (code, _, _) = run(&["approve", &office.text("run"), "--list"]);
+            if name != "run.json" {
+                assert_eq!(code, 6, "byte {place} of {name}");
+            }
+        }
+        fs::write(&path, &whole).unwrap();
+    }
+    // The forger who enters the new digest into the record has changed the record.
+    let record = office.path("run/run.json");
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replacen("\"threads\": ", "\"threads\": 1", 1)).unwrap();
+    let why = office.check("run", &required).unwrap_err();
+    assert!(why.contains("is void: it says `run.json"), "{why}");
+    fs::write(&record, text).unwrap();
+    assert_eq!(office.check("run", &required).unwrap(), ["ann"]);
+}
+
+#[test]
+fn an_approval_is_of_one_run_wherever_it_lies() {
+    let office = Office::new();
+    office.sweep("later", "2026-11-02");
+    let file = office.approve("run", "ann");
+    let required = office.required(1, &["ann"]);
+    // It does not go over to another run.
+    fs::create_dir(office.path("later/approvals")).unwrap();
+    fs::copy(&file, office.path("later/approvals").join(file.file_name().unwrap())).unwrap();
+    let why = office.check("later", &required).unwrap_err();
+    assert!(why.contains("it says `as_of 2026-11-01T00:00:00Z` where the run has `as_of 2026-11-02"), "{why}");
+    let (code, _, err) = run(&["verify", &office.text("later")]);
+    assert_eq!(code, 6, "{err}");
+    // Signing anew mends it.
+    office.approve("later", "ann");
+    assert_eq!(office.check("later", &required).unwrap(), ["ann"]);
+    // A run that is moved takes its approvals along.
+    fs::rename(office.path("run"), office.path("moved")).unwrap();
+    assert_eq!(office.check("moved", &required).unwrap(), ["ann"]);
+    let (code, out, err) = run(&["verify", &office.text("moved"), "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let document: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(document["runs"][0]["approvals"][0]["key"], office.key("ann").public().to_string());
+}
+
+#[test]
+fn nobody_signs_a_run_that_is_not_what_it_says() {
+    let office = Office::new();
+    office.key("ann");
+    let path = office.path("run/delete.parquet");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 0x10;
+    fs::write(&path, bytes).unwrap();
+    let (code, out, err) = run(&["approve", &office.text("run"), "--key", &office.text("ann")]);
+    assert_eq!((code, out.as_str()), (6, ""), "{err}");
+    assert!(err.contains("delete.parquet: has digest"), "{err}");
+    assert!(!office.path("run/approvals").exists());
+}
+
+#[test]
+fn the_approver_is_shown_what_is_signed() {
+    let office = Office::new();
+    office.key("ann");
+    let (run_directory, key) = (office.text("run"), office.text("ann"));
+    let record: Value = serde_json::from_slice(&fs::read(office.path("run/run.json")).unwrap()).unwrap();
+    let deletes = record["tally"]["delete"].as_u64().unwrap();
+
+    let wrong = (deletes + 1).to_string();
+    let (code, out, err) = run(&["approve", &run_directory, "--key", &key, "--expect-deletes", &wrong]);
+    assert_eq!((code, out.as_str()), (6, ""), "{err}");
+    assert!(err.contains("nothing was signed") && !office.path("run/approvals").exists(), "{err}");
+
+    let right = deletes.to_string();
+    let (code, out, err) = run(&["approve", &run_directory, "--key", &key, "--expect-deletes", &right]);
+    assert_eq!(code, 0, "{err}");
+    assert!(Path::new(out.trim()).exists());
+    for shown in
+        ["ESME", "of which told", "others", &format!("delete              {deletes}\n"), "delete.parquet      "]
+    {
+        assert!(err.contains(shown), "`{shown}` is not in: {err}");
+    }
+    let signed = fs::read_to_string(out.trim()).unwrap();
+    let shown = &err[err.find("smi-sweep approval 1").unwrap()..];
+    assert!(signed.starts_with(shown), "{signed}\n{shown}");
+
+    // Once more: said so, and nothing written.
+    let (code, again, err) = run(&["approve", &run_directory, "--key", &key, "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let document: Value = serde_json::from_str(&again).unwrap();
+    assert_eq!(document["already"], true);
+    assert_eq!(fs::read_to_string(out.trim()).unwrap(), signed);
+
+    let (code, out, _) = run(&["verify", &run_directory]);
+    assert_eq!(code, 0);
+    assert!(out.contains(&format!("by {}", office.key("ann").public())), "{out}");
+}
+
+#[test]
+fn the_list_says_who_and_whether_they_are_enough() {
+    let office = Office::new();
+    let run_directory = office.text("run");
+    let (ann, ben) = (office.key("ann").public(), office.key("ben").public());
+    let config = office.path("load.toml");
+    let table = format!("needed = 2\n[approvals.keys]\n\"Ann A\" = \"{ann}\"\nben = \"{ben}\"\n");
+    fs::write(&config, format!("url = \"of no concern\"\n[approvals]\n{table}")).unwrap();
+    let list = || run(&["approve", &run_directory, "--list", "--config", config.to_str().unwrap(), "--json"]);
+    let document = |out: &str| serde_json::from_str::<Value>(out).unwrap();
+
+    office.approve("run", "ann");
+    let (code, out, err) = list();
+    assert_eq!(code, 6, "{err}");
+    assert_eq!(document(&out)["approved"], false);
+    assert_eq!(document(&out)["approvals"][0]["name"], "Ann A");
+    office.approve("run", "ben");
+    let (code, out, err) = list();
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(document(&out)["approved"], true);
+    let (code, out, _) = run(&["approve", &run_directory, "--list"]);
+    assert_eq!((code, out.lines().count()), (0, 2));
+}
+
+#[test]
+fn a_key_pair_is_whole_private_and_never_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("ann");
+    let text = path.to_str().unwrap();
+    let (code, out, err) = run(&["keygen", "--out", text]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("ed25519:") && out.len() == "ed25519:".len() + 64 + 1, "{out}");
+    assert_eq!(fs::read_to_string(home.path().join("ann.pub")).unwrap(), out);
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(PrivateKey::load(&path).unwrap().public().to_string(), out.trim());
+    // Neither part is ever replaced, and no half of a pair is left.
+    let before = fs::read(&path).unwrap();
+    let (code, _, err) = run(&["keygen", "--out", text]);
+    assert_ne!(code, 0);
+    assert!(err.contains("exists") && err.contains("help:"), "{err}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    fs::remove_file(&path).unwrap();
+    assert_ne!(run(&["keygen", "--out", text]).0, 0);
+    let left: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["ann.pub"]);
+    // Two pairs are two people.
+    let (_, other, _) = run(&["keygen", "--out", home.path().join("ben").to_str().unwrap()]);
+    assert_ne!(out, other);
+}
+
+#[test]
+fn a_private_key_must_be_private_and_a_key() {
+    let office = Office::new();
+    office.key("ann");
+    let path = office.path("ann");
+    let refused = |says: &str| {
+        let (code, _, err) = run(&["approve", &office.text("run"), "--key", path.to_str().unwrap()]);
+        assert_eq!(code, 6, "{err}");
+        assert!(err.contains(says) && err.contains("help:"), "{err}");
+        assert!(!office.path("run/approvals").exists());
+    };
+    for mode in [0o640, 0o604, 0o620, 0o601, 0o777] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        refused(&format!("{mode:04o}"));
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    PrivateKey::load(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let public = fs::read(office.path("ann.pub")).unwrap();
+    for bytes in [&b""[..], &public, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", &[0xFF; 40]] {
+        fs::write(&path, bytes).unwrap();
+        refused("private key");
+    }
+    assert_eq!(run(&["approve", &office.text("run"), "--key", &office.text("nobody")]).0, 1);
+    assert_eq!(run(&["approve", &office.text("run")]).0, 2);
+}
+
+#[test]
+fn a_table_of_approvers_that_makes_no_sense_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let key = |name: &str| KeyPair::create(&home.path().join(name)).unwrap().public.to_string();
+    let (ann, ben) = (key("ann"), key("ben"));
+    let weak = format!("ed25519:01{}", "00".repeat(31));
+    let path = home.path().join("load.toml");
+    for (text, says) in [
+        (String::new(), "approvals"),
+        (format!("[approvals]\nneeded = 0\n[approvals.keys]\na = \"{ann}\"\n"), "at least 1"),
+        (format!("[approvals]\nneeded = 2\n[approvals.keys]\na = \"{ann}\"\n"), "there are 1 keys"),
+        (format!("[approvals]\nneeded = 2\n[approvals.keys]\na = \"{ann}\"\nb = \"{ann}\"\n"), "one key is one person"),
+        (format!("[approvals]\nneeded = 1\n[approvals.keys]\na = \"{weak}\"\n"), "line 4: "),
+        (format!("[approvals]\nneeded = 1\n[approvals.keys]\na = \"{}\"\n", ben.to_uppercase()), "not a public key"),
+        (format!("[approvals]\nneeded = 1\nneded = 2\n[approvals.keys]\na = \"{ann}\"\n"), "neded"),
+        ("[approvals\n".into(), "line 1"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let error = Required::load(&path).unwrap_err();
+        assert!(matches!(error, Error::Approval { .. }), "{error}");
+        assert!(error.to_string().contains(says), "`{says}` is not in: {error}");
+    }
+}
