@@ -60,6 +60,7 @@ pub mod run;
 
 pub mod approval;
 
+pub mod handover;
 pub mod recluster;
 pub mod regress;
 pub mod report;

@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["sweep"],
     &["run"],
     &["approval"],
-    &["report", "synth", "recluster", "regress", "smi", "stock", "forecast", "ledger"],
+    &["report", "synth", "recluster", "regress", "smi", "stock", "forecast", "ledger", "handover"],
     &["cli"],
 ];
 

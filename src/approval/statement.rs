@@ -56,6 +56,7 @@ impl Statement {
         let as_of = time::parse(&record.as_of).ok_or_else(|| refuse("as_of is not a time"))?;
         let tally = &record.tally;
         let mut text = format!("{FORM}\n");
+        line(&mut text, "run", record.id());
         line(&mut text, "policy", format!("{} version {}", record.policy["name"], record.policy["version"]));
         line(&mut text, "as_of", time::format_instant(as_of));
         line(&mut text, "snapshot_rows", tally.rows);

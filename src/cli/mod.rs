@@ -8,6 +8,7 @@ mod diff;
 mod explain;
 mod figures;
 mod keygen;
+mod manifest;
 mod policy;
 mod progress;
 mod recluster;
@@ -51,6 +52,7 @@ enum Command {
     Diff(diff::Args),
     Approve(approve::Args),
     Keygen(keygen::Args),
+    Manifest(manifest::Args),
     Regress(regress::Args),
     Recluster(recluster::Args),
     Stock(stock::Args),
@@ -74,6 +76,7 @@ impl Cli {
             Command::Diff(args) => diff::exec(args, common),
             Command::Approve(args) => approve::exec(args, common),
             Command::Keygen(args) => keygen::exec(args, common),
+            Command::Manifest(args) => manifest::exec(args, common),
             Command::Regress(args) => regress::exec(args, common),
             Command::Recluster(args) => recluster::exec(args, common),
             Command::Stock(args) => stock::exec(args, common),

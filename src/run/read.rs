@@ -135,11 +135,14 @@ impl Manifest for Alerts {
     }
 }
 
-/// Rows of the quarantine manifest, as far as anybody asks for them.
+/// Rows of the quarantine manifest.
 pub struct Quarantine {
     pub reason: StringArray,
     pub id: StringArray,
     pub device_type: StringArray,
+    pub status: StringArray,
+    pub since: TimestampMicrosecondArray,
+    pub party: StringArray,
     pub source_file: StringArray,
     pub row_in_file: Int64Array,
 }
@@ -149,13 +152,13 @@ impl Manifest for Quarantine {
 
     fn columns(batch: &RecordBatch) -> Result<Self, String> {
         let columns = Columns::of(batch, 8)?;
-        columns.text("smi_status", true)?;
-        columns.instant("status_since", true)?;
-        columns.text("notifying_party", true)?;
         Ok(Self {
             reason: columns.text("reason", false)?,
             id: columns.text("device_id", true)?,
             device_type: columns.text("device_type", true)?,
+            status: columns.text("smi_status", true)?,
+            since: columns.instant("status_since", true)?,
+            party: columns.text("notifying_party", true)?,
             source_file: columns.text("source_file", false)?,
             row_in_file: columns.column("row_in_file", &DataType::Int64, false)?.as_primitive::<Int64Type>().clone(),
         })

@@ -264,6 +264,17 @@ impl Record {
         }
     }
 
+    /// What the run decided, as 16 hex digits: the same for the same policy, moment and manifests, wherever and however
+    /// often they were swept.
+    #[must_use]
+    pub fn id(&self) -> String {
+        let mut text = format!("{SCHEMA}\n{}\n{}\n", self.as_of, self.policy["digest"]);
+        for output in &self.outputs {
+            text += &format!("{} {} {}\n", output.path, output.rows, output.blake3);
+        }
+        blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    }
+
     /// Writes the record into a run directory.
     ///
     /// # Errors

@@ -1,0 +1,50 @@
+//! CSV as `COPY ... WITH (FORMAT csv, HEADER)` takes it: nothing between commas is null, `""` is empty text.
+//!
+//! That difference is why it is written here: writers of CSV quote all text or none, and would lose it.
+
+use super::sheet::{Cell, Sheet, day, instant};
+
+/// Writes the names of the columns.
+pub(super) fn header<M: Sheet>(out: &mut Vec<u8>) {
+    out.extend_from_slice(M::COLUMNS.join(",").as_bytes());
+    out.push(b'\n');
+}
+
+/// Writes a row.
+pub(super) fn row<M: Sheet>(sheet: &M, row: usize, out: &mut Vec<u8>) {
+    for (column, cell) in sheet.cells(row).enumerate() {
+        if column > 0 {
+            out.push(b',');
+        }
+        match cell {
+            Cell::Null => {}
+            Cell::Text(value) => text(value, out),
+            Cell::Instant(micros) => out.extend_from_slice(instant(micros).as_bytes()),
+            Cell::Day(number) => out.extend_from_slice(day(number).as_bytes()),
+            Cell::Flag(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
+            Cell::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+        }
+    }
+    out.push(b'\n');
+}
+
+/// Text is quoted unless it is of characters that mean nothing to any reader of CSV.
+fn text(text: &str, out: &mut Vec<u8>) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':' | b'/' | b'.');
+    // `\.` ends the data for some readers, and the bare word NULL is null for others.
+    let bare = text.bytes().all(plain)
+        && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && !text.eq_ignore_ascii_case("null");
+    if bare {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    for byte in text.bytes() {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}

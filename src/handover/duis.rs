@@ -1,0 +1,174 @@
+//! The alerts as DUIS sends them: one `Response` document for each device, in a file for each Notifying Party.
+//!
+//! A document has no element for its recipient, so the file is the address. A file has one document a line, each with its
+//! own XML declaration: a line is what is validated, signed and sent. Nothing in a document needs a line break of its own.
+//! What the schema leaves open (response code, time) is on the [`Letterhead`].
+
+use std::io::Write as _;
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+
+use super::outlet::Outlet;
+use super::{HandedFile, Source};
+use crate::error::{Error, Result};
+use crate::estate::time;
+use crate::run::read::Alerts;
+use crate::run::read::Manifest;
+
+/// The namespace of DUIS.
+const NAMESPACE: &str = "http://www.dccinterface.co.uk/ServiceUserGateway";
+/// The version of its schema.
+const VERSION: &str = "5.4";
+/// Response codes of the schema that do not speak of a failure.
+const RESPONSE_CODES: [&str; 2] = ["I0", "I99"];
+/// The ending of files.
+const ENDING: &str = "xmll";
+
+/// Bytes of a party's name that a file's name does not have as they are. Whatever can hide a file, leave its folder or mean
+/// something to a shell is among them.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
+/// What all alerts of a handover say alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letterhead {
+    /// `ResponseCode`. That an alert has `I0`, the code of success, is an assumption, and can be said otherwise.
+    pub response_code: String,
+    /// `ResponseDateTime`, in UTC microseconds since 1970; the moment of the run where there is none.
+    pub response_time: Option<i64>,
+}
+
+/// Writes a file for each party.
+pub(super) fn write(source: &Source<'_>, letterhead: &Letterhead, folder: &Path) -> Result<Vec<HandedFile>> {
+    let head = Head::of(source, letterhead)?;
+    let mut files = Vec::new();
+    let mut current: Option<Outlet> = None;
+    let mut text = Vec::new();
+    // Alerts are in the order of their parties, so that one file is open at a time.
+    source.each::<Alerts>(|batch| {
+        let mut row = 0;
+        while row < batch.len() {
+            let party = batch.party.value(row);
+            let end = (row..batch.len()).find(|&other| batch.party.value(other) != party).unwrap_or(batch.len());
+            if current.as_ref().and_then(Outlet::party) != Some(party) {
+                files.extend(current.take().map(Outlet::finish).transpose()?);
+                let name = format!("{}.{ENDING}", utf8_percent_encode(party, ESCAPED));
+                current = Some(Outlet::create(folder, &name, Some(party.into()))?);
+            }
+            text.clear();
+            for alert in row..end {
+                head.document(batch.code.value(alert), batch.id.value(alert), &mut text)
+                    .map_err(Error::io("write", folder))?;
+            }
+            if let Some(outlet) = &mut current {
+                outlet.write(&text, end - row)?;
+            }
+            row = end;
+        }
+        Ok(())
+    })?;
+    files.extend(current.map(Outlet::finish).transpose()?);
+    Ok(files)
+}
+
+/// The header of every document.
+struct Head {
+    code: String,
+    time: String,
+}
+
+impl Head {
+    fn of(source: &Source<'_>, letterhead: &Letterhead) -> Result<Self> {
+        let refuse = |what: String, remedy: &str| Error::Usage { what, remedy: remedy.into() };
+        let code = &letterhead.response_code;
+        if !RESPONSE_CODES.contains(&code.as_str()) {
+            let what = format!("`{code}` is not a response code that an alert can have");
+            return Err(refuse(what, &format!("write {}", RESPONSE_CODES.join(" or "))));
+        }
+        let alert = source.record.policy["alerts"]["code"].as_str().unwrap_or_default();
+        if !is_alert_code(alert) {
+            let what = format!("the alerts of this run have the code `{alert}`, which no DCC Alert has");
+            return Err(refuse(what, "set `code` under [alerts] of the policy, such as N8, and sweep again"));
+        }
+        let micros = letterhead.response_time.or_else(|| time::parse(&source.record.as_of));
+        let time = micros.and_then(milliseconds).ok_or_else(|| {
+            refuse(format!("{} is not a time that a document can have", source.record.as_of), "say --response-time T")
+        })?;
+        Ok(Self { code: code.clone(), time })
+    }
+
+    /// Writes one document, and the end of its line.
+    fn document(&self, alert_code: &str, device_id: &str, out: &mut Vec<u8>) -> std::io::Result<()> {
+        let mut xml = Writer::new(&mut *out);
+        xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        let response = xml.create_element("Response");
+        response.with_attributes([("xmlns", NAMESPACE), ("schemaVersion", VERSION)]).write_inner_content(|xml| {
+            xml.create_element("Header").write_inner_content(|xml| {
+                xml.create_element("ResponseCode").write_text_content(BytesText::new(&self.code))?;
+                xml.create_element("ResponseDateTime").write_text_content(BytesText::new(&self.time))?;
+                Ok(())
+            })?;
+            xml.create_element("Body").write_inner_content(|xml| {
+                xml.create_element("DCCAlertMessage").write_inner_content(|xml| {
+                    xml.create_element("DCCAlertCode").write_text_content(BytesText::new(alert_code))?;
+                    xml.create_element("DCCAlert").write_inner_content(|xml| {
+                        xml.create_element("DeviceStatusChangeEvent").write_inner_content(|xml| {
+                            xml.create_element("DeviceID").write_text_content(BytesText::new(device_id))?;
+                            xml.create_element("DeviceStatusChange").write_inner_content(|xml| {
+                                xml.create_element("DeviceRemovedFromInventory").write_empty()?;
+                                Ok(())
+                            })?;
+                            Ok(())
+                        })?;
+                        Ok(())
+                    })?;
+                    Ok(())
+                })?;
+                Ok(())
+            })?;
+            Ok(())
+        })?;
+        out.write_all(b"\n")
+    }
+}
+
+/// Whether the schema has such a DCC Alert: AD1, N1 to N65 without N32, and N999.
+fn is_alert_code(code: &str) -> bool {
+    let number = code.strip_prefix('N').and_then(|digits| digits.parse::<u16>().ok());
+    let known = number.is_some_and(|number| matches!(number, 1..=31 | 33..=65 | 999) && code == format!("N{number}"));
+    known || code == "AD1"
+}
+
+/// An instant in UTC, to the millisecond, as DUIS writes it: `2026-11-01T00:00:00.000Z`.
+fn milliseconds(micros: i64) -> Option<String> {
+    let text = time::format_instant(micros.div_euclid(1000) * 1000);
+    let (seconds, decimals) = text.strip_suffix('Z').map(|text| text.split_once('.').unwrap_or((text, "")))?;
+    Some(format!("{seconds}.{decimals:0<3}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_milliseconds() {
+        for (time, written) in [
+            ("2026-11-01", "2026-11-01T00:00:00.000Z"),
+            ("2026-11-01T06:30:00.0499999Z", "2026-11-01T06:30:00.049Z"),
+            ("1969-12-31T23:59:59.9999Z", "1969-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(milliseconds(time::parse(time).unwrap()).as_deref(), Some(written));
+        }
+        assert_eq!(milliseconds(i64::MIN), None);
+    }
+
+    #[test]
+    fn codes_are_those_of_the_schema() {
+        assert!(["N8", "N31", "N33", "N65", "N999", "AD1"].into_iter().all(is_alert_code));
+        for wrong in ["", "N", "N0", "N08", "N+8", "N32", "N66", "n8", "N8 ", "AD2", "X1"] {
+            assert!(!is_alert_code(wrong), "{wrong}");
+        }
+    }
+}

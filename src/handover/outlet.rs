@@ -1,0 +1,45 @@
+//! A file of a handover: counted and digested on its way to the disk.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::HandedFile;
+use crate::error::{Error, Result};
+use crate::run::DigestingFile;
+
+/// A file that is being written.
+pub(super) struct Outlet {
+    path: PathBuf,
+    name: String,
+    party: Option<String>,
+    rows: u64,
+    file: DigestingFile,
+}
+
+impl Outlet {
+    /// Begins a file that must not be there yet: two parties never share one.
+    pub(super) fn create(folder: &Path, name: &str, party: Option<String>) -> Result<Self> {
+        let path = folder.join(name);
+        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+        Ok(Self { path, name: name.into(), party, rows: 0, file: DigestingFile::new(file) })
+    }
+
+    /// Whose file it is.
+    pub(super) fn party(&self) -> Option<&str> {
+        self.party.as_deref()
+    }
+
+    /// Writes text that holds so many rows.
+    pub(super) fn write(&mut self, text: &[u8], rows: usize) -> Result<()> {
+        self.rows += rows as u64;
+        self.file.write_all(text).map_err(Error::io("write", &self.path))
+    }
+
+    /// Ends the file.
+    pub(super) fn finish(self) -> Result<HandedFile> {
+        let Self { path, name, party, rows, file } = self;
+        let written = file.finish().map_err(Error::io("write", &path))?;
+        Ok(HandedFile { path: name, party, rows, bytes: written.bytes, blake3: written.blake3 })
+    }
+}

@@ -1,0 +1,136 @@
+//! The manifests as sheets of cells, for the forms that say every column in the same way.
+
+use arrow_array::Array;
+
+use crate::estate::time::{format_day, format_instant};
+use crate::run::read::{Alerts, Deletes, Manifest, Quarantine, text};
+
+/// A value of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Cell<'a> {
+    /// No value.
+    Null,
+    /// Text.
+    Text(&'a str),
+    /// UTC microseconds since 1970.
+    Instant(i64),
+    /// Days since 1970.
+    Day(i32),
+    /// Yes or no.
+    Flag(bool),
+    /// A number.
+    Number(i64),
+}
+
+impl<'a> Cell<'a> {
+    fn text(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+/// An instant as all databases read it: always with six decimals and a zone, `2025-01-15 06:30:00.000000+00:00`.
+///
+/// A quarantined date that lies beyond the year 9999, which no calendar column takes, is written in words.
+pub(super) fn instant(micros: i64) -> String {
+    let text = format_instant(micros);
+    let Some((date, time)) = text.strip_suffix('Z').and_then(|text| text.split_once('T')) else { return text };
+    let (seconds, decimals) = time.split_once('.').unwrap_or((time, ""));
+    format!("{date} {seconds}.{decimals:0<6}+00:00")
+}
+
+/// A day, `2026-01-15`.
+pub(super) fn day(day: i32) -> String {
+    format_day(day)
+}
+
+/// A manifest whose rows can be taken as cells.
+pub(super) trait Sheet: Manifest {
+    /// Names of the columns, in their order.
+    const COLUMNS: &'static [&'static str];
+
+    /// A row's cells, in the order of the columns.
+    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>>;
+}
+
+impl Sheet for Deletes {
+    const COLUMNS: &'static [&'static str] =
+        &["device_id", "device_type", "smi_status", "status_since", "due_on", "notifying_party", "alert"];
+
+    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
+        [
+            Cell::Text(self.id.value(row)),
+            Cell::Text(self.device_type.value(row)),
+            Cell::Text(self.status.value(row)),
+            Cell::Instant(self.since.value(row)),
+            Cell::Day(self.due_on.value(row)),
+            Cell::text(text(&self.party, row)),
+            Cell::Flag(self.alert.value(row)),
+        ]
+        .into_iter()
+    }
+}
+
+impl Sheet for Alerts {
+    const COLUMNS: &'static [&'static str] =
+        &["alert_code", "notifying_party", "device_id", "device_type", "status_since", "due_on"];
+
+    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
+        [
+            Cell::Text(self.code.value(row)),
+            Cell::Text(self.party.value(row)),
+            Cell::Text(self.id.value(row)),
+            Cell::Text(self.device_type.value(row)),
+            Cell::Instant(self.since.value(row)),
+            Cell::Day(self.due_on.value(row)),
+        ]
+        .into_iter()
+    }
+}
+
+impl Sheet for Quarantine {
+    const COLUMNS: &'static [&'static str] = &[
+        "reason",
+        "device_id",
+        "device_type",
+        "smi_status",
+        "status_since",
+        "notifying_party",
+        "source_file",
+        "row_in_file",
+    ];
+
+    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
+        let since = self.since.is_valid(row).then(|| self.since.value(row));
+        [
+            Cell::Text(self.reason.value(row)),
+            Cell::text(text(&self.id, row)),
+            Cell::text(text(&self.device_type, row)),
+            Cell::text(text(&self.status, row)),
+            since.map_or(Cell::Null, Cell::Instant),
+            Cell::text(text(&self.party, row)),
+            Cell::Text(self.source_file.value(row)),
+            Cell::Number(self.row_in_file.value(row)),
+        ]
+        .into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estate::time::parse;
+
+    #[test]
+    fn instants_have_the_same_width_whatever_their_decimals() {
+        for (time, written) in [
+            ("2025-01-15", "2025-01-15 00:00:00.000000+00:00"),
+            ("2025-01-15T06:30:00.5Z", "2025-01-15 06:30:00.500000+00:00"),
+            ("1969-12-31T23:59:59.999999Z", "1969-12-31 23:59:59.999999+00:00"),
+            ("0001-01-01", "0001-01-01 00:00:00.000000+00:00"),
+            ("9999-12-31T23:59:59.000001Z", "9999-12-31 23:59:59.000001+00:00"),
+        ] {
+            assert_eq!(instant(parse(time).unwrap()), written);
+        }
+        assert_eq!(instant(i64::MAX), "9223372036854775807 microseconds since 1970");
+    }
+}
