@@ -3,7 +3,8 @@
 //! A transaction deletes a device only where status, type and the date of the status are still what they were when the run
 //! judged it, and, where an alert is due, the party is still the one to be told. It keeps the row as it was, and writes an
 //! alert for what it really deleted. A file that breaks off anywhere, and one that is run twice, leaves nothing half done:
-//! what is gone is not found again, and a run that was loaded or taken back is not loaded again.
+//! what is gone is not found again, and a run that was loaded or taken back is not loaded again. Whatever changes
+//! anything ends with a COMMIT of its own, because a client may run the half of a statement that a broken file ends with.
 //!
 //! The tables are those that `smi-sweep load` keeps, so that its undo knows what such a file has done. Nothing but
 //! literals and quoted names goes into the text.
@@ -102,7 +103,7 @@ impl Script {
              AND ({status}::text, p.smi_status) IN ({statuses})\n    \
              AND ({device_type}::text, p.device_type) IN ({types})\n    \
              AND {since} = p.status_since\n    \
-             AND (NOT p.alert OR {party} = p.notifying_party)\n  \
+             AND (NOT p.alert OR upper({party}::text) = upper(p.notifying_party))\n  \
              RETURNING load.load_id, p.*, d AS device\n\
              ), aside AS (\n  INSERT INTO device_removed\n  \
              SELECT load_id, load_ord, now(), NULL::timestamptz, (device).* FROM gone\n\
@@ -133,8 +134,10 @@ impl Script {
              SET client_encoding TO 'UTF8';\n\
              SET standard_conforming_strings TO on;\n\
              SET TIME ZONE 'UTC';\n\
+             BEGIN;\n\
              INSERT INTO sweep_load (run_id, inventory, as_of, state, planned)\n\
-             VALUES ({run}, 'device', TIMESTAMPTZ '{as_of}', 'loading', {planned}) ON CONFLICT (run_id) DO NOTHING;\n",
+             VALUES ({run}, 'device', TIMESTAMPTZ '{as_of}', 'loading', {planned}) ON CONFLICT (run_id) DO NOTHING;\n\
+             COMMIT;\n",
             id = record.id(),
             planned = record.tally.delete,
             run = self.run,
@@ -149,8 +152,10 @@ impl Script {
     fn closing(&self, out: &mut String) {
         let _ = writeln!(
             out,
-            "UPDATE sweep_load SET state = 'loaded', finished_at = now()\n\
-             WHERE run_id = {} AND state IN ('staged', 'loading');",
+            "BEGIN;\n\
+             UPDATE sweep_load SET state = 'loaded', finished_at = now()\n\
+             WHERE run_id = {} AND state IN ('staged', 'loading');\n\
+             COMMIT;",
             self.run
         );
     }

@@ -1,0 +1,404 @@
+//! Manifests handed over: in every form exactly the manifest's rows, read back by somebody else's reader, whatever is in them.
+
+mod common;
+#[path = "common/estates.rs"]
+#[expect(dead_code, reason = "estates at random are for the laws")]
+mod estates;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Date32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, TimeUnit};
+use common::{at, run};
+use estates::{Ids, Layout, Row, text_id, write};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use smi_sweep::approval::KeyPair;
+use smi_sweep::estate::time::{DAY_MICROS, day_of, parse};
+use tempfile::TempDir;
+
+const AS_OF: &str = "2026-11-01";
+const LAYOUT: Layout = Layout {
+    ids: Ids::Text,
+    unit: TimeUnit::Microsecond,
+    dictionary: true,
+    v2: false,
+    codec: 1,
+    group_rows: 500,
+    page_rows: 100,
+    statistics: 0,
+    roles: true,
+};
+
+/// Parties with everything in their names that somebody's format minds.
+const PARTIES: [&str; 12] = [
+    "00-DB-12-34-56-78-90-A0",
+    "Acme",
+    "O'Brien & Sons",
+    "back\\slash \"quoted\", comma",
+    "line\nbreak\r\n",
+    "'); DROP TABLE device; --",
+    "\u{e9}nergie \u{1f50c}",
+    "../../etc/passwd",
+    ".hidden",
+    "NULL",
+    "\\.",
+    "-- <party/> &amp; $1 :name %41",
+];
+
+/// An estate in which due rows, told and silent, and quarantined ones occur.
+fn estate(rows: u64) -> Vec<Row> {
+    let pick = |words: &[&str], n: u64| words[(n % words.len() as u64) as usize].to_owned();
+    (0..rows)
+        .map(|n| {
+            let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+            Row {
+                id: Some(text_id(0x00DB_1234_0000_0000 | (mixed % 0xFFFF_FFFF))),
+                device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "HCALCS"], mixed >> 3)),
+                status: Some("Pending".into()),
+                since: (n % 97 != 0).then(|| at(AS_OF) - (mixed as i64 % 1500) * DAY_MICROS - mixed as i64 % 1_234_567),
+                party: match n % 31 {
+                    0 => None,
+                    1 => Some(String::new()),
+                    _ => Some(pick(&PARTIES, mixed >> 7)),
+                },
+                role: (n % 5 == 0).then(|| pick(&["ServiceUser", "CSP"], mixed >> 11)),
+            }
+        })
+        .collect()
+}
+
+/// A run, and room for what comes of it.
+struct Desk {
+    home: TempDir,
+}
+
+impl Desk {
+    fn new(rows: &[Row], policy: &str) -> Self {
+        let desk = Self { home: tempfile::tempdir().unwrap() };
+        write(&desk.path("snapshot.parquet"), rows, &LAYOUT);
+        let guard = "[guard]\nmax_deletes = 100000\nmax_delete_share = 1.0\nmax_quarantined = 100000\n";
+        fs::write(desk.path("p.toml"), format!("name = \"p\"\nversion = 1\n{policy}\n{guard}")).unwrap();
+        let (snapshot, policy, out) = (desk.text("snapshot.parquet"), desk.text("p.toml"), desk.text("run"));
+        let (code, _, err) = run(&["sweep", &snapshot, "--policy", &policy, "--as-of", AS_OF, "--out", &out]);
+        assert_eq!(code, 0, "{err}");
+        desk
+    }
+
+    fn usual() -> Self {
+        Self::new(&estate(5000), "[threshold]\ndefault = 12")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn export(&self, format: &str, out: &str, more: &[&str]) -> (i32, String, String) {
+        let (source, out) = (self.text("run"), self.text(out));
+        let mut arguments = vec!["manifest", "export", &source, "--format", format, "--out", &out];
+        arguments.extend(more);
+        run(&arguments)
+    }
+
+    /// Exports, and gives the folder. What its record says of each file is true.
+    fn exported(&self, format: &str, out: &str, more: &[&str]) -> PathBuf {
+        let (code, stdout, err) = self.export(format, out, more);
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(stdout.trim(), self.text(out));
+        let folder = self.path(out);
+        let record: Value = serde_json::from_slice(&fs::read(folder.join("export.json")).unwrap()).unwrap();
+        let mut named = vec!["export.json".to_owned()];
+        for file in record["files"].as_array().unwrap() {
+            let name = file["path"].as_str().unwrap();
+            let bytes = fs::read(folder.join(name)).unwrap();
+            assert_eq!(file["bytes"], bytes.len());
+            assert_eq!(file["blake3"], blake3::hash(&bytes).to_hex().as_str());
+            named.push(name.to_owned());
+        }
+        named.sort();
+        assert_eq!(named, entries(&folder));
+        let source = fs::read(self.path("run/run.json")).unwrap();
+        assert_eq!(record["run"], blake3::hash(&source).to_hex().as_str());
+        folder
+    }
+
+    /// The rows of a manifest, by name of the column.
+    fn rows(&self, name: &str) -> Vec<BTreeMap<String, Value>> {
+        let file = File::open(self.path("run").join(name)).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        reader.flat_map(|batch| values(&batch.unwrap())).collect()
+    }
+
+    /// It is refused with this exit code, in a line that says so, and leaves nothing.
+    #[track_caller]
+    fn refused(&self, format: &str, more: &[&str], exit: i32, says: &str) {
+        let before = entries(self.home.path());
+        let (code, stdout, err) = self.export(format, "refused", more);
+        assert_eq!((code, stdout.as_str()), (exit, ""), "{err}");
+        assert!(err.starts_with("smi-sweep: ") && err.contains(says), "`{says}` is not in: {err}");
+        assert_eq!(entries(self.home.path()), before);
+    }
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Rows as values: instants as microseconds, days as days.
+fn values(batch: &RecordBatch) -> Vec<BTreeMap<String, Value>> {
+    let value = |column: &dyn Array, row: usize| -> Value {
+        if column.is_null(row) {
+            return Value::Null;
+        }
+        match column.data_type() {
+            DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+            DataType::Boolean => column.as_boolean().value(row).into(),
+            DataType::Date32 => column.as_primitive::<Date32Type>().value(row).into(),
+            DataType::Int64 => column.as_primitive::<Int64Type>().value(row).into(),
+            _ => column.as_primitive::<TimestampMicrosecondType>().value(row).into(),
+        }
+    };
+    let schema = batch.schema();
+    let names = schema.fields().iter().map(|field| field.name().clone());
+    let columns: Vec<_> = names.zip(batch.columns()).collect();
+    (0..batch.num_rows())
+        .map(|row| columns.iter().map(|(name, column)| (name.clone(), value(column, row))).collect())
+        .collect()
+}
+
+/// A value as somebody's reader gave it, as text, back in the terms of [`values`].
+fn understood(name: &str, text: &str) -> Value {
+    match name {
+        "status_since" => parse(&text.replace(' ', "T")).unwrap().into(),
+        "due_on" => day_of(parse(text).unwrap()).into(),
+        "alert" => text.to_lowercase().parse::<bool>().unwrap().into(),
+        "row_in_file" => text.parse::<i64>().unwrap().into(),
+        _ => text.into(),
+    }
+}
+
+const MANIFESTS: [&str; 3] = ["delete", "alerts", "quarantine"];
+
+#[test]
+fn csv_has_the_rows_of_each_manifest() {
+    let desk = Desk::usual();
+    let folder = desk.exported("csv", "out", &[]);
+    for name in MANIFESTS {
+        let path = folder.join(format!("{name}.csv"));
+        let mut reader = csv::Reader::from_path(&path).unwrap();
+        let names = reader.headers().unwrap().clone();
+        let mut found = Vec::new();
+        for record in reader.records() {
+            let record = record.unwrap();
+            // This reader does not tell null from empty text; the test after this does.
+            let cells = names.iter().zip(&record).filter(|(_, text)| !text.is_empty());
+            found.push(cells.map(|(name, text)| (name.to_owned(), understood(name, text))).collect::<BTreeMap<_, _>>());
+        }
+        let mut wanted = desk.rows(&format!("{name}.parquet"));
+        assert!(wanted.len() > 50, "{name} has {} rows", wanted.len());
+        for row in &mut wanted {
+            row.retain(|_, value| !value.is_null() && value != "");
+        }
+        assert_eq!(found, wanted, "{name}");
+    }
+}
+
+#[test]
+fn csv_tells_null_from_empty_text_and_from_the_word_null() {
+    let desk = Desk::usual();
+    let folder = desk.exported("csv", "out", &[]);
+    let text = fs::read_to_string(folder.join("quarantine.csv")).unwrap();
+    let line = |start: &str, end: &str| text.lines().any(|line| line.starts_with(start) && line.contains(end));
+    assert!(line("missing_party,", ",\"\",snapshot.parquet,"), "empty text is quoted");
+    assert!(line("missing_party,", ",,snapshot.parquet,"), "null is nothing");
+    let text = fs::read_to_string(folder.join("alerts.csv")).unwrap();
+    assert!(text.contains("N8,\"NULL\",") && text.contains("N8,\"\\.\",") && text.contains("N8,Acme,"));
+}
+
+#[test]
+fn ndjson_has_the_rows_of_each_manifest() {
+    let desk = Desk::usual();
+    let folder = desk.exported("ndjson", "out", &["--threads", "1"]);
+    for name in MANIFESTS {
+        let text = fs::read_to_string(folder.join(format!("{name}.ndjson"))).unwrap();
+        let found: Vec<BTreeMap<String, Value>> = text
+            .lines()
+            .map(|line| {
+                let object: BTreeMap<String, Value> = serde_json::from_str(line).unwrap();
+                let time = |name: &str| matches!(name, "status_since" | "due_on");
+                let understood = object.into_iter().map(|(name, value)| match value.as_str() {
+                    Some(text) if time(&name) => (name.clone(), understood(&name, text)),
+                    _ => (name, value),
+                });
+                understood.collect()
+            })
+            .collect();
+        assert_eq!(found, desk.rows(&format!("{name}.parquet")), "{name}");
+    }
+}
+
+/// What the schema of DUIS wants of an alert, said once more.
+fn device_of(document: &str, time: &str) -> String {
+    let tree = roxmltree::Document::parse(document).unwrap();
+    let namespace = "http://www.dccinterface.co.uk/ServiceUserGateway";
+    let root = tree.root_element();
+    assert_eq!((root.tag_name().name(), root.attribute("schemaVersion")), ("Response", Some("5.4")));
+    assert_eq!(root.attributes().count(), 1);
+    let mut leaves = Vec::new();
+    let mut path = Vec::new();
+    for node in tree.descendants().filter(roxmltree::Node::is_element) {
+        assert_eq!(node.tag_name().namespace(), Some(namespace));
+        path.push(node.tag_name().name());
+        if !node.children().any(|child| child.is_element()) {
+            leaves.push((node.tag_name().name(), node.text().unwrap_or_default()));
+        }
+    }
+    let nest = [
+        "Response",
+        "Header",
+        "ResponseCode",
+        "ResponseDateTime",
+        "Body",
+        "DCCAlertMessage",
+        "DCCAlertCode",
+        "DCCAlert",
+        "DeviceStatusChangeEvent",
+        "DeviceID",
+        "DeviceStatusChange",
+        "DeviceRemovedFromInventory",
+    ];
+    assert_eq!(path, nest);
+    let device = leaves[3].1;
+    let wanted = [
+        ("ResponseCode", "I0"),
+        ("ResponseDateTime", time),
+        ("DCCAlertCode", "N8"),
+        ("DeviceID", device),
+        ("DeviceRemovedFromInventory", ""),
+    ];
+    assert_eq!(leaves, wanted);
+    device.into()
+}
+
+#[test]
+fn duis_has_every_alert_once_in_the_file_of_its_party() {
+    let desk = Desk::usual();
+    let folder = desk.exported("duis", "out", &[]);
+    let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in desk.rows("alerts.parquet") {
+        let of = |name: &str| row[name].as_str().unwrap().to_owned();
+        wanted.entry(of("notifying_party")).or_default().push(of("device_id"));
+    }
+    assert_eq!(wanted.len(), PARTIES.len(), "every party is told of something");
+    let record: Value = serde_json::from_slice(&fs::read(folder.join("export.json")).unwrap()).unwrap();
+    let mut found = BTreeMap::new();
+    for file in record["files"].as_array().unwrap() {
+        let name = file["path"].as_str().unwrap();
+        let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_%.".contains(&byte);
+        assert!(name.bytes().all(safe) && !name.starts_with('.') && name.matches('.').count() == 1, "{name}");
+        let text = fs::read_to_string(folder.join(name)).unwrap();
+        let devices: Vec<_> = text.lines().map(|line| device_of(line, "2026-11-01T00:00:00.000Z")).collect();
+        assert_eq!(file["rows"], devices.len());
+        assert!(found.insert(file["party"].as_str().unwrap().to_owned(), devices).is_none());
+    }
+    assert_eq!(found, wanted);
+    assert!(folder.join("00-DB-12-34-56-78-90-A0.xmll").exists(), "an EUI-64 is its own name");
+}
+
+#[test]
+fn what_the_schema_leaves_open_can_be_said() {
+    let desk = Desk::usual();
+    let time = ["--response-time", "2026-11-03T10:11:12.3456Z", "--response-code", "I99"];
+    let folder = desk.exported("duis", "out", &time);
+    let text = fs::read_to_string(folder.join("Acme.xmll")).unwrap();
+    let line = text.lines().next().unwrap();
+    assert!(line.contains("<ResponseDateTime>2026-11-03T10:11:12.345Z</ResponseDateTime>"), "{line}");
+    device_of(&line.replace("I99", "I0"), "2026-11-03T10:11:12.345Z");
+    desk.refused("duis", &["--response-code", "E1"], 2, "E1");
+    let other = Desk::new(&estate(500), "[threshold]\ndefault = 12\n[alerts]\ncode = \"N32\"");
+    other.refused("duis", &[], 2, "N32");
+    other.exported("csv", "out", &[]);
+}
+
+/// The same run gives the same bytes, whatever the number of threads.
+#[test]
+fn a_handover_is_the_same_each_time() {
+    let desk = Desk::usual();
+    for format in ["csv", "ndjson", "sql", "duis"] {
+        let one = desk.exported(format, &format!("{format}-1"), &["--threads", "1"]);
+        let many = desk.exported(format, &format!("{format}-4"), &["--threads", "4"]);
+        for name in entries(&one) {
+            assert_eq!(fs::read(one.join(&name)).unwrap(), fs::read(many.join(&name)).unwrap(), "{format}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_run_with_nothing_due_is_handed_over_as_well() {
+    let desk = Desk::new(&estate(300), "[threshold]\ndefault = 900");
+    let csv = desk.exported("csv", "csv", &[]);
+    let text = fs::read_to_string(csv.join("delete.csv")).unwrap();
+    assert_eq!(text, "device_id,device_type,smi_status,status_since,due_on,notifying_party,alert\n");
+    assert_eq!(fs::read(desk.exported("ndjson", "ndjson", &[]).join("delete.ndjson")).unwrap(), b"");
+    assert_eq!(entries(&desk.exported("duis", "duis", &[])), ["export.json"]);
+    let script = fs::read_to_string(desk.exported("sql", "sql", &[]).join("load.sql")).unwrap();
+    assert!(!script.contains("DELETE"), "{script}");
+}
+
+#[test]
+fn what_cannot_be_handed_over_leaves_nothing() {
+    let desk = Desk::usual();
+    // Something of that name is there.
+    fs::create_dir(desk.path("taken")).unwrap();
+    let (code, _, err) = desk.export("csv", "taken", &[]);
+    assert_eq!(code, 2, "{err}");
+    assert!(entries(&desk.path("taken")).is_empty());
+    for (more, says) in [(["--batch", "0"], "batch"), (["--response-time", "soon"], "not a date")] {
+        assert_eq!(desk.export("sql", "refused", &more).0, 2);
+        assert!(desk.export("sql", "refused", &more).2.contains(says));
+    }
+    // The run is not what it says.
+    let path = desk.path("run/alerts.parquet");
+    let whole = fs::read(&path).unwrap();
+    let mut bytes = whole.clone();
+    bytes[50] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    for format in ["csv", "ndjson", "sql", "duis"] {
+        desk.refused(format, &[], 6, "alerts.parquet");
+    }
+    fs::write(&path, whole).unwrap();
+    fs::rename(desk.path("run"), desk.path("elsewhere")).unwrap();
+    desk.refused("csv", &[], 6, "run.json");
+    // What SQL has no word for.
+    let mut rows = estate(500);
+    rows[7].party = Some("a\0b".into());
+    (rows[7].status, rows[7].since, rows[7].role) = (Some("Pending".into()), Some(0), Some("ServiceUser".into()));
+    rows[7].device_type = Some("ESME".into());
+    let desk = Desk::new(&rows, "[threshold]\ndefault = 12");
+    desk.refused("sql", &[], 2, "NUL");
+    desk.exported("ndjson", "out", &[]);
+    desk.exported("duis", "duis", &[]);
+}
+
+#[test]
+fn only_what_is_approved_where_that_is_asked_for() {
+    let desk = Desk::usual();
+    let key = KeyPair::create(&desk.path("ann")).unwrap().public;
+    fs::write(desk.path("load.toml"), format!("[approvals]\nneeded = 1\n[approvals.keys]\nann = \"{key}\"\n")).unwrap();
+    let config = desk.text("load.toml");
+    desk.refused("sql", &["--config", &config], 6, "0 of the 1");
+    let (code, _, err) = run(&["approve", &desk.text("run"), "--key", &desk.text("ann")]);
+    assert_eq!(code, 0, "{err}");
+    desk.exported("sql", "out", &["--config", &config]);
+}
