@@ -155,6 +155,12 @@ fn entries(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Names of the files with this ending.
+fn files(folder: &Path, ending: &str) -> Vec<String> {
+    let with = |name: &String| Path::new(name).extension().is_some_and(|found| found == ending);
+    entries(folder).into_iter().filter(with).collect()
+}
+
 /// Rows as values: instants as microseconds, days as days.
 fn values(batch: &RecordBatch) -> Vec<BTreeMap<String, Value>> {
     let value = |column: &dyn Array, row: usize| -> Value {
@@ -401,4 +407,46 @@ fn only_what_is_approved_where_that_is_asked_for() {
     let (code, _, err) = run(&["approve", &desk.text("run"), "--key", &desk.text("ann")]);
     assert_eq!(code, 0, "{err}");
     desk.exported("sql", "out", &["--config", &config]);
+}
+
+/// The one thing that this project has no copy of is the schema. Whoever has it names its folder:
+/// `SMI_SWEEP_DUIS=FOLDER cargo test --test manifest_export -- --ignored`, with `xmllint` installed.
+#[test]
+#[ignore = "needs a folder with the schema of DUIS V5.4, named by SMI_SWEEP_DUIS, and xmllint"]
+fn every_document_is_valid_by_the_schema_of_duis() {
+    let schema = PathBuf::from(std::env::var_os("SMI_SWEEP_DUIS").expect("SMI_SWEEP_DUIS names the folder"));
+    let desk = Desk::new(&estate(40_000), "[threshold]\ndefault = 12");
+    // The schemas name each other by file names with spaces, which not every validator follows.
+    for name in files(&schema, "xsd") {
+        let text = fs::read_to_string(schema.join(&name)).unwrap();
+        let text = ["DUIS Schema V5.4.xsd", "MMC Schema V5.4.xsd"]
+            .into_iter()
+            .fold(text, |text, name| text.replace(name, &name.replace(' ', "-")));
+        fs::write(desk.path(&name.replace(' ', "-")), text).unwrap();
+    }
+    let folder = desk.exported("duis", "out", &["--response-time", "2026-11-03T10:11:12Z"]);
+    let mut documents = Vec::new();
+    for name in files(&folder, "xmll") {
+        for line in fs::read_to_string(folder.join(name)).unwrap().lines() {
+            let path = desk.path(&format!("{}.xml", documents.len()));
+            fs::write(&path, line).unwrap();
+            documents.push(path);
+        }
+    }
+    assert_eq!(documents.len(), desk.rows("alerts.parquet").len());
+    assert!(documents.len() > 10_000, "{}", documents.len());
+    let validate = |documents: &[PathBuf]| {
+        let mut xmllint = std::process::Command::new("xmllint");
+        xmllint.args(["--nonet", "--noout", "--schema"]).arg(desk.path("DUIS-Schema-V5.4.xsd")).args(documents);
+        common::outcome(&xmllint.output().expect("xmllint runs"))
+    };
+    for some in documents.chunks(1000) {
+        let (code, _, err) = validate(some);
+        assert_eq!(code, 0, "{}", &err[..err.len().min(2000)]);
+        assert_eq!(err.lines().filter(|line| line.ends_with(" validates")).count(), some.len());
+    }
+    // The validator does mind.
+    let text = fs::read_to_string(&documents[0]).unwrap();
+    fs::write(&documents[0], text.replace("<DeviceID>", "<DeviceID>x")).unwrap();
+    assert_ne!(validate(&documents[..1]).0, 0);
 }

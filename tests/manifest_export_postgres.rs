@@ -290,9 +290,10 @@ fn a_script_that_breaks_off_anywhere_is_run_again() {
     trial.load();
     let wanted = trial.state();
     let part = trial.path("part.sql");
-    let end = whole.len();
-    let places = (0..end).step_by(end / 25).chain((end - 200..end).step_by(9));
-    for place in places {
+    // Anywhere, and where the half of a statement may be taken for a whole one: at the ends of lines.
+    let anywhere = (0..whole.len()).step_by(whole.len() / 9);
+    let line_ends = (0..whole.len()).rev().filter(|place| whole[*place] == b'\n').take(12);
+    for place in anywhere.chain(line_ends) {
         trial.server.ask(
             "TRUNCATE device, device_removed, alert_outbox, sweep_load RESTART IDENTITY; INSERT INTO device TABLE before; \
              INSERT INTO sweep_load (run_id, inventory, as_of, state, planned) OVERRIDING SYSTEM VALUE VALUES ('other', 'device', now(), 'loading', 1)",
