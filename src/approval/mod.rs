@@ -165,6 +165,9 @@ fn found(run: &Path, statement: &Statement) -> Result<Vec<Found>> {
     let folder = run.join(APPROVALS);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            return Err(Error::Verification { path: folder, what: "is not a folder of approvals".into() });
+        }
         entries => entries.map_err(Error::io("list", &folder))?,
     };
     let mut paths = Vec::new();

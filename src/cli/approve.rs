@@ -88,8 +88,9 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
         .map(|(name, of)| vec![name.escape_debug().to_string(), count(of.deletes), count(of.alerts)])
         .collect();
     if !others.is_empty() {
-        let sum = |of: fn(&crate::run::record::PartyCounts) -> u64| others.iter().map(|(_, counts)| of(counts)).sum();
-        rows.push(vec![format!("{} others", others.len()), count(sum(|of| of.deletes)), count(sum(|of| of.alerts))]);
+        let (deletes, alerts) =
+            others.iter().fold((0, 0), |(deletes, alerts), (_, of)| (deletes + of.deletes, alerts + of.alerts));
+        rows.push(vec![format!("{} others", others.len()), count(deletes), count(alerts)]);
     }
     remark(common, &table(&["party", "delete", "of which told"], rows).to_string());
     remark(common, &format!("to be signed:\n{}", proposal.statement.text().trim_end()));
