@@ -181,7 +181,7 @@ fn an_approval_is_of_one_run_wherever_it_lies() {
     fs::create_dir(office.path("later/approvals")).unwrap();
     fs::copy(&file, office.path("later/approvals").join(file.file_name().unwrap())).unwrap();
     let why = office.check("later", &required).unwrap_err();
-    assert!(why.contains("it says `as_of 2026-11-01T00:00:00Z` where the run has `as_of 2026-11-02"), "{why}");
+    assert!(why.contains("is void: it says `run "), "{why}");
     let (code, _, err) = run(&["verify", &office.text("later")]);
     assert_eq!(code, 6, "{err}");
     // Signing anew mends it.

@@ -143,7 +143,7 @@ fn is_alert_code(code: &str) -> bool {
 
 /// An instant in UTC, to the millisecond, as DUIS writes it: `2026-11-01T00:00:00.000Z`.
 fn milliseconds(micros: i64) -> Option<String> {
-    let text = time::format_instant(micros.div_euclid(1000) * 1000);
+    let text = time::format_instant(micros.checked_sub(micros.rem_euclid(1000))?);
     let (seconds, decimals) = text.strip_suffix('Z').map(|text| text.split_once('.').unwrap_or((text, "")))?;
     Some(format!("{seconds}.{decimals:0<3}Z"))
 }
