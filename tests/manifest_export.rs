@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 const AS_OF: &str = "2026-11-01";
 const LAYOUT: Layout = Layout {
+    days: false,
     ids: Ids::Text,
     unit: TimeUnit::Microsecond,
     dictionary: true,
