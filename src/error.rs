@@ -434,8 +434,13 @@ pub enum Error {
         remedy: String,
     },
     /// Something is not as a regression case, or a file of expectations, says.
-    #[error("{0}")]
-    Regression(String),
+    #[error("{what}")]
+    Regression {
+        /// What differs.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// An operation of the system failed.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
@@ -510,7 +515,7 @@ impl Error {
             },
             Self::Aside { .. } => "name a folder with room for eight bytes a row in the variable TMPDIR".into(),
             Self::Unbalanced(_) => "please report this with the snapshot's schema".into(),
-            Self::Regression(_) => "see above what differs; --bless takes it as it is where it is meant".into(),
+            Self::Regression { remedy, .. } => (*remedy).into(),
             Self::Write { .. } | Self::Interrupted => String::new(),
         }
     }
@@ -523,7 +528,9 @@ impl Error {
             Self::Snapshot { .. } | Self::Table { .. } => ExitCode::Snapshot,
             Self::Policy { .. } => ExitCode::Policy,
             Self::Guard(_) => ExitCode::Guard,
-            Self::NoRun(_) | Self::Verification { .. } | Self::Approval { .. } | Self::Regression(_) => ExitCode::Verification,
+            Self::NoRun(_) | Self::Verification { .. } | Self::Approval { .. } | Self::Regression { .. } => {
+                ExitCode::Verification
+            }
             Self::Io { .. } | Self::Aside { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
             Self::Interrupted => ExitCode::Interrupted,
         }

@@ -2,6 +2,8 @@
 //!
 //! The library neither prints nor looks at the clock; a caller that wants progress or timings passes a [`Watch`].
 
+use std::time::Duration;
+
 /// What an operation is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
@@ -19,6 +21,8 @@ pub enum Stage {
     Sort,
     /// Writing files.
     Write,
+    /// Running regression cases.
+    Cases,
 }
 
 impl Stage {
@@ -33,6 +37,7 @@ impl Stage {
             Self::Scan => "scan",
             Self::Sort => "sort",
             Self::Write => "write",
+            Self::Cases => "cases",
         }
     }
 }
@@ -45,6 +50,10 @@ pub trait Watch: Sync {
     fn advance(&self, units: u64);
     /// Whether the operation should stop with [`Error::Interrupted`](crate::Error::Interrupted).
     fn interrupted(&self) -> bool;
+    /// How long it has been watching; nothing where nobody takes the time.
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Nobody waits.

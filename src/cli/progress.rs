@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Common, watched};
-use crate::estate::time::format_instant;
 use crate::sweep::lanes::reference::expecting_panic;
 use crate::watch::{Stage, Watch};
 
@@ -24,11 +23,11 @@ pub fn heed_interrupts() {
     });
 }
 
-/// The moment, for evidence: when something was done, never what was decided.
+/// The moment in whole seconds, as UTC microseconds, for evidence: when something was done, never what was decided.
 #[must_use]
-pub fn now() -> String {
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format_instant(i64::try_from(since.as_secs()).unwrap_or_default().saturating_mul(1_000_000))
+    i64::try_from(since.as_secs()).unwrap_or_default().saturating_mul(1_000_000)
 }
 
 /// Leaves panics unmentioned that are caught and reported as damage of the snapshot; see
@@ -101,11 +100,12 @@ impl Watch for Progress {
             Stage::Scan => "judging rows",
             Stage::Sort => "sorting findings",
             Stage::Write => "writing",
+            Stage::Cases => "running cases",
         };
         self.bar.reset();
         self.bar.set_length(units);
         let template = match stage {
-            Stage::Scan | Stage::Unique => "{msg:40} {wide_bar} {percent:>3} %  {eta} left",
+            Stage::Scan | Stage::Unique | Stage::Cases => "{msg:40} {wide_bar} {percent:>3} %  {eta} left",
             Stage::VerifySeal => "{msg:40} {wide_bar} {bytes_per_sec}  {eta} left",
             _ => "{msg:40} {spinner}",
         };
@@ -121,5 +121,9 @@ impl Watch for Progress {
 
     fn interrupted(&self) -> bool {
         INTERRUPTED.load(Ordering::Relaxed)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).began.elapsed()
     }
 }

@@ -84,6 +84,17 @@ pub fn parse(text: &str) -> Option<i64> {
     civil_range(micros).then_some(micros)
 }
 
+/// As [`parse`], and dates before the year 1 as well, as in `-000043-03-15`: what nobody means, and damage may say.
+#[must_use]
+pub fn parse_any_year(text: &str) -> Option<i64> {
+    parse(text).or_else(|| {
+        let [year, month, day] = text.trim().strip_prefix('-')?.splitn(3, '-').collect::<Vec<_>>()[..] else { return None };
+        let year: i16 = year.parse().ok().filter(|_| year.len() == 6)?;
+        let date = Date::new(-year, digits(month)? as i8, digits(day)? as i8).ok()?;
+        Some(day_start(day_of_civil(date)))
+    })
+}
+
 /// Reads what follows a date: `T06:30`, with seconds, decimals and a zone where it has them. Microseconds since the
 /// date's own midnight in UTC.
 fn time_of_day(text: &str) -> Option<i64> {
@@ -208,6 +219,8 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_time_is_none() {
+        assert_eq!((parse("-000043-03-15"), parse_any_year("-43-03-15")), (None, None));
+        assert!(parse_any_year("-000043-03-15").unwrap() < day_start(FIRST_DAY));
         for text in [
             "",
             "yesterday",

@@ -1,201 +1,321 @@
 //! The matrix: the ways in which a case's devices are stored and swept. Every cell must say the same.
+//!
+//! A cell has a value of each [`Trait`]. The full cross would be thousands of cells for every case; a fault of the engine
+//! shows where two values meet, so that [`cells`] has every pair of values in some cell.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
-use std::path::Path;
-use std::sync::Arc;
-
-use arrow_array::builder::FixedSizeBinaryBuilder;
-use arrow_array::{
-    ArrayRef, Date32Array, RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
-    TimestampNanosecondArray, UInt64Array,
-};
-use parquet::arrow::ArrowWriter;
-use parquet::errors::ParquetError;
-use parquet::file::properties::{WriterProperties, WriterVersion};
 
 use super::case::Device;
-use crate::error::{Error, Result};
-use crate::estate::{Column, time};
+use crate::estate::{DeviceId, time};
 
-/// How Device IDs are stored.
+/// How identifiers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ids {
+pub(super) enum Ids {
     Text,
+    TextView,
+    Fixed8,
     Bytes,
-    Number,
+    Unsigned,
+    Signed,
 }
 
 /// How status dates are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dates {
+pub(super) enum Dates {
     Micros,
     MicrosWithoutZone,
+    Seconds,
     Millis,
     Nanos,
-    Days,
+    Int96,
+    Date32,
+    Date64,
+}
+
+/// How values are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Values {
+    Dictionary,
+    Plain,
+    Delta,
+}
+
+/// How pages are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codec {
+    None,
+    Snappy,
+    Zstd,
+}
+
+/// A value of one dimension of the matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trait {
+    Ids(Ids),
+    Dates(Dates),
+    Pages(u8),
+    Values(Values),
+    Codec(Codec),
+    Files(usize),
+    GroupRows(usize),
+    Threads(usize),
+}
+
+impl fmt::Display for Trait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ids(Ids::Text) => "ids as text",
+            Self::Ids(Ids::TextView) => "ids as string views",
+            Self::Ids(Ids::Fixed8) => "ids as 8 fixed bytes",
+            Self::Ids(Ids::Bytes) => "ids as binary of 8 bytes",
+            Self::Ids(Ids::Unsigned) => "ids as UINT64",
+            Self::Ids(Ids::Signed) => "ids as INT64",
+            Self::Dates(Dates::Micros) => "dates as microseconds",
+            Self::Dates(Dates::MicrosWithoutZone) => "dates as microseconds without a zone",
+            Self::Dates(Dates::Seconds) => "dates as seconds",
+            Self::Dates(Dates::Millis) => "dates as milliseconds",
+            Self::Dates(Dates::Nanos) => "dates as nanoseconds",
+            Self::Dates(Dates::Int96) => "dates as INT96",
+            Self::Dates(Dates::Date32) => "dates as DATE32",
+            Self::Dates(Dates::Date64) => "dates as DATE64",
+            Self::Pages(1) => "pages v1",
+            Self::Pages(_) => "pages v2",
+            Self::Values(Values::Dictionary) => "dictionaries",
+            Self::Values(Values::Plain) => "plain values",
+            Self::Values(Values::Delta) => "delta encodings",
+            Self::Codec(Codec::None) => "not compressed",
+            Self::Codec(Codec::Snappy) => "snappy",
+            Self::Codec(Codec::Zstd) => "zstd",
+            Self::Files(1) => "one file",
+            Self::Files(_) => "three files",
+            Self::GroupRows(usize::MAX) => "one row group a file",
+            Self::GroupRows(_) => "row groups of two rows",
+            Self::Threads(1) => "1 thread",
+            Self::Threads(_) => "4 threads",
+        })
+    }
 }
 
 /// One way of storing and sweeping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
-    ids: Ids,
-    dates: Dates,
-    pages: u8,
-    dictionary: bool,
-    files: usize,
-    group_rows: usize,
+    pub(super) ids: Ids,
+    pub(super) dates: Dates,
+    pub(super) pages: u8,
+    pub(super) values: Values,
+    pub(super) codec: Codec,
+    pub(super) files: usize,
+    pub(super) group_rows: usize,
     /// Workers that sweep.
     pub threads: usize,
 }
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "ids as {}, dates as {}, pages v{}, {}, {}, {}, {}",
-            match self.ids {
-                Ids::Text => "text",
-                Ids::Bytes => "8 bytes",
-                Ids::Number => "numbers",
-            },
-            match self.dates {
-                Dates::Micros => "microseconds",
-                Dates::MicrosWithoutZone => "microseconds without a zone",
-                Dates::Millis => "milliseconds",
-                Dates::Nanos => "nanoseconds",
-                Dates::Days => "days",
-            },
-            self.pages,
-            if self.dictionary { "dictionaries" } else { "plain values" },
-            if self.files == 1 { "one file" } else { "many files" },
-            if self.group_rows == usize::MAX { "one row group" } else { "many row groups" },
-            if self.threads == 1 { "1 thread" } else { "4 threads" },
-        )
+        f.write_str(&self.words().join(", "))
     }
-}
-
-/// The cells that can hold these devices. The first is the plainest; the forms of dates take turns.
-#[must_use]
-pub fn cells(devices: &[Device]) -> Vec<Cell> {
-    let ids = if devices.iter().all(|device| device.id.is_none() || device.device_id().is_some()) {
-        &[Ids::Text, Ids::Bytes, Ids::Number][..]
-    } else {
-        // What is malformed can only be stored as text.
-        &[Ids::Text]
-    };
-    let mut dates = vec![Dates::Micros, Dates::MicrosWithoutZone];
-    let since = || devices.iter().filter_map(|device| device.since);
-    if since().all(|since| since % 1000 == 0) {
-        dates.push(Dates::Millis);
-    }
-    if since().all(|since| since.checked_mul(1000).is_some()) {
-        dates.push(Dates::Nanos);
-    }
-    if since().all(|since| since % time::DAY_MICROS == 0) {
-        dates.push(Dates::Days);
-    }
-    let mut cells = Vec::new();
-    for &ids in ids {
-        for pages in [1, 2] {
-            for dictionary in [true, false] {
-                for files in [1, 3] {
-                    for group_rows in [usize::MAX, 2] {
-                        let dates = dates[cells.len() / 2 % dates.len()];
-                        for threads in [1, 4] {
-                            cells.push(Cell { ids, dates, pages, dictionary, files, group_rows, threads });
-                        }
-                    }
-                }
-            }
-        }
-    }
-    cells
 }
 
 impl Cell {
-    /// Whether another cell stores the devices in the same way, and only sweeps them with other threads.
-    #[must_use]
-    pub fn stores_like(&self, other: &Self) -> bool {
-        Self { threads: other.threads, ..*self } == *other
-    }
-
-    /// Writes the devices as a snapshot, in their order, into an empty folder.
-    ///
-    /// # Errors
-    /// Where a file cannot be written.
-    pub fn write(&self, devices: &[Device], folder: &Path) -> Result<()> {
-        let roles = devices.iter().any(|device| device.role.is_some());
-        let rows_per_file = devices.len().div_ceil(self.files).max(1);
-        for number in 0..self.files {
-            let path = folder.join(format!("part-{number}.parquet"));
-            let start = (number * rows_per_file).min(devices.len());
-            let end = (start + rows_per_file).min(devices.len());
-            let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-            self.write_file(&devices[start..end], roles, file).map_err(Error::write(&path))?;
-        }
-        Ok(())
-    }
-
-    fn write_file(&self, devices: &[Device], roles: bool, file: File) -> Result<(), ParquetError> {
-        let version = if self.pages == 1 { WriterVersion::PARQUET_1_0 } else { WriterVersion::PARQUET_2_0 };
-        let properties = WriterProperties::builder()
-            .set_writer_version(version)
-            .set_dictionary_enabled(self.dictionary)
-            .set_max_row_group_row_count(Some(self.group_rows))
-            .build();
-        let text = |value: fn(&Device) -> Option<&String>| -> ArrayRef {
-            Arc::new(devices.iter().map(value).collect::<StringArray>())
+    fn of(traits: &[Trait]) -> Self {
+        let mut cell = Self {
+            ids: Ids::Text,
+            dates: Dates::Micros,
+            pages: 1,
+            values: Values::Dictionary,
+            codec: Codec::None,
+            files: 1,
+            group_rows: usize::MAX,
+            threads: 1,
         };
-        let mut columns: Vec<(&str, ArrayRef)> = vec![
-            (Column::DeviceId.name(), self.ids(devices)?),
-            (Column::DeviceType.name(), text(|device| device.device_type.as_ref())),
-            (Column::SmiStatus.name(), text(|device| device.smi_status.as_ref())),
-            (Column::StatusSince.name(), self.dates(devices)),
-            (Column::NotifyingParty.name(), text(|device| device.party.as_ref())),
-        ];
-        if roles {
-            columns.push((Column::NotifyingRole.name(), text(|device| device.role.as_ref())));
+        for value in traits {
+            match *value {
+                Trait::Ids(ids) => cell.ids = ids,
+                Trait::Dates(dates) => cell.dates = dates,
+                Trait::Pages(pages) => cell.pages = pages,
+                Trait::Values(values) => cell.values = values,
+                Trait::Codec(codec) => cell.codec = codec,
+                Trait::Files(files) => cell.files = files,
+                Trait::GroupRows(rows) => cell.group_rows = rows,
+                Trait::Threads(threads) => cell.threads = threads,
+            }
         }
-        let batch =
-            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))?;
-        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties))?;
-        writer.write(&batch)?;
-        writer.close().map(drop)
+        cell
     }
 
-    fn ids(&self, devices: &[Device]) -> Result<ArrayRef, ParquetError> {
-        let ids = devices.iter().map(Device::device_id);
-        Ok(match self.ids {
-            Ids::Text => Arc::new(devices.iter().map(|device| device.id.as_ref()).collect::<StringArray>()),
-            Ids::Number => Arc::new(ids.map(|id| id.map(|id| id.0)).collect::<UInt64Array>()),
-            Ids::Bytes => {
-                let mut bytes = FixedSizeBinaryBuilder::new(8);
-                for id in ids {
-                    match id {
-                        Some(id) => bytes.append_value(id.0.to_be_bytes())?,
-                        None => bytes.append_null(),
+    fn words(&self) -> Vec<String> {
+        let traits = [
+            Trait::Ids(self.ids),
+            Trait::Dates(self.dates),
+            Trait::Pages(self.pages),
+            Trait::Values(self.values),
+            Trait::Codec(self.codec),
+            Trait::Files(self.files),
+            Trait::GroupRows(self.group_rows),
+            Trait::Threads(self.threads),
+        ];
+        traits.iter().map(ToString::to_string).collect()
+    }
+
+    /// An identifier as a quarantine manifest quotes it: text as it is, bytes and numbers in canonical form.
+    pub(super) fn quoted(&self, id: &str) -> String {
+        match (self.ids, DeviceId::from_text(id.as_bytes())) {
+            (Ids::Text | Ids::TextView, _) | (_, None) => id.to_owned(),
+            (_, Some(id)) => id.to_string(),
+        }
+    }
+}
+
+/// Some cells of a matrix in words: what they have in common, and all others have not.
+#[must_use]
+pub fn in_common(some: &[Cell], all: &[Cell]) -> String {
+    let Some(first) = some.first() else { return "no cell".into() };
+    let has = |cell: &Cell, word: &String| cell.words().contains(word);
+    let shared: Vec<String> =
+        first.words().into_iter().filter(|word| some.iter().all(|cell| has(cell, word))).collect();
+    let telling: Vec<String> = shared.into_iter().filter(|word| !all.iter().all(|cell| has(cell, word))).collect();
+    let count = format!("{} of {} cells", some.len(), all.len());
+    if some.len() == all.len() {
+        "every other cell".into()
+    } else if telling.is_empty() {
+        format!("{count}, such as ({first})")
+    } else {
+        format!("{count}, all with {}", telling.join(", "))
+    }
+}
+
+/// The values that each dimension can have for these devices. The first of each is the plainest.
+fn dimensions(devices: &[Device]) -> Vec<Vec<Trait>> {
+    let mut ids = vec![Ids::Text, Ids::TextView];
+    // What is malformed can only be stored as text.
+    if devices.iter().all(|device| device.id.is_none() || device.device_id().is_some()) {
+        ids.extend([Ids::Fixed8, Ids::Bytes, Ids::Unsigned, Ids::Signed]);
+    }
+    let mut dates = vec![Dates::Micros, Dates::MicrosWithoutZone, Dates::Int96];
+    let all = |holds: &dyn Fn(i64) -> bool| devices.iter().filter_map(|device| device.since).all(holds);
+    if all(&|since| since % 1_000_000 == 0) {
+        dates.push(Dates::Seconds);
+    }
+    if all(&|since| since % 1000 == 0) {
+        dates.push(Dates::Millis);
+    }
+    if all(&|since| since.checked_mul(1000).is_some()) {
+        dates.push(Dates::Nanos);
+    }
+    if all(&|since| since % time::DAY_MICROS == 0) {
+        dates.extend([Dates::Date32, Dates::Date64]);
+    }
+    vec![
+        ids.into_iter().map(Trait::Ids).collect(),
+        dates.into_iter().map(Trait::Dates).collect(),
+        vec![Trait::Pages(1), Trait::Pages(2)],
+        [Values::Dictionary, Values::Plain, Values::Delta].map(Trait::Values).into(),
+        [Codec::None, Codec::Snappy, Codec::Zstd].map(Trait::Codec).into(),
+        vec![Trait::Files(1), Trait::Files(3)],
+        vec![Trait::GroupRows(usize::MAX), Trait::GroupRows(2)],
+        vec![Trait::Threads(1), Trait::Threads(4)],
+    ]
+}
+
+/// The cells of these devices, the plainest first: every two values of different dimensions occur together.
+#[must_use]
+pub fn cells(devices: &[Device]) -> Vec<Cell> {
+    let dimensions = dimensions(devices);
+    rows(&dimensions.iter().map(Vec::len).collect::<Vec<_>>())
+        .into_iter()
+        .map(|row| Cell::of(&row.iter().zip(&dimensions).map(|(&value, values)| values[value]).collect::<Vec<_>>()))
+        .collect()
+}
+
+/// A dimension and one of its values.
+type Place = (usize, usize);
+
+/// Rows of values, one from each dimension of so many, in which every two values of different dimensions meet.
+///
+/// Each row takes a pair that has not met yet, and adds from every other dimension the value that meets most of those
+/// chosen already for the first time.
+fn rows(sizes: &[usize]) -> Vec<Vec<usize>> {
+    let places = |dimension: usize| (0..sizes[dimension]).map(move |value| (dimension, value));
+    let mut order: Vec<(Place, Place)> = Vec::new();
+    for one in 0..sizes.len() {
+        for other in one + 1..sizes.len() {
+            order.extend(places(one).flat_map(|a| places(other).map(move |b| (a, b))));
+        }
+    }
+    let mut unmet: HashSet<(Place, Place)> = order.iter().copied().collect();
+    let mut rows = vec![vec![0; sizes.len()]];
+    meet(&rows[0], &mut unmet);
+    for (a, b) in order {
+        if !unmet.contains(&(a, b)) {
+            continue;
+        }
+        let mut chosen = vec![a, b];
+        for dimension in (0..sizes.len()).filter(|&dimension| dimension != a.0 && dimension != b.0) {
+            let gain =
+                |place: Place| chosen.iter().filter(|&&own| unmet.contains(&(own.min(place), own.max(place)))).count();
+            // Of equals the first, so that plain values come before others.
+            let best = places(dimension).max_by_key(|&place| (gain(place), usize::MAX - place.1));
+            chosen.extend(best);
+        }
+        chosen.sort_unstable();
+        let row: Vec<usize> = chosen.into_iter().map(|(_, value)| value).collect();
+        meet(&row, &mut unmet);
+        rows.push(row);
+    }
+    rows
+}
+
+/// Takes the pairs of a row from those that have not met.
+fn meet(row: &[usize], unmet: &mut HashSet<(Place, Place)>) {
+    for one in 0..row.len() {
+        for other in one + 1..row.len() {
+            unmet.remove(&((one, row[one]), (other, row[other])));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Devices that every form can hold, and such that few can.
+    fn estates() -> [Vec<Device>; 3] {
+        let device = |id: &str, since: i64| Device { id: Some(id.into()), since: Some(since), ..Device::default() };
+        [vec![device("00-DB-12-34-56-78-90-01", 365 * time::DAY_MICROS)], vec![device("not an id", 1)], Vec::new()]
+    }
+
+    #[test]
+    fn every_two_values_meet_in_some_cell() {
+        for devices in estates() {
+            let cells = cells(&devices);
+            let words: Vec<Vec<String>> = cells.iter().map(Cell::words).collect();
+            let dimensions: Vec<Vec<String>> =
+                dimensions(&devices).iter().map(|values| values.iter().map(ToString::to_string).collect()).collect();
+            for (index, one) in dimensions.iter().enumerate() {
+                for other in &dimensions[index + 1..] {
+                    for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (a, b))) {
+                        assert!(words.iter().any(|cell| cell.contains(a) && cell.contains(b)), "{a} with {b}");
                     }
                 }
-                Arc::new(bytes.finish())
             }
-        })
+        }
     }
 
-    fn dates(&self, devices: &[Device]) -> ArrayRef {
-        let since = devices.iter().map(|device| device.since);
-        match self.dates {
-            Dates::Micros => Arc::new(since.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
-            Dates::MicrosWithoutZone => Arc::new(since.collect::<TimestampMicrosecondArray>()),
-            Dates::Millis => {
-                let millis = since.map(|since| since.map(|micros| micros.div_euclid(1000)));
-                Arc::new(millis.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
-            }
-            Dates::Nanos => {
-                let nanos = since.map(|since| since.map(|micros| micros.saturating_mul(1000)));
-                Arc::new(nanos.collect::<TimestampNanosecondArray>().with_timezone("UTC"))
-            }
-            Dates::Days => Arc::new(since.map(|since| since.map(time::day_of)).collect::<Date32Array>()),
-        }
+    #[test]
+    fn cells_differ_and_the_plainest_comes_first() {
+        let cells = cells(&estates()[0]);
+        assert!(cells.iter().enumerate().all(|(index, cell)| !cells[..index].contains(cell)));
+        assert_eq!(cells[0], Cell::of(&[]));
+        assert!(cells.len() < 80, "{} cells are more than a case is worth", cells.len());
+    }
+
+    #[test]
+    fn what_some_cells_share_is_named() {
+        let all = cells(&estates()[0]);
+        let of = |wanted: &dyn Fn(&Cell) -> bool| all.iter().copied().filter(|cell| wanted(cell)).collect::<Vec<_>>();
+        let int96 = in_common(&of(&|cell| cell.dates == Dates::Int96), &all);
+        assert!(int96.ends_with("cells, all with dates as INT96"), "{int96}");
+        assert_eq!(in_common(&all, &all), "every other cell");
     }
 }

@@ -5,22 +5,29 @@
 //! they demonstrate. [`evidence`] makes pages and reports of it. What a policy change does to a real estate is
 //! [`change`]'s.
 
+mod bless;
 mod case;
 mod cells;
 pub mod change;
+mod compare;
 pub mod evidence;
 mod judge;
+mod published;
 mod statements;
+mod store;
+mod table;
 
-use std::fs;
-use std::path::Path;
+use std::time::Duration;
 
-use case::expected_csv;
-use judge::{Said, Stored, compare};
+use compare::{between_cells, compare, disagreement};
+use judge::{Bench, Said, Stored};
 
-pub use case::{Case, Device, Ending};
+pub use bless::bless;
+pub use case::{Case, Device, Ending, Expectation, is_case};
 pub use cells::{Cell, cells};
-pub use statements::{Statement, Statements};
+pub use compare::Difference;
+pub use published::{Got, Source};
+pub use statements::{Statement, Statements, Trace};
 
 use crate::error::{Error, Result};
 use crate::pool::Pool;
@@ -31,12 +38,14 @@ use crate::watch::{Stage, Watch};
 pub struct Outcome {
     /// The case.
     pub case: Case,
-    /// How many cells of the matrix were swept.
-    pub cells: usize,
-    /// What became of each device.
-    pub endings: Vec<Ending>,
-    /// How that differs from what was expected, in sentences. None: the case passed.
-    pub differences: Vec<String>,
+    /// The cells of the matrix that were swept.
+    pub cells: Vec<Cell>,
+    /// What became of each device, in the plainest cell.
+    pub got: Vec<Got>,
+    /// How that differs from what was expected, and cells from one another. None: the case passed.
+    pub differences: Vec<Difference>,
+    /// How long it took, as far as somebody takes the time.
+    pub took: Duration,
 }
 
 impl Outcome {
@@ -45,82 +54,72 @@ impl Outcome {
     pub const fn passed(&self) -> bool {
         self.differences.is_empty()
     }
+
+    /// Whether other expectations of its devices would make it pass.
+    #[must_use]
+    pub fn blessable(&self) -> bool {
+        self.differences.iter().all(|difference| difference.blessable)
+    }
 }
 
 /// Runs cases through the whole matrix.
 ///
 /// # Errors
-/// A cell that cannot be stored or swept at all, or an interruption. What merely differs is in the outcomes.
+/// A cell that cannot be stored, or an interruption. What merely differs is in the outcomes.
 pub fn run(cases: Vec<Case>, pool: &Pool, watch: &dyn Watch) -> Result<Vec<Outcome>> {
-    watch.begin(Stage::Scan, cases.len() as u64);
-    // Workers of the sweeps themselves, made once.
-    let (alone, together) = (Pool::new(Some(1)), Pool::new(Some(4)));
-    let pool_of = |cell: &Cell| if cell.threads == 1 { &alone } else { &together };
-    // Nothing is removed before the end: file systems are slow to give the same place twice.
-    let home = tempfile::tempdir().map_err(Error::io("create a directory in", std::env::temp_dir()))?;
-    pool.map(cases, |case| {
-        let outcome = run_case(case, home.path(), &pool_of, watch)?;
-        watch.advance(1);
-        Ok(outcome)
-    })
+    watch.begin(Stage::Cases, cases.len() as u64);
+    pool.map_with(
+        cases,
+        || None,
+        |bench: &mut Option<Bench>, case| {
+            let bench = match bench {
+                Some(bench) => bench,
+                None => bench.insert(Bench::new()?),
+            };
+            let outcome = run_case(case, bench, watch)?;
+            watch.advance(1);
+            Ok(outcome)
+        },
+    )
 }
 
-fn run_case<'p>(
-    case: Case,
-    folder: &Path,
-    pool_of: &(dyn Fn(&Cell) -> &'p Pool + Sync),
-    watch: &dyn Watch,
-) -> Result<Outcome> {
+fn run_case(case: Case, bench: &Bench, watch: &dyn Watch) -> Result<Outcome> {
+    let began = watch.elapsed();
     let cells = cells(&case.devices);
-    let mut first: Option<(Cell, Said, Vec<Ending>)> = None;
+    let mut plainest: Option<Said> = None;
     let mut differences = Vec::new();
-    let mut stored: Option<(Cell, Stored)> = None;
-    for (number, cell) in cells.iter().enumerate() {
+    let mut disagreements = Vec::new();
+    for cell in &cells {
         if watch.interrupted() {
             return Err(Error::Interrupted);
         }
-        let storage = match stored.take().filter(|(other, _)| cell.stores_like(other)) {
-            Some((_, storage)) => storage,
-            None => Stored::new(&case, cell, folder.join(&case.name).join(number.to_string()))?,
+        let stored = Stored::new(bench, &case.devices, cell)?;
+        let said = match stored.sweep(&case, cell) {
+            Ok(said) => said,
+            Err(error @ (Error::Io { .. } | Error::Write { .. })) => return Err(error),
+            Err(error) => {
+                disagreements.push((*cell, format!("the engine ends with an error: {error}")));
+                continue;
+            }
         };
-        let said = storage.sweep(&case, pool_of(cell))?;
-        match &first {
+        match &plainest {
             None => {
-                let endings = storage.endings(&case, &said, pool_of(cell))?;
-                for (row, what) in compare(&case, &said, &endings) {
-                    let because = row.map(|row| storage.because(&case, row)).transpose()?.unwrap_or_default();
-                    differences.push(if because.is_empty() { what } else { format!("{what}. The engine: {because}") });
+                for mut difference in compare(&case, &said) {
+                    let because = difference.row.map(|row| stored.because(&case, row)).transpose()?.unwrap_or_default();
+                    if !because.is_empty() {
+                        difference.what = format!("{}. The engine: {because}", difference.what);
+                    }
+                    differences.push(difference);
                 }
-                first = Some((*cell, said, endings));
+                plainest = Some(said);
             }
-            Some((plainest, expected, _)) if said != *expected => {
-                differences.push(format!("({cell}) says something else than ({plainest})"));
+            Some(plainest) => {
+                let because = |row| stored.because(&case, row).unwrap_or_default();
+                disagreements.extend(disagreement(plainest, &said, &because).map(|what| (*cell, what)));
             }
-            Some(_) => {}
         }
-        stored = Some((*cell, storage));
     }
-    let Some((_, _, endings)) = first else { return Err(Error::Unbalanced("a matrix without cells".into())) };
-    Ok(Outcome { cells: cells.len(), endings, differences, case })
-}
-
-/// Writes what came as what is expected from now on, and says which lines changed, by file: `-` before, `+` after.
-///
-/// # Errors
-/// Where a file cannot be written.
-pub fn bless(outcomes: &[Outcome]) -> Result<Vec<String>> {
-    let mut changes = Vec::new();
-    for outcome in outcomes {
-        let path = outcome.case.folder.join("expected.csv");
-        let (before, after) = (expected_csv(&outcome.case.expected), expected_csv(&outcome.endings));
-        if before == after && path.exists() {
-            continue;
-        }
-        fs::write(&path, &after).map_err(Error::io("write", &path))?;
-        changes.push(format!("{}:", path.display()));
-        let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
-        changes.extend(before.iter().filter(|line| !after.contains(line)).map(|line| format!("- {line}")));
-        changes.extend(after.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}")));
-    }
-    Ok(changes)
+    differences.extend(between_cells(&disagreements, &cells).into_iter().map(Difference::beyond_blessing));
+    let got = plainest.map(|said| said.account.got).unwrap_or_default();
+    Ok(Outcome { cells, got, differences, took: watch.elapsed().saturating_sub(began), case })
 }

@@ -59,7 +59,10 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     if differs.is_empty() {
         return Ok(());
     }
-    Err(Error::Regression(format!("{}: not what was expected in {}", path.display(), differs.join(", "))))
+    Err(Error::Regression {
+        what: format!("{}: not what was expected in {}", path.display(), differs.join(", ")),
+        remedy: "x",
+    })
 }
 
 fn text(policies: &[Policy], change: &Change) -> String {

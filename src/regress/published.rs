@@ -1,0 +1,371 @@
+//! What a run published: its manifests, read back as a loader would, and accounted for line by line.
+//!
+//! Every line must be of a device of the snapshot, with the values that this has, and no device may be in two lines.
+//! Devices in no manifest are told by the rule; whether the engine thought so too is for its counts to say.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::case::{Case, Device, Ending};
+use super::cells::Cell;
+use crate::error::Result;
+use crate::estate::{DeviceId, DeviceType, Disposition, Party, SmiStatus, time};
+use crate::policy::{PartyField, Policy, RoleField, Row};
+use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
+use crate::run::read::{Alerts, Batches, Deletes, Manifest, Quarantine, text};
+use crate::snapshot::Snapshot;
+use arrow_array::Array;
+
+/// A line of the delete manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeleteLine {
+    pub id: String,
+    pub device_type: String,
+    pub status: String,
+    pub since: i64,
+    pub due_on: i32,
+    pub party: Option<String>,
+    pub alert: bool,
+}
+
+/// A line of the alert manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AlertLine {
+    pub code: String,
+    pub party: String,
+    pub id: String,
+    pub device_type: String,
+    pub since: i64,
+    pub due_on: i32,
+}
+
+/// A line of the quarantine manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct QuarantineLine {
+    pub reason: String,
+    pub id: Option<String>,
+    pub device_type: Option<String>,
+    pub status: Option<String>,
+    pub since: Option<i64>,
+    pub party: Option<String>,
+    /// The row within the snapshot; `None` where the place that is named is not in it.
+    pub row: Option<u64>,
+}
+
+/// The manifests of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Published {
+    pub deletes: Vec<DeleteLine>,
+    pub alerts: Vec<AlertLine>,
+    pub quarantined: Vec<QuarantineLine>,
+}
+
+impl Published {
+    /// Reads the manifests of a run directory.
+    pub(super) fn read(run: &Path, snapshot: &Snapshot) -> Result<Self> {
+        let mut published = Self::default();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let mut deletes = Batches::<Deletes>::open(run)?;
+        while let Some(batch) = deletes.next_batch()? {
+            published.deletes.extend((0..batch.len()).map(|row| DeleteLine {
+                id: batch.id.value(row).into(),
+                device_type: batch.device_type.value(row).into(),
+                status: batch.status.value(row).into(),
+                since: batch.since.value(row),
+                due_on: batch.due_on.value(row),
+                party: owned(text(&batch.party, row)),
+                alert: batch.alert.value(row),
+            }));
+        }
+        let mut alerts = Batches::<Alerts>::open(run)?;
+        while let Some(batch) = alerts.next_batch()? {
+            published.alerts.extend((0..batch.len()).map(|row| AlertLine {
+                code: batch.code.value(row).into(),
+                party: batch.party.value(row).into(),
+                id: batch.id.value(row).into(),
+                device_type: batch.device_type.value(row).into(),
+                since: batch.since.value(row),
+                due_on: batch.due_on.value(row),
+            }));
+        }
+        let place = |file: &str, row: i64| {
+            let file = snapshot.files().iter().find(|known| known.name == file)?;
+            let row = u64::try_from(row).ok().filter(|&row| row < file.rows)?;
+            Some(file.first_row + row)
+        };
+        let mut quarantined = Batches::<Quarantine>::open(run)?;
+        while let Some(batch) = quarantined.next_batch()? {
+            published.quarantined.extend((0..batch.len()).map(|row| QuarantineLine {
+                reason: batch.reason.value(row).into(),
+                id: owned(text(&batch.id, row)),
+                device_type: owned(text(&batch.device_type, row)),
+                status: owned(text(&batch.status, row)),
+                since: batch.since.is_valid(row).then(|| batch.since.value(row)),
+                party: owned(text(&batch.party, row)),
+                row: place(batch.source_file.value(row), batch.row_in_file.value(row)),
+            }));
+        }
+        Ok(published)
+    }
+}
+
+/// What tells the ending of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The delete manifest, with the alert manifest where somebody is told.
+    DeleteManifest,
+    /// The quarantine manifest.
+    QuarantineManifest,
+    /// It is in no manifest: the rule says what it is, and the counts of its type confirm it.
+    Counts,
+}
+
+impl Source {
+    /// In words for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeleteManifest => "delete manifest",
+            Self::QuarantineManifest => "quarantine manifest",
+            Self::Counts => "counts",
+        }
+    }
+}
+
+/// What became of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    /// In the words of `expected.csv`.
+    pub ending: Ending,
+    /// What tells it.
+    pub source: Source,
+}
+
+/// The devices of a case, each with its ending, and what is wrong with the manifests themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub got: Vec<Got>,
+    pub faults: Vec<String>,
+}
+
+/// Accounts for every line, and for every device.
+pub(super) fn account(case: &Case, cell: &Cell, published: Option<&Published>) -> Account {
+    let mut book = Book { case, got: vec![None; case.devices.len()], faults: Vec::new() };
+    if let Some(published) = published {
+        book.quarantined(cell, &published.quarantined);
+        book.deleted(published);
+    }
+    let rules = case.policy.bind(case.as_of);
+    let told_by_rule = |device: &Device| {
+        let disposition = rules.judge(&judged(device, &case.policy));
+        let mut ending =
+            Ending { device_id: device.written(), disposition: disposition.name().into(), ..Ending::default() };
+        if let Disposition::Quarantined(reason) = disposition {
+            ending.reason = reason.name().into();
+        }
+        Got { ending, source: Source::Counts }
+    };
+    let Book { got, faults, .. } = book;
+    let got = got.into_iter().zip(&case.devices).map(|(got, device)| got.unwrap_or_else(|| told_by_rule(device)));
+    let mut got: Vec<Got> = got.collect();
+    if published.is_none() {
+        share_quarantine(&case.devices, &mut got);
+    }
+    Account { got, faults }
+}
+
+/// Due rows with one Device ID, of a run that published nothing: the rule for one row cannot see them.
+fn share_quarantine(devices: &[Device], got: &mut [Got]) {
+    let due = |got: &Got| {
+        got.ending.disposition == "delete"
+            || matches!(got.ending.reason.as_str(), "unknown_role" | "missing_party" | "bad_party")
+    };
+    let mut rows: HashMap<DeviceId, Vec<usize>> = HashMap::new();
+    for (row, device) in devices.iter().enumerate().filter(|(row, _)| due(&got[*row])) {
+        if let Some(id) = device.device_id() {
+            rows.entry(id).or_default().push(row);
+        }
+    }
+    for row in rows.into_values().filter(|rows| rows.len() > 1).flatten() {
+        got[row].ending.disposition = "quarantined".into();
+        got[row].ending.reason = "duplicate_device_id".into();
+    }
+}
+
+struct Book<'c> {
+    case: &'c Case,
+    got: Vec<Option<Got>>,
+    faults: Vec<String>,
+}
+
+impl Book<'_> {
+    fn quarantined(&mut self, cell: &Cell, lines: &[QuarantineLine]) {
+        let ascending = lines.array_windows().all(|[one, other]| one.row < other.row);
+        if !ascending {
+            self.faults.push(format!("{QUARANTINE} is not in the order of its rows, each once"));
+        }
+        for line in lines {
+            let name = line.id.as_deref().unwrap_or("(no Device ID)");
+            let Some(row) = line.row.map(|row| row as usize).filter(|&row| row < self.got.len()) else {
+                self.faults.push(format!("{name}: {QUARANTINE} names a row that is not in the snapshot"));
+                continue;
+            };
+            let device = &self.case.devices[row];
+            let since = |since: Option<i64>| since.map(time::format_instant);
+            let columns = [
+                ("device_id", line.id.clone(), device.id.as_deref().map(|id| cell.quoted(id))),
+                ("device_type", line.device_type.clone(), device.device_type.clone()),
+                ("smi_status", line.status.clone(), device.smi_status.clone()),
+                ("status_since", since(line.since), since(device.since)),
+                ("notifying_party", line.party.clone(), device.party.clone()),
+            ];
+            self.compare(name, QUARANTINE, columns);
+            let ending = Ending {
+                device_id: device.written(),
+                disposition: "quarantined".into(),
+                reason: line.reason.clone(),
+                ..Ending::default()
+            };
+            if self.got[row].replace(Got { ending, source: Source::QuarantineManifest }).is_some() {
+                self.faults.push(format!("{name}: {QUARANTINE} has its row twice"));
+            }
+        }
+    }
+
+    fn deleted(&mut self, published: &Published) {
+        let Published { deletes, alerts, .. } = published;
+        if !deletes.array_windows().all(|[one, other]| one.id < other.id) {
+            self.faults.push(format!("{DELETE} is not in the order of its Device IDs, each once"));
+        }
+        let key = |line: &AlertLine| (line.party.clone(), line.id.clone());
+        if !alerts.array_windows().all(|[one, other]| key(one) < key(other)) {
+            self.faults.push(format!("{ALERTS} is not in the order of its parties and Device IDs, each once"));
+        }
+        let mut told: Vec<Option<&AlertLine>> = alerts.iter().map(Some).collect();
+        for line in deletes {
+            let alert =
+                told.iter_mut().find(|alert| alert.is_some_and(|alert| alert.id == line.id)).and_then(Option::take);
+            self.alert(line, alert);
+            let Some(row) = self.device_of(line) else { continue };
+            let ending = Ending {
+                device_id: self.case.devices[row].written(),
+                disposition: "delete".into(),
+                reason: String::new(),
+                alert: alert.map(|alert| alert.code.clone()).unwrap_or_default(),
+                recipient: alert.map(|alert| alert.party.clone()).unwrap_or_default(),
+                due_on: time::format_day(line.due_on),
+            };
+            self.got[row] = Some(Got { ending, source: Source::DeleteManifest });
+        }
+        for alert in told.into_iter().flatten() {
+            self.faults
+                .push(format!("{}: {ALERTS} tells {} of it, and {DELETE} has no line for that", alert.id, alert.party));
+        }
+    }
+
+    /// The device of a line, which no other line may have; where there is none, why.
+    fn device_of(&mut self, line: &DeleteLine) -> Option<usize> {
+        let own = |row: &usize| {
+            self.got[*row].is_none() && self.case.devices[*row].device_id().is_some_and(|id| id.to_string() == line.id)
+        };
+        let rows: Vec<usize> = (0..self.case.devices.len()).filter(own).collect();
+        let values = |row: usize| loaded(&self.case.devices[row], &self.case.policy);
+        let columns = |row: usize| {
+            let [device_type, status, since, party] = values(row);
+            let instant = Some(time::format_instant(line.since));
+            [
+                ("device_type", Some(line.device_type.clone()), device_type),
+                ("smi_status", Some(line.status.clone()), status),
+                ("status_since", instant, since),
+                ("notifying_party", line.party.clone(), party),
+            ]
+        };
+        let fits = |row: &&usize| columns(**row).iter().all(|(_, found, wanted)| found == wanted);
+        if let Some(&row) = rows.iter().find(fits) {
+            return Some(row);
+        }
+        match rows.first() {
+            Some(&row) => {
+                let columns = columns(row);
+                self.compare(&line.id, DELETE, columns);
+                Some(row)
+            }
+            None => {
+                let what = "has a line for it too many: every device with that Device ID is accounted for";
+                self.faults.push(format!("{}: {DELETE} {what}", line.id));
+                None
+            }
+        }
+    }
+
+    /// Holds a line of the alert manifest against that of the deletion.
+    fn alert(&mut self, line: &DeleteLine, alert: Option<&AlertLine>) {
+        match (line.alert, alert) {
+            (true, None) => {
+                self.faults.push(format!("{}: {DELETE} says that somebody is told, and {ALERTS} does not", line.id))
+            }
+            (false, Some(alert)) => {
+                let party = &alert.party;
+                self.faults.push(format!("{}: {ALERTS} tells {party}, and {DELETE} says that nobody is told", line.id));
+            }
+            (true, Some(alert)) => {
+                let columns = [
+                    ("notifying_party", Some(alert.party.clone()), line.party.clone()),
+                    ("device_type", Some(alert.device_type.clone()), Some(line.device_type.clone())),
+                    ("status_since", Some(time::format_instant(alert.since)), Some(time::format_instant(line.since))),
+                    ("due_on", Some(time::format_day(alert.due_on)), Some(time::format_day(line.due_on))),
+                ];
+                self.compare(&line.id, ALERTS, columns);
+            }
+            (false, None) => {}
+        }
+    }
+
+    /// Adds a fault for each column of a line, `(name, found, wanted)`, that is not what it was to be.
+    fn compare<const N: usize>(
+        &mut self,
+        name: &str,
+        manifest: &str,
+        columns: [(&str, Option<String>, Option<String>); N],
+    ) {
+        for (column, found, wanted) in columns.into_iter().filter(|(_, found, wanted)| found != wanted) {
+            let quoted =
+                |value: Option<String>| value.map_or_else(|| "nothing".to_owned(), |value| format!("`{value}`"));
+            self.faults.push(format!(
+                "{name}: {column} in {manifest} is {}, and was to be {}",
+                quoted(found),
+                quoted(wanted)
+            ));
+        }
+    }
+}
+
+/// Type, status, date and party of a device as a delete manifest has them.
+fn loaded(device: &Device, policy: &Policy) -> [Option<String>; 4] {
+    let row = judged(device, policy);
+    let status = SmiStatus::ALL.into_iter().find(|status| status.code() == row.status_code);
+    let party = device
+        .party
+        .as_ref()
+        .filter(|_| row.party == PartyField::Usable)
+        .map(|party| DeviceId::from_text(party.as_bytes()).map_or_else(|| party.clone(), |id| id.to_string()));
+    [
+        Some(policy.types.name(row.type_code).to_owned()),
+        status.map(|status| status.name().to_owned()),
+        device.since.map(time::format_instant),
+        party,
+    ]
+}
+
+/// A device as far as the rule is concerned.
+pub(super) fn judged(device: &Device, policy: &Policy) -> Row {
+    let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
+    Row {
+        status_code: bytes(&device.smi_status).map_or(SmiStatus::NULL, |status| policy.status_code(&status)),
+        type_code: bytes(&device.device_type).map_or(DeviceType::NULL, |name| policy.type_code(&name)),
+        since: device.since,
+        id: device.device_id(),
+        role: RoleField::from(device.role.as_deref().map(str::as_bytes)),
+        party: device.party.as_ref().map_or(PartyField::Missing, |party| (&Party::of(party.as_bytes())).into()),
+    }
+}

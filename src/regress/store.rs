@@ -1,0 +1,226 @@
+//! A case's devices as Parquet, in the form that a cell of the matrix has.
+//!
+//! Columns are written through the `parquet` crate's column writers, not through Arrow, since Arrow has no words for some of
+//! the forms that snapshots come in (INT96), and since a form is to be what its name says.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, TimeUnit as ArrowUnit};
+use parquet::arrow::add_encoded_arrow_schema_to_metadata;
+use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical};
+use parquet::data_type::{
+    ByteArray, ByteArrayType, DataType as Stored, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type,
+    Int96, Int96Type,
+};
+use parquet::errors::ParquetError;
+use parquet::file::properties::{WriterProperties, WriterVersion};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::{ColumnPath, Type};
+
+use super::case::Device;
+use super::cells::{Cell, Codec, Dates, Ids, Values};
+use crate::error::{Error, Result};
+use crate::estate::{Column, DeviceId, time};
+
+/// Day number of 1970-01-01 in the Julian count of INT96.
+const JULIAN_EPOCH: i64 = 2_440_588;
+
+/// Writes the devices, in their order, into a folder, and returns the files in the order of their rows.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub(super) fn write(cell: &Cell, devices: &[Device], folder: &Path) -> Result<Vec<PathBuf>> {
+    let roles = devices.iter().any(|device| device.role.is_some());
+    let rows_per_file = devices.len().div_ceil(cell.files).max(1);
+    let mut paths = Vec::new();
+    for number in 0..cell.files {
+        let path = folder.join(format!("part-{number}.parquet"));
+        let start = (number * rows_per_file).min(devices.len());
+        let end = (start + rows_per_file).min(devices.len());
+        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+        write_file(cell, &devices[start..end], roles, file).map_err(Error::write(&path))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn write_file(cell: &Cell, devices: &[Device], roles: bool, file: File) -> Result<(), ParquetError> {
+    let columns: Vec<Column> =
+        Column::ALL.into_iter().filter(|&column| roles || column != Column::NotifyingRole).collect();
+    let fields = columns.iter().map(|&column| schema_of(cell, column).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    let schema = Arc::new(Type::group_type_builder("snapshot").with_fields(fields).build()?);
+    let properties = Arc::new(properties(cell, &columns));
+    let mut writer = SerializedFileWriter::new(file, schema, properties)?;
+    for rows in devices.chunks(cell.group_rows) {
+        let mut group = writer.next_row_group()?;
+        for &column in &columns {
+            write_column(cell, column, rows, &mut group)?;
+        }
+        group.close()?;
+    }
+    writer.close().map(drop)
+}
+
+fn properties(cell: &Cell, columns: &[Column]) -> WriterProperties {
+    let version = if cell.pages == 1 { WriterVersion::PARQUET_1_0 } else { WriterVersion::PARQUET_2_0 };
+    let codec = match cell.codec {
+        Codec::None => Compression::UNCOMPRESSED,
+        Codec::Snappy => Compression::SNAPPY,
+        Codec::Zstd => Compression::ZSTD(parquet::basic::ZstdLevel::default()),
+    };
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(version)
+        .set_compression(codec)
+        .set_dictionary_enabled(cell.values == Values::Dictionary)
+        .set_encoding(Encoding::PLAIN);
+    if cell.values == Values::Delta {
+        for &column in columns {
+            let encoding = match column {
+                Column::StatusSince if cell.dates == Dates::Int96 => Encoding::PLAIN,
+                Column::StatusSince => Encoding::DELTA_BINARY_PACKED,
+                Column::DeviceId if matches!(cell.ids, Ids::Unsigned | Ids::Signed) => Encoding::DELTA_BINARY_PACKED,
+                Column::DeviceId => Encoding::DELTA_BYTE_ARRAY,
+                _ => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            };
+            builder = builder.set_column_encoding(ColumnPath::from(column.name()), encoding);
+        }
+    }
+    let mut properties = builder.build();
+    if let Some(schema) = hint(cell, columns) {
+        add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+    }
+    properties
+}
+
+/// The Arrow schema that goes into the file, where a form is told by nothing else, or is to be hinted at.
+fn hint(cell: &Cell, columns: &[Column]) -> Option<Schema> {
+    let date = match cell.dates {
+        Dates::Seconds => DataType::Timestamp(ArrowUnit::Second, Some("UTC".into())),
+        Dates::Date64 => DataType::Date64,
+        _ if cell.ids == Ids::TextView => return Some(view(columns)),
+        _ => return None,
+    };
+    let field = |&column: &Column| match column {
+        Column::StatusSince => Field::new(column.name(), date.clone(), true),
+        Column::DeviceId => Field::new(column.name(), id_hint(cell.ids), true),
+        _ => Field::new(column.name(), DataType::Utf8, true),
+    };
+    Some(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+fn id_hint(ids: Ids) -> DataType {
+    match ids {
+        Ids::Text => DataType::Utf8,
+        Ids::TextView => DataType::Utf8View,
+        Ids::Fixed8 => DataType::FixedSizeBinary(8),
+        Ids::Bytes => DataType::Binary,
+        Ids::Unsigned => DataType::UInt64,
+        Ids::Signed => DataType::Int64,
+    }
+}
+
+/// All text as string views.
+fn view(columns: &[Column]) -> Schema {
+    let field = |&column: &Column| match column {
+        Column::StatusSince => Field::new(column.name(), DataType::Timestamp(ArrowUnit::Microsecond, None), true),
+        _ => Field::new(column.name(), DataType::Utf8View, true),
+    };
+    Schema::new(columns.iter().map(field).collect::<Vec<_>>())
+}
+
+fn schema_of(cell: &Cell, column: Column) -> Result<Type, ParquetError> {
+    let instant = |utc, unit| (Physical::INT64, Some(LogicalType::timestamp(utc, unit)));
+    let (physical, logical) = match column {
+        Column::DeviceId => match cell.ids {
+            Ids::Text | Ids::TextView => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Ids::Fixed8 => (Physical::FIXED_LEN_BYTE_ARRAY, None),
+            Ids::Bytes => (Physical::BYTE_ARRAY, None),
+            Ids::Unsigned => (Physical::INT64, Some(LogicalType::integer(64, false))),
+            Ids::Signed => (Physical::INT64, None),
+        },
+        Column::StatusSince => match cell.dates {
+            Dates::Micros => instant(true, TimeUnit::MICROS),
+            Dates::MicrosWithoutZone => instant(false, TimeUnit::MICROS),
+            Dates::Millis => instant(true, TimeUnit::MILLIS),
+            Dates::Nanos => instant(true, TimeUnit::NANOS),
+            Dates::Seconds | Dates::Date64 => (Physical::INT64, None),
+            Dates::Int96 => (Physical::INT96, None),
+            Dates::Date32 => (Physical::INT32, Some(LogicalType::Date)),
+        },
+        _ => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+    };
+    let length = if physical == Physical::FIXED_LEN_BYTE_ARRAY { 8 } else { -1 };
+    Type::primitive_type_builder(column.name(), physical)
+        .with_logical_type(logical)
+        .with_length(length)
+        .with_repetition(Repetition::OPTIONAL)
+        .build()
+}
+
+fn write_column(
+    cell: &Cell,
+    column: Column,
+    devices: &[Device],
+    group: &mut SerializedRowGroupWriter<'_, File>,
+) -> Result<(), ParquetError> {
+    let text = |value: fn(&Device) -> Option<&String>| {
+        devices.iter().map(|device| value(device).map(|text| ByteArray::from(text.as_str()))).collect::<Vec<_>>()
+    };
+    let ids = || devices.iter().map(Device::device_id);
+    let since = || devices.iter().map(|device| device.since);
+    match column {
+        Column::DeviceId => match cell.ids {
+            Ids::Text | Ids::TextView => put::<ByteArrayType>(group, text(|device| device.id.as_ref())),
+            Ids::Fixed8 => {
+                put::<FixedLenByteArrayType>(group, ids().map(|id| id.map(|id| FixedLenByteArray::from(bytes(id)))))
+            }
+            Ids::Bytes => put::<ByteArrayType>(group, ids().map(|id| id.map(|id| ByteArray::from(bytes(id))))),
+            Ids::Unsigned | Ids::Signed => put::<Int64Type>(group, ids().map(|id| id.map(|id| id.0.cast_signed()))),
+        },
+        Column::StatusSince => match cell.dates {
+            Dates::Int96 => put::<Int96Type>(group, since().map(|since| since.map(int96))),
+            Dates::Date32 => put::<Int32Type>(group, since().map(|since| since.map(time::day_of))),
+            dates => put::<Int64Type>(group, since().map(|since| since.map(|since| scaled(dates, since)))),
+        },
+        Column::DeviceType => put::<ByteArrayType>(group, text(|device| device.device_type.as_ref())),
+        Column::SmiStatus => put::<ByteArrayType>(group, text(|device| device.smi_status.as_ref())),
+        Column::NotifyingParty => put::<ByteArrayType>(group, text(|device| device.party.as_ref())),
+        Column::NotifyingRole => put::<ByteArrayType>(group, text(|device| device.role.as_ref())),
+    }
+}
+
+fn bytes(id: DeviceId) -> Vec<u8> {
+    id.0.to_be_bytes().to_vec()
+}
+
+/// Microseconds in the unit that a form counts in.
+fn scaled(dates: Dates, since: i64) -> i64 {
+    match dates {
+        Dates::Seconds => since.div_euclid(1_000_000),
+        Dates::Millis | Dates::Date64 => since.div_euclid(1000),
+        Dates::Nanos => since.saturating_mul(1000),
+        _ => since,
+    }
+}
+
+fn int96(since: i64) -> Int96 {
+    let nanos = since.rem_euclid(time::DAY_MICROS) * 1000;
+    let mut value = Int96::new();
+    value.set_data(nanos as u32, (nanos >> 32) as u32, (i64::from(time::day_of(since)) + JULIAN_EPOCH) as u32);
+    value
+}
+
+/// Writes the next column of a row group; what is `None` is a null.
+fn put<T: Stored>(
+    group: &mut SerializedRowGroupWriter<'_, File>,
+    values: impl IntoIterator<Item = Option<T::T>>,
+) -> Result<(), ParquetError> {
+    let values: Vec<Option<T::T>> = values.into_iter().collect();
+    let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
+    let values: Vec<T::T> = values.into_iter().flatten().collect();
+    let mut column = group.next_column()?.ok_or_else(|| ParquetError::General("a column too many".into()))?;
+    column.typed::<T>().write_batch(&values, Some(&levels), None)?;
+    column.close()
+}
