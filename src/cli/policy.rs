@@ -76,7 +76,10 @@ fn diff(from: &Policy, to: &Policy, common: &Common) -> Result<()> {
             |policy: &Policy| json!({ "name": policy.name, "version": policy.version, "digest": policy.digest() });
         return print_json(&json!({ "from": policy(from), "to": policy(to), "changes": changes }));
     }
-    let mut text = format!("{}\n{}\n", from.digest(), to.digest());
+    let mut text = String::new();
+    for (when, policy) in [("before", from), ("after ", to)] {
+        text.push_str(&format!("{when}  {} version {}, digest {}\n", policy.name, policy.version, policy.digest()));
+    }
     if changes.is_empty() {
         text.push_str("Nothing changes.\n");
     }

@@ -91,7 +91,9 @@ fn writable(path: &Path) -> Result<()> {
             remedy: "name a file that does not exist yet; nothing is ever replaced".into(),
         });
     }
-    tempfile::NamedTempFile::new_in(folder_of(path)).map(drop).map_err(Error::io("write", path))
+    // The path of the trial is nobody's concern.
+    let trial = tempfile::NamedTempFile::new_in(folder_of(path)).map(drop);
+    trial.map_err(|error| Error::io("write", path)(error.kind().into()))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,69 +1,247 @@
 //! How two policies differ, in words for a change-control record.
 
-use super::{Boundary, Policy};
-use crate::estate::{SmiStatus, TypeNames, TypeSet};
+use std::collections::BTreeMap;
 
-/// What changes from one policy to another, a sentence each, what widens deletion first to be read like all else.
+use super::{Boundary, Policy};
+use crate::estate::{DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
+
+/// What changes from one policy to another, a sentence each: first what may delete more, then all else.
 #[must_use]
 pub fn changes(from: &Policy, to: &Policy) -> Vec<String> {
-    let mut changes = Vec::new();
-    let mut say = |what: String| changes.push(what);
+    let mut said = Said::default();
     if (&from.name, from.version) != (&to.name, to.version) {
-        say(format!("{} version {} becomes {} version {}.", from.name, from.version, to.name, to.version));
+        said.other(format!("{} version {} becomes {} version {}.", from.name, from.version, to.name, to.version));
     }
-    let names = |policy: &Policy| policy.candidate_statuses.iter().map(SmiStatus::name).collect::<Vec<_>>().join(", ");
-    if from.candidate_statuses != to.candidate_statuses {
-        say(format!("Swept are devices that are {}, where those that are {} were.", names(to), names(from)));
-    }
+    statuses(from, to, &mut said);
     if from.boundary != to.boundary {
         let by = |boundary| if boundary == Boundary::Date { "UTC calendar dates" } else { "instants" };
-        say(format!("Compared are {}, where {} were.", by(to.boundary), by(from.boundary)));
+        let sentence =
+            format!("Thresholds are compared by {}, where they were by {}", by(to.boundary), by(from.boundary));
+        match to.boundary {
+            // Within the day on which a threshold is reached, the date has come before the instant.
+            Boundary::Date => said.wider(format!("{sentence}: devices become due up to a day earlier.")),
+            Boundary::Instant => said.other(format!("{sentence}: devices become due up to a day later.")),
+        }
     }
-    for (device_type, name) in to.types.iter() {
-        let (before, after) = (from.thresholds.months(device_type), to.thresholds.months(device_type));
-        if from.types.get(name).is_none() {
-            say(format!("{name} is a device type from now on, with a threshold of {after} months."));
-        } else if before != after {
-            let way = if after < before { "shorter: more devices become due" } else { "longer" };
-            say(format!("The threshold of {name} is {after} months, where it was {before}; {way}."));
+    types(from, to, &mut said);
+    exclusions(from, to, &mut said);
+    thresholds(from, to, &mut said);
+    alerts(from, to, &mut said);
+    guards(from, to, &mut said);
+    spellings(from, to, &mut said);
+    if from.digest() != to.digest() && (&from.name, from.version) == (&to.name, to.version) {
+        let warning = "both are called so, and they are not the same: raise the version";
+        said.wider.insert(0, format!("{} version {}: {warning}.", from.name, from.version));
+    }
+    said.wider.append(&mut said.other);
+    said.wider
+}
+
+/// Sentences, those that widen what is deleted apart from the others.
+#[derive(Default)]
+struct Said {
+    wider: Vec<String>,
+    other: Vec<String>,
+}
+
+impl Said {
+    fn wider(&mut self, sentence: String) {
+        self.wider.push(sentence);
+    }
+
+    fn other(&mut self, sentence: String) {
+        self.other.push(sentence);
+    }
+
+    fn either(&mut self, wider: bool, sentence: String) {
+        if wider { self.wider(sentence) } else { self.other(sentence) }
+    }
+}
+
+fn statuses(from: &Policy, to: &Policy, said: &mut Said) {
+    let names = |set: StatusSet, other: StatusSet| {
+        set.iter().filter(|status| !other.contains(*status)).map(SmiStatus::name).collect::<Vec<_>>().join(", ")
+    };
+    let (added, gone) =
+        (names(to.candidate_statuses, from.candidate_statuses), names(from.candidate_statuses, to.candidate_statuses));
+    if !added.is_empty() {
+        said.wider(format!("Devices that are {added} are swept as well."));
+    }
+    if !gone.is_empty() {
+        said.other(format!("Devices that are {gone} are no longer swept."));
+    }
+}
+
+fn types(from: &Policy, to: &Policy, said: &mut Said) {
+    for (device_type, name) in to.types.iter().filter(|(_, name)| from.types.get(name).is_none()) {
+        let sentence = format!("{name} is a device type from now on");
+        if to.exclude.contains(device_type) {
+            said.other(format!("{sentence}, and excluded."));
+        } else {
+            let months = months(to.thresholds.months(device_type));
+            said.wider(format!("{sentence}, and deleted after {months}, where it was quarantined."));
         }
     }
     for (_, name) in from.types.iter().filter(|(_, name)| to.types.get(name).is_none()) {
-        say(format!("{name} is no longer a device type: devices of it are quarantined."));
+        said.other(format!("{name} is no longer a device type: candidates of it are quarantined."));
     }
-    let list = |types: TypeSet, names: &TypeNames| {
-        types.iter().map(|device_type| names.name(device_type.code()).to_owned()).collect::<Vec<_>>().join(", ")
+}
+
+fn exclusions(from: &Policy, to: &Policy, said: &mut Said) {
+    // A policy may name types that the other does not know.
+    let known = |set: TypeSet, other: &Policy, own: &Policy| -> TypeSet {
+        set.iter().filter(|one| other.types.get(own.types.name(one.code())).is_some()).collect()
     };
-    let (added, removed) = (to.exclude.without(from.exclude), from.exclude.without(to.exclude));
-    if !added.is_empty() {
-        say(format!("{} joins the exclusion list: never deleted from now on.", list(added, &to.types)));
-    }
+    let added = known(to.exclude.without(from.exclude), from, to);
+    let removed = known(from.exclude.without(to.exclude), to, from);
     if !removed.is_empty() {
-        say(format!("{} leaves the exclusion list: deleted again when due.", list(removed, &from.types)));
+        let verb = if count(removed) == 1 { "leaves" } else { "leave" };
+        said.wider(format!("{} {verb} the exclusion list: deleted again when due.", list(removed, &from.types)));
     }
+    if !added.is_empty() {
+        let verb = if count(added) == 1 { "joins" } else { "join" };
+        said.other(format!("{} {verb} the exclusion list: never deleted from now on.", list(added, &to.types)));
+    }
+}
+
+fn thresholds(from: &Policy, to: &Policy, said: &mut Said) {
+    // Types with the same change share a sentence. What the policy after excludes never becomes due, whatever it says.
+    let mut moved: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
+    let mut idle: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
+    for (device_type, _) in to.types.iter().filter(|(_, name)| from.types.get(name).is_some()) {
+        let change = (from.thresholds.months(device_type), to.thresholds.months(device_type));
+        if change.0 != change.1 {
+            let sets = if to.exclude.contains(device_type) { &mut idle } else { &mut moved };
+            let set = sets.entry(change).or_default();
+            *set = set.union([device_type].into_iter().collect());
+        }
+    }
+    let subject = |set: TypeSet| {
+        let all = to.types.iter().filter(|(_, name)| from.types.get(name).is_some()).count();
+        if count(set) == all { "every type".to_owned() } else { list(set, &to.types) }
+    };
+    for ((before, after), set) in moved {
+        let way = if after < before { "shorter, so that more devices are due" } else { "longer" };
+        let types = subject(set);
+        said.either(
+            after < before,
+            format!("The threshold of {types} is {}, where it was {before}: {way}.", months(after)),
+        );
+    }
+    for ((before, after), set) in idle {
+        let types = subject(set);
+        let months = months(after);
+        said.other(format!(
+            "The threshold of {types} is {months}, where it was {before}: of no effect, since excluded."
+        ));
+    }
+    let (before, after) = (from.thresholds.default, to.thresholds.default);
+    if before != after && to.types.iter().all(|(one, _)| from.thresholds.months(one) == to.thresholds.months(one)) {
+        said.other(format!("The default threshold is {}, where it was {before}: no type has it.", months(after)));
+    }
+}
+
+fn alerts(from: &Policy, to: &Policy, said: &mut Said) {
     let (quiet, told) = (
         to.alerts.silent_types.without(from.alerts.silent_types),
         from.alerts.silent_types.without(to.alerts.silent_types),
     );
     if !quiet.is_empty() {
-        say(format!("Deletions of {} become silent.", list(quiet, &to.types)));
+        let types = list(quiet, &to.types);
+        said.wider(format!(
+            "Deletions of {types} become silent, and need no party any more, where no role says otherwise."
+        ));
     }
     if !told.is_empty() {
-        say(format!("Deletions of {} raise an alert from now on.", list(told, &from.types)));
+        let types = list(told, &from.types);
+        said.other(format!("Deletions of {types} raise an alert from now on, where no role says otherwise."));
     }
     if from.alerts.code != to.alerts.code {
-        say(format!("The alert is {}, where it was {}.", to.alerts.code, from.alerts.code));
+        said.other(format!("The alert is {}, where it was {}.", to.alerts.code, from.alerts.code));
     }
+}
+
+fn guards(from: &Policy, to: &Policy, said: &mut Said) {
+    let (one, other) = (&from.guard, &to.guard);
     let guards = [
-        ("max_deletes", from.guard.max_deletes.to_string(), to.guard.max_deletes.to_string()),
-        ("max_delete_share", from.guard.max_delete_share.to_string(), to.guard.max_delete_share.to_string()),
-        ("max_quarantined", from.guard.max_quarantined.to_string(), to.guard.max_quarantined.to_string()),
+        (
+            "max_deletes",
+            one.max_deletes.to_string(),
+            other.max_deletes.to_string(),
+            other.max_deletes > one.max_deletes,
+        ),
+        (
+            "max_delete_share",
+            one.max_delete_share.to_string(),
+            other.max_delete_share.to_string(),
+            other.max_delete_share > one.max_delete_share,
+        ),
+        (
+            "max_quarantined",
+            one.max_quarantined.to_string(),
+            other.max_quarantined.to_string(),
+            other.max_quarantined > one.max_quarantined,
+        ),
     ];
-    for (guard, before, after) in guards.into_iter().filter(|(_, before, after)| before != after) {
-        say(format!("The guard {guard} is {after}, where it was {before}."));
+    for (guard, before, after, raised) in guards.into_iter().filter(|(_, before, after, _)| before != after) {
+        let way = if raised { "it stops less" } else { "it stops more" };
+        said.either(raised, format!("The guard {guard} is {after}, where it was {before}: {way}."));
     }
-    if from.spellings != to.spellings {
-        say("The estate's own spellings are mapped otherwise: see [snapshot].".into());
+}
+
+fn spellings(from: &Policy, to: &Policy, said: &mut Said) {
+    let (one, other) = (&from.spellings, &to.spellings);
+    mapped(said, "status", &one.statuses, &other.statuses, &|status: SmiStatus| {
+        (status.name().to_owned(), to.candidate_statuses.contains(status))
+    });
+    mapped(said, "type", &one.types, &other.types, &|device_type: DeviceType| {
+        let name = to.types.name(device_type.code()).to_owned();
+        (name, !to.exclude.contains(device_type))
+    });
+    mapped(said, "column", &one.columns, &other.columns, &|column: crate::estate::Column| {
+        (column.name().to_owned(), false)
+    });
+}
+
+/// Spellings that are mapped otherwise. `meaning` says what a value is called, and whether it can be deleted.
+fn mapped<T: Copy + PartialEq>(
+    said: &mut Said,
+    what: &str,
+    from: &BTreeMap<String, T>,
+    to: &BTreeMap<String, T>,
+    meaning: &dyn Fn(T) -> (String, bool),
+) {
+    for (spelling, &value) in to {
+        let (name, deletable) = meaning(value);
+        let sentence = match from.get(spelling) {
+            Some(&before) if before == value => continue,
+            Some(&before) => format!("The {what} `{spelling}` is read as {name}, where it was {}", meaning(before).0),
+            None => format!("The {what} `{spelling}` is read as {name}"),
+        };
+        if deletable {
+            said.wider(format!("{sentence}: rows with it can be deleted."));
+        } else {
+            said.other(format!("{sentence}."));
+        }
     }
-    changes
+    for (spelling, &value) in from.iter().filter(|(spelling, _)| !to.contains_key(*spelling)) {
+        said.other(format!("The {what} `{spelling}` is no longer read as {}.", meaning(value).0));
+    }
+}
+
+fn months(months: u32) -> String {
+    if months == 1 { "1 month".into() } else { format!("{months} months") }
+}
+
+fn count(types: TypeSet) -> usize {
+    types.iter().count()
+}
+
+/// Names of types, as a sentence has them.
+fn list(types: TypeSet, names: &TypeNames) -> String {
+    let names: Vec<&str> = types.iter().map(|device_type| names.name(device_type.code())).collect();
+    match &names[..] {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        _ => names.concat(),
+    }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::estate::time;
+use crate::estate::{Reason, time};
 use crate::policy::Policy;
-use crate::sweep::{Due, Findings, Swept};
+use crate::sweep::{Due, Expected, Findings, Swept, guard};
 
 /// The consequences of going from one policy to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +28,34 @@ pub struct Change {
     pub newly_deleted: Devices,
     /// Devices that only the policy before deletes.
     pub no_longer_deleted: Devices,
-    /// Alerts by party: under the policy before, and after.
-    pub alerts_by_party: BTreeMap<String, (u64, u64)>,
+    /// Alerts by party.
+    pub alerts_by_party: BTreeMap<String, BeforeAfter>,
+    /// Rows that cannot be judged, by reason.
+    pub quarantined: BTreeMap<String, BeforeAfter>,
+    /// Guards of the policy after that would stop its run.
+    pub would_stop: Vec<Stop>,
+}
+
+/// A figure under the policy before, and under the policy after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeforeAfter {
+    /// Under the policy before.
+    pub before: u64,
+    /// Under the policy after.
+    pub after: u64,
+}
+
+/// A guard that would stop a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// The guard's key in the policy.
+    pub guard: String,
+    /// What the run would come to.
+    pub reached: String,
+    /// What the guard allows.
+    pub limit: String,
 }
 
 /// Some devices, counted in several ways.
@@ -48,7 +75,7 @@ pub struct Devices {
 }
 
 impl Change {
-    /// Compares what two policies found in one scan.
+    /// Compares what two policies, as they were signed, found in one scan that no guard stopped.
     ///
     /// # Errors
     /// Findings that are not of two policies.
@@ -70,6 +97,8 @@ impl Change {
             newly_deleted: Devices::default(),
             no_longer_deleted: Devices::default(),
             alerts_by_party: BTreeMap::new(),
+            quarantined: quarantined(before, after),
+            would_stop: stops(to, after, rows),
         };
         let (mut old, mut new) = (before.findings.due.iter().peekable(), after.findings.due.iter().peekable());
         loop {
@@ -94,29 +123,52 @@ impl Change {
             }
         }
         for due in before.findings.due.iter().filter(|due| due.alert) {
-            change.alerts_by_party.entry(party(due, &before.findings)).or_default().0 += 1;
+            change.alerts_by_party.entry(party(due, &before.findings)).or_default().before += 1;
         }
         for due in after.findings.due.iter().filter(|due| due.alert) {
-            change.alerts_by_party.entry(party(due, &after.findings)).or_default().1 += 1;
+            change.alerts_by_party.entry(party(due, &after.findings)).or_default().after += 1;
         }
         Ok(change)
     }
 
-    /// The fields in which this change is not the one that was expected.
+    /// In what this change is not the one that was expected, a figure each, with what was wanted and what came.
     #[must_use]
-    pub fn differs_from(&self, expected: &Self) -> Vec<&'static str> {
-        let fields = [
-            ("from", self.from == expected.from),
-            ("to", self.to == expected.to),
-            ("as_of", self.as_of == expected.as_of),
-            ("rows", self.rows == expected.rows),
-            ("deleted_by_both", self.deleted_by_both == expected.deleted_by_both),
-            ("newly_deleted", self.newly_deleted == expected.newly_deleted),
-            ("no_longer_deleted", self.no_longer_deleted == expected.no_longer_deleted),
-            ("alerts_by_party", self.alerts_by_party == expected.alerts_by_party),
-        ];
-        fields.into_iter().filter(|(_, same)| !same).map(|(field, _)| field).collect()
+    pub fn differs_from(&self, expected: &Self) -> Vec<String> {
+        let mut differs = Vec::new();
+        apart("", &json!(expected), &json!(self), &mut differs);
+        differs
     }
+}
+
+/// Where two documents differ, by the path to the figure.
+fn apart(path: &str, wanted: &Value, got: &Value, differs: &mut Vec<String>) {
+    if let (Value::Object(one), Value::Object(other)) = (wanted, got) {
+        let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+        for key in keys {
+            let path = if path.is_empty() { key.clone() } else { format!("{path} {key}") };
+            apart(&path, one.get(key).unwrap_or(&Value::Null), other.get(key).unwrap_or(&Value::Null), differs);
+        }
+    } else if wanted != got {
+        let say = |value: &Value| if value.is_null() { "nothing".into() } else { value.to_string() };
+        differs.push(format!("{path} was to be {}, and is {}", say(wanted), say(got)));
+    }
+}
+
+fn quarantined(before: &Swept, after: &Swept) -> BTreeMap<String, BeforeAfter> {
+    let rows = |swept: &Swept, reason: Reason| swept.findings.by_type.total().quarantined[reason as usize];
+    Reason::ALL
+        .into_iter()
+        .map(|reason| (reason, BeforeAfter { before: rows(before, reason), after: rows(after, reason) }))
+        .filter(|(_, rows)| *rows != BeforeAfter::default())
+        .map(|(reason, rows)| (reason.name().to_owned(), rows))
+        .collect()
+}
+
+fn stops(policy: &Policy, swept: &Swept, rows: u64) -> Vec<Stop> {
+    guard::trips(policy, &swept.findings.by_type.total(), rows, Expected::default())
+        .into_iter()
+        .map(|trip| Stop { guard: trip.guard.into(), reached: trip.reached, limit: trip.limit })
+        .collect()
 }
 
 impl Devices {

@@ -28,21 +28,22 @@ impl Difference {
 
 /// Everything in which what a cell said is not what the case expects.
 pub(super) fn compare(case: &Case, said: &Said) -> Vec<Difference> {
+    let stopped = said.manifests.is_none();
     let mut differences: Vec<Difference> = guards(case, said).into_iter().map(Difference::beyond_blessing).collect();
     if let Some(wanted) = case.policy_digest.as_ref().filter(|wanted| **wanted != case.policy.digest()) {
         let what = format!("the policy's digest was to be {wanted}, and is {}", case.policy.digest());
         differences.push(Difference::beyond_blessing(what));
     }
-    differences.extend(endings(case, &said.account.got));
+    differences.extend(endings(case, &said.account.got, stopped));
     differences.extend(said.account.faults.iter().map(Difference::beyond_blessing));
-    let got = counts(case, said.account.got.iter().map(|got| &got.ending));
-    let counted = counted(case, &said.by_type);
+    let got = counts(case, stopped, said.account.got.iter().map(|got| &got.ending));
+    let counted = counted(case, stopped, &said.by_type);
     for what in miscounted("the manifests and the rule", &got, &counted) {
         differences.push(Difference::beyond_blessing(what));
     }
     // With one line for each device they are what the endings are, and are said only where those say nothing.
     if differences.is_empty() {
-        let expected = counts(case, case.expected.iter().map(|expectation| &expectation.ending));
+        let expected = counts(case, stopped, case.expected.iter().map(|expectation| &expectation.ending));
         differences
             .extend(miscounted("expected.csv", &expected, &counted).into_iter().map(Difference::beyond_blessing));
     }
@@ -69,7 +70,7 @@ fn guards(case: &Case, said: &Said) -> Vec<String> {
     wrong
 }
 
-fn endings(case: &Case, got: &[Got]) -> Vec<Difference> {
+fn endings(case: &Case, got: &[Got], stopped: bool) -> Vec<Difference> {
     let mut differences = Vec::new();
     let mut say = |row, what| differences.push(Difference { what, blessable: true, row });
     for (row, Got { ending, .. }) in got.iter().enumerate() {
@@ -84,7 +85,7 @@ fn endings(case: &Case, got: &[Got]) -> Vec<Difference> {
             say(Some(row), format!("{device}: line {line} of expected.csv is of {other}"));
             continue;
         }
-        let wrong = apart(expected, ending, case.stopped_by.is_some());
+        let wrong = apart(expected, ending, stopped);
         if !wrong.is_empty() {
             say(Some(row), format!("{device} (line {line} of expected.csv): {}", wrong.join("; ")));
         }
@@ -116,12 +117,12 @@ fn apart(expected: &Ending, got: &Ending, stopped: bool) -> Vec<String> {
 type Counts = BTreeMap<(String, String), u64>;
 
 /// Endings, counted as the engine counts them: quarantined by reason, deletions by whether somebody is told.
-fn counts<'e>(case: &Case, endings: impl Iterator<Item = &'e Ending>) -> Counts {
+fn counts<'e>(case: &Case, stopped: bool, endings: impl Iterator<Item = &'e Ending>) -> Counts {
     let mut counts = Counts::new();
     for (device, ending) in case.devices.iter().zip(endings) {
         let what = match ending.disposition.as_str() {
             "quarantined" => format!("quarantined for {}", quoted(&ending.reason)),
-            "delete" if case.stopped_by.is_some() => "deleted".into(),
+            "delete" if stopped => "deleted".into(),
             "delete" if ending.alert.is_empty() => "deleted silently".into(),
             "delete" => "deleted with an alert".into(),
             other => other.to_owned(),
@@ -133,7 +134,7 @@ fn counts<'e>(case: &Case, endings: impl Iterator<Item = &'e Ending>) -> Counts 
 }
 
 /// The engine's own counts, in the same words.
-fn counted(case: &Case, by_type: &TallyByType) -> Counts {
+fn counted(case: &Case, stopped: bool, by_type: &TallyByType) -> Counts {
     let mut counts = Counts::new();
     for (code, tally) in by_type.iter() {
         let mut add = |what: &str, rows: u64| {
@@ -144,7 +145,7 @@ fn counted(case: &Case, by_type: &TallyByType) -> Counts {
         add("not_candidate", tally.not_candidate);
         add("excluded", tally.excluded);
         add("not_due", tally.not_due);
-        if case.stopped_by.is_some() {
+        if stopped {
             add("deleted", tally.deletes());
         } else {
             add("deleted with an alert", tally.alerts);

@@ -1,38 +1,40 @@
 //! `smi-sweep diff --policy A --policy B SNAPSHOT`: what a change of policy does to a real estate.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 
 use serde_json::json;
 
 use super::Args;
 use crate::cli::figures::{count, table};
 use crate::cli::progress::Progress;
-use crate::cli::{Common, print, print_json};
+use crate::cli::{Common, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::policy::{Policy, changes};
-use crate::regress::change::{Change, Devices};
+use crate::regress::change::{BeforeAfter, Change, Devices};
 use crate::snapshot::Snapshot;
 use crate::sweep::{Expected, Options, Reader, sweep};
 
 /// How many parties the text lists; the document has all.
 const PARTIES: usize = 20;
 
+/// How many unexpected figures an error names; all are remarked on before.
+const NAMED: usize = 3;
+
 /// Runs the command.
 pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
-    let mut policies = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
-    if policies.len() != 2 {
+    let signed = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
+    if signed.len() != 2 {
         return Err(Error::Usage {
-            what: format!("a change is from one policy to another, and there are {}", policies.len()),
+            what: format!("a change is from one policy to another, and there are {}", signed.len()),
             remedy: "give --policy twice: before and after".into(),
         });
     }
-    for policy in &mut policies {
-        // Nothing is published: a question needs no guard.
-        policy.guard.max_deletes = u64::MAX;
-        policy.guard.max_delete_share = 1.0;
-        policy.guard.max_quarantined = u64::MAX;
-    }
+    let expected = args.expect.as_deref().map(read_expected).transpose()?;
+    // Nothing is published: a question needs no guard. Which would have stopped a run is told.
+    let policies: Vec<Policy> = signed.iter().cloned().map(unguarded).collect();
     let pool = common.pool();
     let progress = Progress::new(common);
     let snapshot = Snapshot::open(&args.paths, &policies[0].spellings.columns, &pool, &progress)?;
@@ -41,28 +43,43 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
         Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
     let swept = sweep(&snapshot, &options, &pool, &progress)?;
     progress.finish();
-    // The policies as they were signed, guards and all, are what the record speaks of.
-    let signed = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
     let change = Change::new(&signed, &swept, snapshot.rows())?;
     if common.json {
         print_json(&json!(change))?;
     } else {
         print(&text(&signed, &change))?;
     }
-    let Some(path) = &args.expect else { return Ok(()) };
-    let read = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let expected: Change = serde_json::from_str(&read).map_err(|error| Error::Usage {
-        what: format!("{}:{}: {error}", path.display(), error.line()),
-        remedy: "name a file that `smi-sweep diff --policy A --policy B SNAPSHOT --json` printed".into(),
-    })?;
+    let (Some(path), Some(expected)) = (&args.expect, expected) else { return Ok(()) };
     let differs = change.differs_from(&expected);
     if differs.is_empty() {
+        remark(common, &format!("{}: as expected", path.display()));
         return Ok(());
     }
+    remark(common, &differs.join("\n"));
+    let more = match differs.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let named = differs[..differs.len().min(NAMED)].join("; ");
     Err(Error::Regression {
-        what: format!("{}: not what was expected in {}", path.display(), differs.join(", ")),
-        remedy: "x",
+        what: format!("{}: {named}{more}", path.display()),
+        remedy: "where the consequences are meant, print them with --json into a new file, and expect that",
     })
+}
+
+fn read_expected(path: &Path) -> Result<Change> {
+    let read = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    serde_json::from_str(&read).map_err(|error| Error::Usage {
+        what: format!("{}:{}: {error}", path.display(), error.line()),
+        remedy: "name a file that `smi-sweep diff --policy A --policy B SNAPSHOT --json` printed".into(),
+    })
+}
+
+fn unguarded(mut policy: Policy) -> Policy {
+    policy.guard.max_deletes = u64::MAX;
+    policy.guard.max_delete_share = 1.0;
+    policy.guard.max_quarantined = u64::MAX;
+    policy
 }
 
 fn text(policies: &[Policy], change: &Change) -> String {
@@ -81,28 +98,57 @@ fn text(policies: &[Policy], change: &Change) -> String {
         count(change.newly_deleted.devices),
         count(change.no_longer_deleted.devices),
     );
+    for stop in &change.would_stop {
+        let (guard, reached, limit) = (&stop.guard, &stop.reached, &stop.limit);
+        let _ = writeln!(text, "The guard {guard} of the policy after would stop its run: {reached}, limit {limit}.");
+    }
+    let (before, after) =
+        change.quarantined.values().fold((0, 0), |(before, after), rows| (before + rows.before, after + rows.after));
+    let _ = writeln!(text, "Rows that cannot be judged: {} before, {} after.", count(before), count(after));
     for (what, devices) in [("newly deleted", &change.newly_deleted), ("no longer deleted", &change.no_longer_deleted)]
     {
         if devices.devices > 0 {
             counted(&mut text, what, devices);
         }
     }
-    let mut parties: Vec<_> = change.alerts_by_party.iter().collect();
-    parties.sort_by_key(|(_, (before, after))| std::cmp::Reverse(before.abs_diff(*after)));
-    let rows = parties
-        .iter()
-        .take(PARTIES)
-        .map(|(party, (before, after))| vec![(*party).clone(), count(*before), count(*after)]);
-    let _ = writeln!(text, "{}", table(&["alerts to", "before", "after"], rows));
-    if let Some(rest) = parties.len().checked_sub(PARTIES).filter(|rest| *rest > 0) {
-        let _ = writeln!(text, "and {rest} more parties; --json has them all");
-    }
+    beside(&mut text, "alerts to", &change.alerts_by_party);
+    let moved = change.quarantined.iter().filter(|(_, rows)| rows.before != rows.after);
+    beside(&mut text, "quarantined for", &moved.map(|(reason, rows)| (reason.clone(), *rows)).collect());
     text
 }
 
+/// Some devices, by type, by party and by months.
 fn counted(text: &mut String, what: &str, devices: &Devices) {
-    let rows = devices.by_type.iter().map(|(name, devices)| vec![name.clone(), count(*devices)]);
-    let _ = writeln!(text, "{}", table(&[what, "devices"], rows));
+    let mut parties: Vec<_> = devices.by_party.iter().collect();
+    parties.sort_by_key(|(_, devices)| std::cmp::Reverse(**devices));
+    let more = parties.len().saturating_sub(PARTIES);
+    parties.truncate(PARTIES);
+    let tables =
+        [(what.to_owned(), devices.by_type.iter().collect::<Vec<_>>()), (format!("{what}, by party"), parties)];
+    for (header, figures) in tables {
+        let rows = figures.into_iter().map(|(name, devices)| vec![name.clone(), count(*devices)]);
+        let _ = writeln!(text, "{}", table(&[&header, "devices"], rows));
+    }
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more parties; --json has them all");
+    }
     let rows = devices.by_months.iter().map(|(months, devices)| vec![months.to_string(), count(*devices)]);
-    let _ = writeln!(text, "{}", table(&["whole months", "devices"], rows));
+    let _ = writeln!(text, "{}", table(&[&format!("{what}, by whole months"), "devices"], rows));
+}
+
+/// Figures before and after, those that move most first.
+fn beside(text: &mut String, what: &str, figures: &BTreeMap<String, BeforeAfter>) {
+    if figures.is_empty() {
+        return;
+    }
+    let mut sorted: Vec<_> = figures.iter().collect();
+    sorted.sort_by_key(|(_, figure)| std::cmp::Reverse(figure.before.abs_diff(figure.after)));
+    let rows = sorted
+        .iter()
+        .take(PARTIES)
+        .map(|(name, figure)| vec![(*name).clone(), count(figure.before), count(figure.after)]);
+    let _ = writeln!(text, "{}", table(&[what, "before", "after"], rows));
+    if let Some(rest) = sorted.len().checked_sub(PARTIES).filter(|rest| *rest > 0) {
+        let _ = writeln!(text, "and {rest} more; --json has them all");
+    }
 }

@@ -53,10 +53,11 @@ impl Evidence<'_> {
     #[must_use]
     pub fn verdict(&self) -> String {
         let (all, failed) = (self.outcomes.len(), self.failed().count());
-        let cases = match failed {
-            0 => format!("{all} of {all} cases pass"),
-            1 => format!("1 of {all} cases fails"),
-            _ => format!("{failed} of {all} cases fail"),
+        let cases = match (failed, all) {
+            (0, 1) => "1 of 1 case passes".to_owned(),
+            (0, _) => format!("{all} of {all} cases pass"),
+            (1, _) => format!("1 case fails, {} of {all} pass", all - failed),
+            _ => format!("{failed} cases fail, {} of {all} pass", all - failed),
         };
         let Some(statements) = self.statements else { return format!("{cases}; {}", self.not_traced) };
         let shown = statements.trace(self.outcomes).iter().filter(|(_, trace)| trace.shown()).count();
