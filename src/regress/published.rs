@@ -369,3 +369,147 @@ pub(super) fn judged(device: &Device, policy: &Policy) -> Row {
         party: device.party.as_ref().map_or(PartyField::Missing, |party| (&Party::of(party.as_bytes())).into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells::cells;
+    use super::*;
+    use crate::sweep::Expected;
+
+    fn device(id: &str, device_type: &str, party: Option<&str>) -> Device {
+        Device {
+            id: Some(id.into()),
+            device_type: Some(device_type.into()),
+            smi_status: Some("Pending".into()),
+            since: time::parse("2024-01-15"),
+            party: party.map(str::to_owned),
+            role: None,
+        }
+    }
+
+    fn case() -> Case {
+        Case {
+            name: "case".into(),
+            folder: "case".into(),
+            title: String::new(),
+            demonstrates: String::new(),
+            requirements: Vec::new(),
+            policy: Policy::load("pre-change").unwrap(),
+            policy_digest: None,
+            as_of: time::parse("2026-11-01").unwrap(),
+            stopped_by: None,
+            accept: Expected::default(),
+            devices: vec![
+                device("00-DB-12-34-56-78-90-01", "ESME", Some("Supplier A")),
+                device("00-DB-12-34-56-78-90-02", "CHF", Some("CSP North")),
+                device("00-DB-12-34-56-78-90-03", "ESME", None),
+            ],
+            expected: Vec::new(),
+            digest: String::new(),
+        }
+    }
+
+    /// What the engine publishes of the case.
+    fn published() -> Published {
+        let since = time::parse("2024-01-15").unwrap();
+        let due_on = time::day_of(time::parse("2025-01-15").unwrap());
+        let line = |id: &str, device_type: &str, party: &str, alert| DeleteLine {
+            id: id.into(),
+            device_type: device_type.into(),
+            status: "Pending".into(),
+            since,
+            due_on,
+            party: Some(party.into()),
+            alert,
+        };
+        Published {
+            deletes: vec![
+                line("00-DB-12-34-56-78-90-01", "ESME", "Supplier A", true),
+                line("00-DB-12-34-56-78-90-02", "CHF", "CSP North", false),
+            ],
+            alerts: vec![AlertLine {
+                code: "N8".into(),
+                party: "Supplier A".into(),
+                id: "00-DB-12-34-56-78-90-01".into(),
+                device_type: "ESME".into(),
+                since,
+                due_on,
+            }],
+            quarantined: vec![QuarantineLine {
+                reason: "missing_party".into(),
+                id: Some("00-DB-12-34-56-78-90-03".into()),
+                device_type: Some("ESME".into()),
+                status: Some("Pending".into()),
+                since: Some(since),
+                party: None,
+                row: Some(2),
+            }],
+        }
+    }
+
+    /// The faults of what the engine publishes, once it is spoilt.
+    fn faults(spoil: impl Fn(&mut Published)) -> String {
+        let mut published = published();
+        spoil(&mut published);
+        let case = case();
+        account(&case, &cells(&case.devices)[0], Some(&published)).faults.join("\n")
+    }
+
+    #[test]
+    fn every_line_is_accounted_for() {
+        let case = case();
+        let account = account(&case, &cells(&case.devices)[0], Some(&published()));
+        assert_eq!(account.faults, Vec::<String>::new());
+        let told: Vec<_> = account.got.iter().map(|got| (got.ending.disposition.as_str(), got.source)).collect();
+        let wanted = [
+            ("delete", Source::DeleteManifest),
+            ("delete", Source::DeleteManifest),
+            ("quarantined", Source::QuarantineManifest),
+        ];
+        assert_eq!(told, wanted);
+        assert_eq!(account.got[0].ending.recipient, "Supplier A");
+    }
+
+    #[test]
+    fn lines_too_many_are_faults() {
+        let twice = faults(|published| published.deletes.push(published.deletes[1].clone()));
+        assert!(twice.contains("each once") && twice.contains("too many"), "{twice}");
+        let unknown = faults(|published| published.deletes[1].id = "00-DB-12-34-56-78-90-77".into());
+        assert!(unknown.contains("90-77: delete.parquet has a line for it too many"), "{unknown}");
+        let both = faults(|published| {
+            let line = QuarantineLine {
+                row: Some(1),
+                id: Some("00-DB-12-34-56-78-90-02".into()),
+                ..published.quarantined[0].clone()
+            };
+            published.quarantined.insert(0, line);
+        });
+        assert!(both.contains("90-02: delete.parquet has a line for it too many"), "{both}");
+        let told =
+            faults(|published| published.alerts.push(AlertLine { party: "Z".into(), ..published.alerts[0].clone() }));
+        assert!(told.contains("alerts.parquet tells Z of it"), "{told}");
+        let nowhere = faults(|published| published.quarantined[0].row = None);
+        assert!(nowhere.contains("a row that is not in the snapshot"), "{nowhere}");
+    }
+
+    #[test]
+    fn every_column_counts() {
+        let spoilt: [(&str, fn(&mut Published)); 9] = [
+            ("device_type in delete.parquet", |published| published.deletes[1].device_type = "GPF".into()),
+            ("smi_status in delete.parquet", |published| published.deletes[0].status = "Withdrawn".into()),
+            ("status_since in delete.parquet", |published| published.deletes[1].since += 1),
+            ("notifying_party in delete.parquet", |published| published.deletes[1].party = None),
+            ("somebody is told", |published| published.alerts.clear()),
+            ("device_type in alerts.parquet", |published| published.alerts[0].device_type = "GSME".into()),
+            ("due_on in alerts.parquet", |published| published.alerts[0].due_on += 1),
+            ("smi_status in quarantine.parquet", |published| published.quarantined[0].status = None),
+            ("notifying_party in quarantine.parquet", |published| published.quarantined[0].party = Some("X".into())),
+        ];
+        for (says, spoil) in spoilt {
+            let faults = faults(spoil);
+            assert!(faults.contains(says), "`{says}` is not in: {faults}");
+        }
+        let order = faults(|published| published.deletes.reverse());
+        assert!(order.contains("not in the order of its Device IDs"), "{order}");
+    }
+}
