@@ -56,11 +56,10 @@ fn rewritten(before: &str, outcome: &Outcome) -> String {
     let lines: Vec<&str> = before.lines().collect();
     let mut at = 0;
     let mut remarks_before = |line: usize| -> String {
-        let remarks: String = lines[at..line.min(lines.len())]
-            .iter()
-            .filter(|text| table::is_remark(text))
-            .map(|text| format!("{text}\n"))
-            .collect();
+        let mut remarks = String::new();
+        for text in lines[at..line.min(lines.len())].iter().filter(|text| table::is_remark(text)) {
+            remarks.extend([text, "\n"]);
+        }
         at = line.min(lines.len());
         remarks
     };

@@ -227,6 +227,7 @@ impl Case {
 }
 
 /// Whether a folder is a case. File systems that do not tell case from `Case` are asked for the name itself.
+#[must_use]
 pub fn is_case(folder: &Path) -> bool {
     let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.any(|entry| entry.file_name() == "case.toml")

@@ -284,25 +284,21 @@ impl Book<'_> {
         if let Some(&row) = rows.iter().find(fits) {
             return Some(row);
         }
-        match rows.first() {
-            Some(&row) => {
-                let columns = columns(row);
-                self.compare(&line.id, DELETE, columns);
-                Some(row)
-            }
-            None => {
-                let what = "has a line for it too many: every device with that Device ID is accounted for";
-                self.faults.push(format!("{}: {DELETE} {what}", line.id));
-                None
-            }
-        }
+        let Some(&row) = rows.first() else {
+            let what = "has a line for it too many: every device with that Device ID is accounted for";
+            self.faults.push(format!("{}: {DELETE} {what}", line.id));
+            return None;
+        };
+        let columns = columns(row);
+        self.compare(&line.id, DELETE, columns);
+        Some(row)
     }
 
     /// Holds a line of the alert manifest against that of the deletion.
     fn alert(&mut self, line: &DeleteLine, alert: Option<&AlertLine>) {
         match (line.alert, alert) {
             (true, None) => {
-                self.faults.push(format!("{}: {DELETE} says that somebody is told, and {ALERTS} does not", line.id))
+                self.faults.push(format!("{}: {DELETE} says that somebody is told, and {ALERTS} does not", line.id));
             }
             (false, Some(alert)) => {
                 let party = &alert.party;
@@ -492,9 +488,11 @@ mod tests {
         assert!(nowhere.contains("a row that is not in the snapshot"), "{nowhere}");
     }
 
+    type Spoil = fn(&mut Published);
+
     #[test]
     fn every_column_counts() {
-        let spoilt: [(&str, fn(&mut Published)); 9] = [
+        let spoilt: [(&str, Spoil); 9] = [
             ("device_type in delete.parquet", |published| published.deletes[1].device_type = "GPF".into()),
             ("smi_status in delete.parquet", |published| published.deletes[0].status = "Withdrawn".into()),
             ("status_since in delete.parquet", |published| published.deletes[1].since += 1),

@@ -35,7 +35,7 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let line = error.as_bytes()[..valid].split(|&byte| byte == b'\n').count();
         refuse(path, line, "is not UTF-8", "save the file as UTF-8; spreadsheets call it `CSV UTF-8`")
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
