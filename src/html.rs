@@ -35,7 +35,7 @@ tr.total { font-weight: 600; } tr.failed td { background: #d3302f2e; } code { fo
 .plot { margin: 1.5rem 0; overflow-x: auto; break-inside: avoid; print-color-adjust: exact; }
 .plot svg { display: block; width: 100%; min-width: 34rem; max-width: 60rem; }
 .alarm { color: #c62828; font-weight: 600; } p.alarm { border-left: .3rem solid; padding-left: .6rem; }
-h3 { font-size: 1rem; margin-top: 2rem; } p, li, .words td { overflow-wrap: anywhere; }
+h3 { font-size: 1rem; margin-top: 2rem; } p, li { overflow-wrap: anywhere; }
 .sign { width: 100%; } .sign td { height: 2.5rem; border: 1px solid var(--line); }
 ";
 

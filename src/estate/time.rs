@@ -88,7 +88,9 @@ pub fn parse(text: &str) -> Option<i64> {
 #[must_use]
 pub fn parse_any_year(text: &str) -> Option<i64> {
     parse(text).or_else(|| {
-        let [year, month, day] = text.trim().strip_prefix('-')?.splitn(3, '-').collect::<Vec<_>>()[..] else { return None };
+        let [year, month, day] = text.trim().strip_prefix('-')?.splitn(3, '-').collect::<Vec<_>>()[..] else {
+            return None;
+        };
         let year: i16 = year.parse().ok().filter(|_| year.len() == 6)?;
         let date = Date::new(-year, digits(month)? as i8, digits(day)? as i8).ok()?;
         Some(day_start(day_of_civil(date)))

@@ -142,7 +142,7 @@ impl<'b> Stored<'b> {
     pub(super) fn because(&self, case: &Case, row: usize) -> Result<String> {
         let Some(id) = case.devices.get(row).and_then(Device::device_id) else { return Ok(String::new()) };
         let pool = &self.bench.alone;
-        let found = explain::explain(&self.snapshot, &case.policy, case.as_of, id, pool, &Unwatched)?;
+        let found = explain::explain(&self.snapshot, &case.policy, case.as_of, id, false, pool, &Unwatched)?;
         Ok(found.into_iter().find(|found| found.row == row as u64).map_or_else(String::new, |found| found.because))
     }
 }

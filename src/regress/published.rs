@@ -340,11 +340,7 @@ impl Book<'_> {
 fn loaded(device: &Device, policy: &Policy) -> [Option<String>; 4] {
     let row = judged(device, policy);
     let status = SmiStatus::ALL.into_iter().find(|status| status.code() == row.status_code);
-    let party = device
-        .party
-        .as_ref()
-        .filter(|_| row.party == PartyField::Usable)
-        .map(|party| DeviceId::from_text(party.as_bytes()).map_or_else(|| party.clone(), |id| id.to_string()));
+    let party = device.party.as_ref().and_then(|party| Party::of(party.as_bytes()).name().map(str::to_owned));
     [
         Some(policy.types.name(row.type_code).to_owned()),
         status.map(|status| status.name().to_owned()),

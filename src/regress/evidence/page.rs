@@ -39,13 +39,18 @@ pub fn page(evidence: &Evidence<'_>) -> String {
 
 fn about(page: &mut Page, evidence: &Evidence<'_>) {
     page.begin_words(&["what", ""]);
-    let mut row = |name: &str, text: String| page.row("", name, &[text]);
-    row("engine", format!("smi-sweep {}", evidence.version));
-    if let Some(binary) = &evidence.binary {
-        row("BLAKE3 of the program", binary.clone());
+    page.row("", "engine", &[format!("smi-sweep {}", evidence.version)]);
+    page.row("", "run at", &[format!("{}, in {:.1} s", format_instant(evidence.at), evidence.seconds)]);
+    let files = Some(evidence.digest());
+    for (name, digest) in [("program", &evidence.binary), ("all case files", &files)] {
+        if let Some(digest) = digest {
+            page.raw("<tr><td>BLAKE3 of ");
+            page.text(name);
+            page.raw("</td><td><code>");
+            page.text(digest);
+            page.raw("</code></td></tr>\n");
+        }
     }
-    row("run at", format!("{}, in {:.1} s", format_instant(evidence.at), evidence.seconds));
-    row("BLAKE3 of all case files", evidence.digest());
     page.end_table();
 }
 
