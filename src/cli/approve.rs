@@ -10,6 +10,7 @@ use super::progress::now;
 use super::{Common, print, print_json, remark, watched};
 use crate::approval::{self, Found, PrivateKey, Proposal, Required};
 use crate::error::{Error, Result};
+use crate::estate::time::format_instant;
 use crate::run::Record;
 
 /// Parties that are named one by one: those who lose most.
@@ -46,7 +47,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let proposal = Proposal::new(&args.run, &common.pool())?;
     show(&args.run, &proposal, common);
     confirm(&args.run, args.expect_deletes, proposal.record.tally.delete)?;
-    let signed = proposal.sign(&key, &now())?;
+    let signed = proposal.sign(&key, &format_instant(now()))?;
     if common.json {
         return print_json(&json!({
             "run": args.run,

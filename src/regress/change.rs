@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::estate::{Reason, time};
 use crate::policy::Policy;
-use crate::sweep::{Due, Expected, Findings, Swept, guard};
+use crate::sweep::{Due, Expected, Findings, Headroom, Swept, guard};
 
 /// The consequences of going from one policy to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ impl Change {
             no_longer_deleted: Devices::default(),
             alerts_by_party: BTreeMap::new(),
             quarantined: quarantined(before, after),
-            would_stop: stops(to, after, rows),
+            would_stop: stops(to, after),
         };
         let (mut old, mut new) = (before.findings.due.iter().peekable(), after.findings.due.iter().peekable());
         loop {
@@ -164,11 +164,15 @@ fn quarantined(before: &Swept, after: &Swept) -> BTreeMap<String, BeforeAfter> {
         .collect()
 }
 
-fn stops(policy: &Policy, swept: &Swept, rows: u64) -> Vec<Stop> {
-    guard::trips(policy, &swept.findings.by_type.total(), rows, Expected::default())
-        .into_iter()
-        .map(|trip| Stop { guard: trip.guard.into(), reached: trip.reached, limit: trip.limit })
-        .collect()
+fn stops(policy: &Policy, swept: &Swept) -> Vec<Stop> {
+    let headroom = guard::headroom(policy, (&swept.findings.by_type.total()).into(), Expected::default());
+    let tripped = headroom.into_iter().filter(|headroom| headroom.tripped);
+    let stop = |own: Headroom| Stop {
+        guard: own.guard.into(),
+        reached: own.figure(own.reached),
+        limit: own.figure(own.limit),
+    };
+    tripped.map(stop).collect()
 }
 
 impl Devices {

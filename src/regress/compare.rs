@@ -51,9 +51,8 @@ pub(super) fn compare(case: &Case, said: &Said) -> Vec<Difference> {
 }
 
 fn guards(case: &Case, said: &Said) -> Vec<String> {
-    let rows = case.devices.len() as u64;
     let figures = |name: &str| {
-        let all = guard::headroom(&case.policy, &said.total(), rows, case.accept);
+        let all = guard::headroom(&case.policy, (&said.total()).into(), case.accept);
         all.iter().find(|headroom| headroom.guard == name).map_or_else(
             || ", since its figure is accepted otherwise".to_owned(),
             |own| format!(": {} where {} is the limit", own.figure(own.reached), own.figure(own.limit)),
