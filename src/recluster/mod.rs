@@ -9,7 +9,6 @@
 //! What was written is read again, and its rows must be those of the source: see [`Fingerprint`].
 
 mod fingerprint;
-mod layout;
 
 use std::ops::Range;
 use std::path::Path;
@@ -22,13 +21,10 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::snapshot::{Seal, Snapshot};
 use crate::sweep::lanes::LaneBuffers;
+use crate::sweep::layout::{BATCH_ROWS, Names, Target};
 use crate::sweep::rows::Rows;
 use crate::sweep::{Morsel, morsels};
 use crate::watch::{Stage, Watch};
-use layout::{Names, Target};
-
-/// Rows that are sorted at a time: what a worker holds in memory, some 60 bytes each.
-const BATCH: u64 = 1 << 21;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +53,7 @@ pub fn recluster(
     watch: &dyn Watch,
 ) -> Result<Summary> {
     let taken_at = snapshot.taken_at()?.map(|(micros, _)| time::format_instant(micros));
-    let names = Names::of(snapshot, policy);
+    let names = Names::of(policy, |column| snapshot.files().iter().any(|file| file.columns.get(column).is_some()));
     watch.begin(Stage::Write, snapshot.rows());
     let batches: Vec<(usize, Vec<Piece>)> = batches(snapshot).into_iter().enumerate().collect();
     let prints = pool.map_with(batches, LaneBuffers::default, |buffers, (number, pieces)| {
@@ -65,10 +61,7 @@ pub fn recluster(
         for piece in &pieces {
             read(snapshot, piece, &mut rows, buffers, watch)?;
         }
-        let target = Target { folder, number, taken_at: taken_at.as_deref(), names: &names };
-        let is_candidate =
-            |status: &str| policy.candidate_statuses.contains_code(policy.status_code(status.as_bytes()));
-        target.write(&rows, is_candidate)?;
+        Target { folder, number, taken_at: taken_at.as_deref(), names: &names, policy }.write(&rows)?;
         Ok(Fingerprint::of(&rows))
     })?;
     snapshot.unchanged()?;
@@ -108,7 +101,7 @@ struct Piece {
 }
 
 fn pieces(snapshot: &Snapshot) -> Vec<Piece> {
-    let step = BATCH as u32 / 4;
+    let step = BATCH_ROWS as u32 / 4;
     let of = |morsel: Morsel| {
         let rows = snapshot.files()[morsel.file].group_rows(morsel.group) as u32;
         (0..rows).step_by(step as usize).map(move |start| Piece { morsel, rows: start..rows.min(start + step) })
@@ -116,13 +109,13 @@ fn pieces(snapshot: &Snapshot) -> Vec<Piece> {
     morsels(snapshot).into_iter().flat_map(of).collect()
 }
 
-/// Pieces of which each list comes to about [`BATCH`] rows.
+/// Pieces of which each list comes to about [`BATCH_ROWS`] rows.
 fn batches(snapshot: &Snapshot) -> Vec<Vec<Piece>> {
     let mut batches: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut rows = 0;
     for piece in pieces(snapshot) {
         let more = u64::from(piece.rows.end - piece.rows.start);
-        if rows + more > BATCH {
+        if rows + more > BATCH_ROWS as u64 {
             batches.push(Vec::new());
             rows = 0;
         }

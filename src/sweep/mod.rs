@@ -12,6 +12,7 @@ mod fields;
 mod findings;
 pub mod guard;
 pub mod lanes;
+pub mod layout;
 mod morsel;
 pub mod pick;
 mod plan;

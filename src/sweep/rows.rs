@@ -57,6 +57,12 @@ impl Words {
         number
     }
 
+    /// Takes the word of one more row.
+    pub fn push_word(&mut self, word: Option<&str>) {
+        let number = word.map_or(Self::NULL, |word| self.number(word));
+        self.numbers.push(number);
+    }
+
     /// Takes a value, which `text` reads; `false` where it is not text.
     fn push(&mut self, value: Value<'_>, text: fn(Form, &[u8]) -> Option<Cow<'_, str>>, form: Form) -> bool {
         let Some(bytes) = value.bytes else {

@@ -16,12 +16,14 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
+use super::rows::{Rows, Words};
 use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::policy::Policy;
-use crate::snapshot::{Snapshot, TAKEN_AT_KEY};
-use crate::sweep::rows::{Rows, Words};
+use crate::snapshot::TAKEN_AT_KEY;
 
+/// Rows that are sorted at a time: what a worker holds in memory, some 60 bytes each.
+pub const BATCH_ROWS: usize = 1 << 21;
 /// Rows that are handed to the writer at a time.
 const CHUNK: usize = 64 * 1024;
 /// Rows of a page: what is decompressed at least, where anything is.
@@ -30,11 +32,13 @@ const PAGE_ROWS: usize = 20_000;
 const GROUP_ROWS: usize = 1 << 20;
 
 /// The columns that are written, under the names by which the policy reads them.
-pub(super) struct Names(Vec<(Column, String)>);
+#[derive(Debug, Clone)]
+pub struct Names(Vec<(Column, String)>);
 
 impl Names {
-    pub(super) fn of(snapshot: &Snapshot, policy: &Policy) -> Self {
-        let there = |column: Column| snapshot.files().iter().any(|file| file.columns.get(column).is_some());
+    /// Of the columns that are there.
+    #[must_use]
+    pub fn of(policy: &Policy, there: impl Fn(Column) -> bool) -> Self {
         let name = |column: Column| {
             let mapped = policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
             mapped.map_or_else(|| column.name().to_owned(), |(theirs, _)| theirs.clone())
@@ -70,17 +74,28 @@ impl Part {
 }
 
 /// Where a batch of rows goes.
-pub(super) struct Target<'a> {
-    pub(super) folder: &'a Path,
-    /// The batch's number.
-    pub(super) number: usize,
-    pub(super) taken_at: Option<&'a str>,
-    pub(super) names: &'a Names,
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// The batch's number, which its files are named by.
+    pub number: usize,
+    /// When the snapshot was taken, where that is known: RFC 3339.
+    pub taken_at: Option<&'a str>,
+    /// The columns.
+    pub names: &'a Names,
+    /// Which statuses are candidates.
+    pub policy: &'a Policy,
 }
 
 impl Target<'_> {
     /// Writes the files of a batch. A batch without rows still makes a file, so that a snapshot of none is one.
-    pub(super) fn write(&self, rows: &Rows, is_candidate: impl Fn(&str) -> bool) -> Result<()> {
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn write(&self, rows: &Rows) -> Result<()> {
+        let is_candidate =
+            |status: &str| self.policy.candidate_statuses.contains_code(self.policy.status_code(status.as_bytes()));
         let (statuses, types) = (rows.statuses.ranks(), rows.types.ranks());
         let candidates: Vec<bool> = rows.statuses.words.iter().map(|word| is_candidate(word)).collect();
         let rank = |ranks: &[u32], words: &Words, row: usize| ranks.get(words.numbers[row] as usize).copied();
