@@ -441,6 +441,14 @@ pub enum Error {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// The inventory cannot be reached, refuses, or is not as its configuration says.
+    #[error("{what}")]
+    Inventory {
+        /// What does not fit, or what the server said.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
     /// An operation of the system failed.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
@@ -473,6 +481,14 @@ pub enum Error {
     /// The user asked to stop.
     #[error("interrupted; nothing was published")]
     Interrupted,
+    /// The user asked a load to stop, which goes on from there the next time.
+    #[error("interrupted after {done} of {planned} planned devices; what was done stays done")]
+    Halted {
+        /// Devices that have been tried.
+        done: u64,
+        /// Devices in the manifest.
+        planned: u64,
+    },
 }
 
 impl Error {
@@ -502,7 +518,8 @@ impl Error {
             | Self::Policy { remedy, .. }
             | Self::Table { remedy, .. }
             | Self::Case { remedy, .. }
-            | Self::Approval { remedy, .. } => remedy.clone(),
+            | Self::Approval { remedy, .. }
+            | Self::Inventory { remedy, .. } => remedy.clone(),
             Self::Snapshot { fault, .. } => fault.remedy().into(),
             Self::Guard(stopped) => stopped.way_on(),
             Self::NoRun(_) => "name a directory that `smi-sweep sweep --out` wrote".into(),
@@ -514,6 +531,7 @@ impl Error {
                 _ => String::new(),
             },
             Self::Aside { .. } => "name a folder with room for eight bytes a row in the variable TMPDIR".into(),
+            Self::Halted { .. } => "run the same command again: it goes on from there".into(),
             Self::Unbalanced(_) => "please report this with the snapshot's schema".into(),
             Self::Regression { remedy, .. } => (*remedy).into(),
             Self::Write { .. } | Self::Interrupted => String::new(),
@@ -531,8 +549,12 @@ impl Error {
             Self::NoRun(_) | Self::Verification { .. } | Self::Approval { .. } | Self::Regression { .. } => {
                 ExitCode::Verification
             }
-            Self::Io { .. } | Self::Aside { .. } | Self::Write { .. } | Self::Unbalanced(_) => ExitCode::Failed,
-            Self::Interrupted => ExitCode::Interrupted,
+            Self::Inventory { .. }
+            | Self::Io { .. }
+            | Self::Aside { .. }
+            | Self::Write { .. }
+            | Self::Unbalanced(_) => ExitCode::Failed,
+            Self::Interrupted | Self::Halted { .. } => ExitCode::Interrupted,
         }
     }
 }

@@ -64,6 +64,7 @@ pub mod handover;
 pub mod recluster;
 pub mod regress;
 pub mod report;
+pub mod smi;
 pub mod stock;
 pub mod synth;
 

@@ -23,6 +23,12 @@ pub enum Stage {
     Write,
     /// Running regression cases.
     Cases,
+    /// Fetching rows from a live inventory.
+    Fetch,
+    /// Handing a manifest over to a live inventory.
+    Stage,
+    /// Deleting from a live inventory, or restoring to it.
+    Load,
 }
 
 impl Stage {
@@ -38,6 +44,9 @@ impl Stage {
             Self::Sort => "sort",
             Self::Write => "write",
             Self::Cases => "cases",
+            Self::Fetch => "fetch",
+            Self::Stage => "stage",
+            Self::Load => "load",
         }
     }
 }

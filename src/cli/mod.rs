@@ -6,8 +6,10 @@ mod approve;
 mod check;
 mod diff;
 mod explain;
+mod export;
 mod figures;
 mod keygen;
+mod load;
 mod manifest;
 mod policy;
 mod progress;
@@ -55,6 +57,8 @@ enum Command {
     Manifest(manifest::Args),
     Regress(regress::Args),
     Recluster(recluster::Args),
+    Export(export::Args),
+    Load(load::Args),
     Stock(stock::Args),
     Synth(synth::Args),
     SynthOrders(synth_orders::Args),
@@ -79,6 +83,8 @@ impl Cli {
             Command::Manifest(args) => manifest::exec(args, common),
             Command::Regress(args) => regress::exec(args, common),
             Command::Recluster(args) => recluster::exec(args, common),
+            Command::Export(args) => export::exec(args, common),
+            Command::Load(args) => load::exec(args, common),
             Command::Stock(args) => stock::exec(args, common),
             Command::Synth(args) => synth::exec(args, common),
             Command::SynthOrders(args) => synth_orders::exec(args, common),

@@ -101,11 +101,16 @@ impl Watch for Progress {
             Stage::Sort => "sorting findings",
             Stage::Write => "writing",
             Stage::Cases => "running cases",
+            Stage::Fetch => "fetching rows",
+            Stage::Stage => "handing the manifest over",
+            Stage::Load => "loading",
         };
         self.bar.reset();
         self.bar.set_length(units);
         let template = match stage {
-            Stage::Scan | Stage::Unique | Stage::Cases => "{msg:40} {wide_bar} {percent:>3} %  {eta} left",
+            Stage::Scan | Stage::Unique | Stage::Cases | Stage::Fetch | Stage::Stage | Stage::Load => {
+                "{msg:40} {wide_bar} {percent:>3} %  {eta} left"
+            }
             Stage::VerifySeal => "{msg:40} {wide_bar} {bytes_per_sec}  {eta} left",
             _ => "{msg:40} {spinner}",
         };

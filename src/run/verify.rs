@@ -34,6 +34,8 @@ const PAGE: &str = "report.html";
 /// The folder in which people approve a run. Who signed what is no part of the run: whoever asks about approvals judges
 /// what is in it.
 pub const APPROVALS: &str = "approvals";
+/// What became of a run when it was loaded, written afterwards by whoever loads.
+pub const LOADED: [&str; 2] = ["load.json", "load-outcome.parquet"];
 
 /// A run that is what its record says.
 #[derive(Debug)]
@@ -103,7 +105,8 @@ fn files(folder: &Path, record: &Record) -> Result<()> {
         return Err(refuse(&folder.join(RECORD), format!("names the outputs {}", recorded.join(", "))));
     }
     for name in entries(folder)? {
-        if name != RECORD && name != PAGE && name != APPROVALS && !wanted.contains(&name.as_str()) {
+        let beside = [RECORD, PAGE, APPROVALS].contains(&name.as_str()) || LOADED.contains(&name.as_str());
+        if !beside && !wanted.contains(&name.as_str()) {
             return Err(refuse(&folder.join(&name), "is not of this run: a file too many"));
         }
         let path = folder.join(&name);

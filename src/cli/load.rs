@@ -1,0 +1,222 @@
+//! `smi-sweep load`: a run into the live inventory, in rehearsal unless told otherwise; and back.
+
+use std::fmt;
+use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{Common, figures, print, print_json, remark, watched};
+use crate::error::{Error, Result};
+use crate::policy::Policy;
+use crate::smi::load::Loaded;
+use crate::smi::outcome::{Account, Figures};
+use crate::smi::undo::Undone;
+use crate::smi::{self, Config, Plan, Target};
+
+/// The URL of a database, which may have a password: never shown.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl From<String> for DatabaseUrl {
+    fn from(url: String) -> Self {
+        Self(url)
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a URL")
+    }
+}
+
+impl DatabaseUrl {
+    /// The URL itself, for [`Target::parse`].
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Load a run into a PostgreSQL inventory: delete what is still due, and tell those parties
+///
+/// A rehearsal, unless --execute says otherwise: the same statements, rolled back. A device is deleted only if it is
+/// still in a candidate status, since the very same moment, of the same type. A load that was stopped goes on where it
+/// was.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The run directory
+    #[arg(value_name = "RUN", required_unless_present = "init")]
+    run: Option<PathBuf>,
+    /// The database: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full
+    ///
+    /// A password is best given by PGPASSWORD or .pgpass.
+    #[arg(long, value_name = "URL")]
+    to: DatabaseUrl,
+    /// Where the device table is, how a load behaves, and who must have approved [default: public.device, nobody]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Make the tables of a load beside the inventory, where they are missing
+    #[arg(long, conflicts_with_all = ["run", "execute", "undo"])]
+    init: bool,
+    /// With --init: the policy that says how columns are called
+    #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060", requires = "init")]
+    policy: String,
+    /// In earnest; needs --confirm, or somebody at the terminal who types the same
+    #[arg(long)]
+    execute: bool,
+    /// The run and its number of deletions, as the rehearsal prints them
+    #[arg(long, value_name = "RUN_ID:COUNT", requires = "execute")]
+    confirm: Option<String>,
+    /// Take the load back: restore rows, withdraw alerts that were not sent; a rehearsal as well
+    #[arg(long)]
+    undo: bool,
+    /// Planned devices of one transaction [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// Milliseconds of rest between two transactions [default: 0]
+    #[arg(long, value_name = "MS")]
+    pause: Option<u64>,
+    /// Milliseconds to wait for a locked row before it is left for later [default: 1000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
+    lock_timeout: Option<u32>,
+    /// Milliseconds that a statement may take before its batch is halved [default: 60000]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
+    statement_timeout: Option<u32>,
+    /// Days for which a run may be loaded, by the database's clock [default: 7]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_age: Option<u32>,
+    /// Seconds to wait for another load of the same table
+    #[arg(long, value_name = "S", default_value = "10")]
+    wait: u32,
+}
+
+/// Runs the command.
+pub fn exec(args: &Args, common: &Common) -> Result<()> {
+    let config = settings(args)?;
+    let target = Target::parse(args.to.as_str())?;
+    let Some(run) = &args.run else {
+        let table = smi::init(&target, &config, &Policy::load(&args.policy)?)?;
+        remark(common, &format!("the tables of a load are there, beside {table}"));
+        return Ok(());
+    };
+    let pool = common.pool();
+    // Whoever takes a load back needs no approval: it is how a mistake is mended.
+    let required = config.approvals.as_ref().filter(|_| !args.undo);
+    let plan = Plan::of(run, required, &pool)?;
+    if args.execute {
+        confirmed(args, &plan)?;
+    }
+    let progress = Progress::new(common);
+    if args.undo {
+        let undone = smi::undo(&plan, &target, &config, args.execute, args.wait, &progress)?;
+        progress.finish();
+        return tell_undone(args, common, &plan, undone);
+    }
+    let loaded = smi::load(&plan, &target, &config, args.execute, args.wait, &progress)?;
+    let (_, seconds) = progress.finish();
+    tell(common, &plan, &loaded, seconds)
+}
+
+fn settings(args: &Args) -> Result<Config> {
+    let mut config = Config::load(args.config.as_deref())?;
+    let load = &mut config.load;
+    load.batch = args.batch.unwrap_or(load.batch);
+    load.pause_ms = args.pause.unwrap_or(load.pause_ms);
+    load.lock_timeout_ms = args.lock_timeout.unwrap_or(load.lock_timeout_ms);
+    load.statement_timeout_ms = args.statement_timeout.unwrap_or(load.statement_timeout_ms);
+    load.max_age_days = args.max_age.unwrap_or(load.max_age_days);
+    Ok(config)
+}
+
+/// Whether this very run is meant, by flag or by hand.
+fn confirmed(args: &Args, plan: &Plan) -> Result<()> {
+    let refuse = |what: &str| {
+        let remedy = "rehearse it without --execute: that prints what to confirm".into();
+        Err(Error::Usage { what: what.into(), remedy })
+    };
+    let wanted = plan.confirmation();
+    match &args.confirm {
+        Some(given) if *given == wanted => Ok(()),
+        Some(given) => refuse(&format!("`{given}` is not this run and its number of deletions")),
+        None if watched() && io::stdin().is_terminal() => {
+            let what = if args.undo { "take back" } else { "load" };
+            let question = format!("to {what} run {} ({} planned deletions), type {wanted}:", plan.id, plan.planned);
+            super::say(&question);
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line).map_err(Error::io("read", "standard input"))?;
+            if line.trim() == wanted { Ok(()) } else { refuse("not confirmed; nothing was done") }
+        }
+        None => refuse("--execute needs --confirm RUN_ID:COUNT where nobody is at the terminal"),
+    }
+}
+
+fn tell(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> Result<()> {
+    let Loaded { executed, already, resumed_at, account, table } = loaded;
+    if common.json {
+        return print_json(&json!({
+            "run": plan.id, "path": plan.path, "inventory": table, "executed": executed, "already_loaded": already,
+            "resumed_at": resumed_at, "confirm": plan.confirmation(), "total": account.total,
+            "by_type": account.by_type, "by_party": account.by_party, "reasons": account.reasons,
+        }));
+    }
+    remark(common, &by_type(account));
+    for (reason, devices) in &account.reasons {
+        remark(common, &format!("  {}: {reason}", figures::count(*devices)));
+    }
+    if *resumed_at > 0 && !already {
+        remark(common, &format!("{} of them had been dealt with before", figures::count(*resumed_at)));
+    }
+    let total = &account.total;
+    let sum = format!(
+        "{} planned = {} deleted + {} changed since + {} gone + {} failed; {} alerts",
+        figures::count(total.planned),
+        figures::count(total.deleted),
+        figures::count(total.changed),
+        figures::count(total.gone),
+        figures::count(total.failed),
+        figures::count(total.alerts),
+    );
+    let confirm = plan.confirmation();
+    print(&match (already, executed) {
+        (true, _) => format!("run {} is loaded already; nothing was done now\n{sum}\n", plan.id),
+        (_, true) => format!("{sum}\nloaded into {table} in {seconds:.1} s\n"),
+        (_, false) => {
+            format!("{sum}\na rehearsal: nothing was changed; in earnest with --execute --confirm {confirm}\n")
+        }
+    })
+}
+
+fn by_type(account: &Account) -> String {
+    let header = ["type", "planned", "deleted", "changed", "gone", "failed", "alerts"];
+    let row = |name: &str, figures: &Figures| {
+        let Figures { planned, deleted, changed, gone, failed, alerts } = *figures;
+        let counts = [planned, deleted, changed, gone, failed, alerts].map(figures::count);
+        std::iter::once(name.to_owned()).chain(counts).collect::<Vec<_>>()
+    };
+    let rows = account.by_type.iter().map(|(name, figures)| row(name, figures));
+    figures::table(&header, rows.chain([row("all", &account.total)]))
+}
+
+fn tell_undone(args: &Args, common: &Common, plan: &Plan, undone: Undone) -> Result<()> {
+    if common.json {
+        return print_json(&json!({
+            "run": plan.id, "executed": args.execute, "confirm": plan.confirmation(), "undone": undone,
+        }));
+    }
+    let sum = format!(
+        "{} restored, {} had come back; {} alerts withdrawn, {} had been sent",
+        figures::count(undone.restored),
+        figures::count(undone.come_back),
+        figures::count(undone.withdrawn),
+        figures::count(undone.already_sent),
+    );
+    print(&if args.execute {
+        format!("{sum}\n")
+    } else {
+        format!(
+            "{sum}\na rehearsal: nothing was changed; in earnest with --execute --confirm {}\n",
+            plan.confirmation()
+        )
+    })
+}

@@ -1,0 +1,224 @@
+//! Where the inventory is: a URL, and what libpq would add to it: PGPASSWORD, `.pgpass`, `sslmode`, `sslrootcert`.
+//!
+//! A password is taken in here and goes to the server, nowhere else: what is shown of a target never has it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use postgres::config::Host;
+use postgres::{Client, NoTls};
+
+use super::fault::inventory;
+use super::password::{self, Login};
+use super::tls::{self, SslMode};
+use crate::error::{Error, Result};
+
+/// A database, as a URL names it.
+#[derive(Clone)]
+pub struct Target {
+    config: postgres::Config,
+    mode: SslMode,
+    roots: Option<PathBuf>,
+    shown: String,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn refuse(what: String) -> Error {
+    Error::Usage { what, remedy: "write postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full".into() }
+}
+
+impl Target {
+    /// Reads a URL, and looks for a password where libpq does.
+    ///
+    /// # Errors
+    /// What is no such URL. The message never has the URL, which may have a password.
+    pub fn parse(url: &str) -> Result<Self> {
+        if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
+            return Err(refuse("not the URL of a PostgreSQL database".into()));
+        }
+        let own = Own::of(url)?;
+        let mut config: postgres::Config = own.rest.parse().map_err(|error: postgres::Error| {
+            let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+            refuse(format!("the URL of the database cannot be read{why}"))
+        })?;
+        let setting = |given: Option<String>, variable: &str| given.or_else(|| std::env::var(variable).ok());
+        let mode = setting(own.mode, "PGSSLMODE").map_or(Ok(SslMode::Prefer), |name| SslMode::from_name(&name))?;
+        let roots = setting(own.roots, "PGSSLROOTCERT").map(PathBuf::from);
+        if config.get_user().is_none()
+            && let Ok(user) = std::env::var("PGUSER").or_else(|_| std::env::var("USER"))
+        {
+            config.user(&user);
+        }
+        let shown = shown(&config);
+        if config.get_password().is_none()
+            && let Some(password) = password_of(&config, own.passfile.as_deref())
+        {
+            config.password(password);
+        }
+        config.application_name("smi-sweep");
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(Duration::from_secs(10));
+        }
+        Ok(Self { config, mode, roots, shown })
+    }
+
+    /// Connects, with settings under which values mean the same everywhere: times are UTC, and rows that a policy of
+    /// the database would hide are an error instead.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or refuses.
+    pub fn connect(&self) -> Result<Client> {
+        // As libpq has it, TLS is not for sockets of the same machine.
+        let local = matches!(self.config.get_hosts().first(), None | Some(Host::Unix(_)));
+        let mode = if local { SslMode::Disable } else { self.mode };
+        let mut client = match mode {
+            SslMode::Disable => self.plainly()?,
+            SslMode::Allow => match self.plainly() {
+                Ok(client) => client,
+                Err(error) => self.by_tls(SslMode::Require, postgres::config::SslMode::Require).map_err(|_| error)?,
+            },
+            SslMode::Prefer => self.by_tls(mode, postgres::config::SslMode::Prefer)?,
+            _ => self.by_tls(mode, postgres::config::SslMode::Require)?,
+        };
+        let settings = "SET TimeZone = 'UTC'; SET row_security = off; SET idle_in_transaction_session_timeout = 0";
+        client.batch_execute(settings).map_err(|error| inventory(&self.cannot_connect(), &error))?;
+        Ok(client)
+    }
+
+    fn plainly(&self) -> Result<Client> {
+        let mut config = self.config.clone();
+        config.ssl_mode(postgres::config::SslMode::Disable);
+        config.connect(NoTls).map_err(|error| inventory(&self.cannot_connect(), &error))
+    }
+
+    fn by_tls(&self, check: SslMode, ask: postgres::config::SslMode) -> Result<Client> {
+        let connector = tls::connector(check, self.roots.as_deref())?;
+        let mut config = self.config.clone();
+        config.ssl_mode(ask);
+        config.connect(connector).map_err(|error| inventory(&self.cannot_connect(), &error))
+    }
+
+    fn cannot_connect(&self) -> String {
+        format!("cannot connect to {}", self.shown)
+    }
+}
+
+/// Parameters of a URL that libpq knows and the client library does not.
+struct Own {
+    rest: String,
+    mode: Option<String>,
+    roots: Option<String>,
+    passfile: Option<PathBuf>,
+}
+
+impl Own {
+    fn of(url: &str) -> Result<Self> {
+        // A password may have a `?`, if somebody wrote it so.
+        let from = url.rfind('@').unwrap_or_default();
+        let Some(question) = url[from..].find('?').map(|at| from + at) else {
+            return Ok(Self { rest: url.into(), mode: None, roots: None, passfile: None });
+        };
+        let mut own = Self { rest: url[..question].into(), mode: None, roots: None, passfile: None };
+        let mut others = Vec::new();
+        for pair in url[question + 1..].split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = percent_decode_str(value)
+                .decode_utf8()
+                .map_err(|_| refuse(format!("the value of `{key}` in the URL is not text")))?
+                .into_owned();
+            match key {
+                "sslmode" => own.mode = Some(value),
+                "sslrootcert" => own.roots = Some(value),
+                "passfile" => own.passfile = Some(value.into()),
+                "sslcert" | "sslkey" | "sslcrl" => {
+                    return Err(refuse(format!("`{key}` is not supported: log in by password")));
+                }
+                _ => others.push(pair),
+            }
+        }
+        if !others.is_empty() {
+            own.rest.push('?');
+            own.rest.push_str(&others.join("&"));
+        }
+        Ok(own)
+    }
+}
+
+fn host_of(config: &postgres::Config) -> String {
+    match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => "localhost".into(),
+    }
+}
+
+fn password_of(config: &postgres::Config, passfile: Option<&Path>) -> Option<String> {
+    if let Ok(password) = std::env::var("PGPASSWORD") {
+        return Some(password);
+    }
+    let user = config.get_user().unwrap_or_default();
+    let login = Login {
+        host: &host_of(config),
+        port: config.get_ports().first().copied().unwrap_or(5432),
+        database: config.get_dbname().unwrap_or(user),
+        user,
+    };
+    password::lookup(&passfile.map(Path::to_path_buf).or_else(password::usual_file)?, &login)
+}
+
+/// A target without its password.
+fn shown(config: &postgres::Config) -> String {
+    let user = config.get_user().unwrap_or_default();
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().unwrap_or(user);
+    format!("database `{database}` at {}:{port} as {user}", host_of(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shown_has_the_password() {
+        for url in [
+            "postgresql://loader:hunter2@db.example:5433/smi?sslmode=require&application_name=x",
+            "postgresql://loader@db.example:5433/smi?password=hunter2&sslrootcert=%2Fetc%2Fca.pem",
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!(target.config.get_password(), Some(&b"hunter2"[..]));
+            assert_eq!(target.to_string(), "database `smi` at db.example:5433 as loader");
+            assert!(!format!("{target:?} {:?}", target.config).contains("hunter2"));
+        }
+        for url in [
+            "loader:hunter2@db/smi",
+            "postgresql://loader:hunter2@db:port/smi",
+            "postgresql://loader:hunter2@db/smi?sslmode=sometimes",
+            "postgresql://loader:hunter2@db/smi?sslcert=x",
+            "postgresql://loader:hunter2@db/smi?nonsense=1",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(!format!("{error} {error:?} {}", error.remedy()).contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_libpq_knows_is_taken_out_of_the_url() {
+        let own = Own::of("postgresql://u:a?b@h/d?sslmode=verify-ca&port=1&sslrootcert=%2Fa%20b&passfile=/p").unwrap();
+        assert_eq!(own.rest, "postgresql://u:a?b@h/d?port=1");
+        assert_eq!((own.mode.as_deref(), own.roots.as_deref()), (Some("verify-ca"), Some("/a b")));
+        assert_eq!(own.passfile, Some("/p".into()));
+    }
+}

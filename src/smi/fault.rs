@@ -1,0 +1,74 @@
+//! What the server says, as one line with a remedy.
+//!
+//! Messages of the server are passed on as they are, without their detail lines: those quote values of rows.
+
+use postgres::error::SqlState;
+
+use crate::error::Error;
+
+/// What was tried when the server refused: the beginning of the sentence.
+pub(super) fn failed(trying: &str) -> impl FnOnce(postgres::Error) -> Error {
+    move |error| inventory(trying, &error)
+}
+
+/// The same for an error of a reader or a writer that has one of the server's within.
+pub(super) fn failed_io(trying: &str) -> impl FnOnce(std::io::Error) -> Error {
+    move |error| match error.get_ref().and_then(|inner| inner.downcast_ref::<postgres::Error>()) {
+        Some(inner) => inventory(trying, inner),
+        None => Error::Inventory { what: format!("{trying}: {error}"), remedy: String::new() },
+    }
+}
+
+/// An error as one line.
+pub(super) fn inventory(trying: &str, error: &postgres::Error) -> Error {
+    if let Some(said) = error.as_db_error() {
+        let what = format!("{trying}: the server says: {} ({})", said.message(), said.code().code());
+        return Error::Inventory { what, remedy: remedy(said.code()).into() };
+    }
+    let gone = error.is_closed() || source_of(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    let remedy = if gone { GONE } else { "" };
+    Error::Inventory { what: format!("{trying}: {}", chain(error)), remedy: remedy.into() }
+}
+
+const GONE: &str =
+    "see that the server runs and can be reached; then run the same command again, which goes on where it stopped";
+
+/// The library's own words, and those of what it wraps.
+fn chain(error: &postgres::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = source_of(error);
+    while let Some(inner) = source {
+        let words = inner.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+fn source_of(error: &postgres::Error) -> Option<&(dyn std::error::Error + 'static)> {
+    std::error::Error::source(error)
+}
+
+fn remedy(code: &SqlState) -> &'static str {
+    match code.code() {
+        "28P01" | "28000" => {
+            "check the user, the password (PGPASSWORD, .pgpass or the URL) and the server's pg_hba.conf"
+        }
+        "3D000" => "check the name of the database in the URL",
+        "42501" => "grant the user what is missing; docs/load.md lists what a load needs",
+        "42P01" => "check the names in the configuration; the load's own tables are made by `smi-sweep load --init`",
+        "42703" => {
+            "check the columns in the configuration; after a change of the inventory run `smi-sweep load --init` again"
+        }
+        "53300" => "use fewer --connections",
+        "53100" => "free some space on the server",
+        "55P03" => "somebody else holds a lock; try again, or raise --lock-timeout",
+        "57014" => "raise --statement-timeout, or use a smaller --batch",
+        "25006" => "name the primary: this server is read-only",
+        "57P01" | "57P02" | "57P03" | "08000" | "08003" | "08006" => GONE,
+        _ => "",
+    }
+}

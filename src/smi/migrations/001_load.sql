@@ -1,0 +1,55 @@
+-- What a load keeps in the database beside the inventory: every statement may be run again.
+--
+-- Applied by `smi-sweep load --init`, which puts quoted names for the words that begin with a colon. By hand:
+--   psql -v schema=public -v removed=device_removed -v outbox=alert_outbox -v inventory=public.device -f 001_load.sql
+
+-- One row for each run that was loaded, or is being loaded.
+CREATE TABLE IF NOT EXISTS :schema.sweep_load (
+    load_id      integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run_id       text        NOT NULL UNIQUE,     -- of what the run decided; see run.json
+    inventory    text        NOT NULL,            -- the device table
+    as_of        timestamptz NOT NULL,            -- the moment that the run judged by
+    state        text        NOT NULL CHECK (state IN ('staged', 'loading', 'loaded', 'undoing', 'undone')),
+    planned      bigint      NOT NULL,            -- devices in the delete manifest
+    done         bigint      NOT NULL DEFAULT 0,  -- how many of them have been tried, in the manifest's order
+    deleted      bigint      NOT NULL DEFAULT 0,
+    alerts       bigint      NOT NULL DEFAULT 0,  -- rows that were written into the outbox
+    started_at   timestamptz NOT NULL DEFAULT now(),
+    finished_at  timestamptz,
+    undone_at    timestamptz
+);
+
+-- One row for each planned device that was not deleted, with what was found instead.
+CREATE TABLE IF NOT EXISTS :schema.sweep_load_kept (
+    load_id      integer NOT NULL,
+    load_ord     bigint  NOT NULL,                -- place in the delete manifest, from 0
+    outcome      text    NOT NULL CHECK (outcome IN ('changed', 'gone', 'failed', 'locked')),
+    reason       text    NOT NULL,
+    found_type   text,
+    found_status text,
+    found_since  timestamptz,
+    found_party  text,
+    PRIMARY KEY (load_id, load_ord)
+);
+
+-- The alerts to send: one for each device that was deleted and whose party is told. Whoever sends one sets `sent_at`.
+CREATE TABLE IF NOT EXISTS :schema.:outbox (
+    load_id         integer NOT NULL,
+    load_ord        bigint  NOT NULL,
+    alert_code      text    NOT NULL,
+    notifying_party text    NOT NULL,
+    device_id       text    NOT NULL,             -- canonical: 00-DB-12-34-56-78-90-A0
+    device_type     text    NOT NULL,
+    status_since    timestamptz NOT NULL,
+    due_on          date    NOT NULL,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    sent_at         timestamptz,
+    PRIMARY KEY (load_id, load_ord)
+);
+
+-- The rows that were removed, whole, so that they can be restored: the inventory's columns, with no constraint.
+CREATE TABLE IF NOT EXISTS :schema.:removed AS
+    SELECT 0::integer AS load_id, 0::bigint AS load_ord, now() AS removed_at, NULL::timestamptz AS restored_at, d.*
+    FROM :inventory AS d
+    WITH NO DATA;
+CREATE UNIQUE INDEX IF NOT EXISTS sweep_load_removed ON :schema.:removed (load_id, load_ord);
