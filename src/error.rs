@@ -526,6 +526,7 @@ impl Error {
             Self::Verification { .. } => "do not load this run; sweep again".into(),
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull => "free some space, or choose another --out".into(),
+                io::ErrorKind::NotFound => "check the path".into(),
                 io::ErrorKind::PermissionDenied => "check who may read and write there".into(),
                 io::ErrorKind::AlreadyExists => "choose a name that does not exist yet".into(),
                 _ => String::new(),

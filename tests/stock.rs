@@ -482,6 +482,9 @@ fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
         assert!(err.lines().any(|line| line.starts_with("  help: ")), "{err}");
         assert!(!desk.path("count").exists());
     }
+    let (code, _, err) = desk.stock("count", &[], &["--orders", &fixture("orders.csv")]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("orders.csv: the file is named twice"), "{err}");
     let missing = desk.text("nowhere.csv");
     assert_eq!(desk.stock("count", &[("--orders", &missing)], &[]).0, 1);
 }

@@ -180,6 +180,7 @@ pub fn count(
         remedy: "name a day from 2000 to 2179".into(),
     })?;
     watch.begin(Stage::Tables, 0);
+    [sources.orders, sources.returns, sources.runs].into_iter().try_for_each(table::named_once)?;
     let book = Book::read(sources.orders, pool, watch)?;
     let mut returns = returns::read(sources.returns, &book)?;
     let past = inventory::past(sources.runs, pool)?;

@@ -1,7 +1,7 @@
 //! Tables as text: lines of a CSV file by the names of their columns, and days.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -71,7 +71,22 @@ pub struct CsvTable {
     path: PathBuf,
     reader: Reader<BufReader<File>>,
     names: &'static [&'static str],
-    /// For each of the names the index of its column.
+    /// Refuses files of which one is named twice: its lines would count twice.
+///
+/// # Errors
+/// The first such file, or one that is not there.
+pub fn named_once(paths: &[PathBuf]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for path in paths {
+        let real = fs::canonicalize(path).map_err(Error::io("read", path))?;
+        if !seen.insert(real) {
+            return Err(TablePlace::file(path).refuse("the file is named twice", "name each file once"));
+        }
+    }
+    Ok(())
+}
+
+/// For each of the names the index of its column.
     columns: Vec<usize>,
     /// Columns of the file.
     width: usize,
