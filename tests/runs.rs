@@ -260,7 +260,7 @@ fn figures_that_were_changed_are_noticed() {
     spoilt("alerts, the tally", |record| record["by_party"]["P1"]["alerts"] = json!(0));
     spoilt("policy", |record| record["policy"]["threshold"]["default"] = json!(13));
     spoilt("policy", |record| record["policy"]["exclude"]["types"] = json!([]));
-    spoilt("is not due", |record| record["as_of"] = json!("2026-01-01T00:00:00Z"));
+    spoilt("the cutoff of", |record| record["as_of"] = json!("2026-01-01T00:00:00Z"));
     spoilt("smi-sweep/run/1", |record| *record = json!({ "schema": "smi-sweep/run/2" }));
     spoilt("status", |record| record["status"] = json!("draft"));
     spoilt("the cutoff of ESME", |record| record["cutoffs"]["ESME"]["due_if_since"] = json!("2025-11-02"));
@@ -426,8 +426,8 @@ fn forged_alerts_and_quarantine_are_noticed() {
     let quarantine = |run: &str, says: &str, change: fn(RecordBatch) -> Vec<RecordBatch>| {
         forged(run, "quarantine.parquet", says, change);
     };
-    quarantine("q-dropped", "not as many as recorded", |batch| vec![batch.slice(0, 2), rest(&batch, 3)]);
-    quarantine("q-reason", "not as many as recorded", |batch| vec![with_text(&batch, "reason", 0, "unknown_role")]);
+    quarantine("q-dropped", "recorded are", |batch| vec![batch.slice(0, 2), rest(&batch, 3)]);
+    quarantine("q-reason", "recorded are", |batch| vec![with_text(&batch, "reason", 0, "unknown_role")]);
     quarantine("q-type", "rows of", |batch| vec![with_text(&batch, "device_type", 0, "CAD")]);
     quarantine("q-word", "no such reason", |batch| vec![with_text(&batch, "reason", 0, "boredom")]);
     quarantine("q-file", "not a row of the snapshot", |batch| vec![with_text(&batch, "source_file", 0, "other")]);
