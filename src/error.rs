@@ -152,6 +152,9 @@ pub enum Fault {
     /// The seal cannot be understood.
     #[error("not a seal that this version understands: {0}")]
     BadSeal(String),
+    /// A ledger cannot be understood.
+    #[error("not a ledger that this version understands: {0}")]
+    BadLedger(String),
     /// Bytes, rows or digest are not those sealed.
     #[error("differs from its seal: {what} is {found}, sealed as {sealed}")]
     SealBroken {
@@ -196,6 +199,7 @@ impl Fault {
             Self::NoAsOf => "say --as-of DATE, or seal the snapshot with `smi-sweep check --seal --taken-at TIME`",
             Self::MixedAsOf { .. } => "sweep files of one moment only, or say --as-of",
             Self::BadTime(_) => "write 2026-11-01 or 2026-11-01T06:30:00Z",
+            Self::BadLedger(_) => "take it with `smi-sweep ledger SNAPSHOT --out FILE`",
             Self::BadSeal(_) | Self::SealBroken { .. } | Self::NotSealed | Self::SealedFileMissing => {
                 "restore the snapshot, or seal it anew with `smi-sweep check --seal` if the change is meant"
             }
@@ -387,6 +391,16 @@ pub enum Error {
         /// What to write instead.
         remedy: String,
     },
+    /// A scenario is refused.
+    #[error("{place}: {what}")]
+    Scenario {
+        /// Where.
+        place: PolicyPlace,
+        /// Why.
+        what: String,
+        /// What to write instead.
+        remedy: String,
+    },
     /// A table that is read beside the snapshot, such as an order book, is refused.
     #[error("{place}: {what}")]
     Table {
@@ -516,6 +530,7 @@ impl Error {
         match self {
             Self::Usage { remedy, .. }
             | Self::Policy { remedy, .. }
+            | Self::Scenario { remedy, .. }
             | Self::Table { remedy, .. }
             | Self::Case { remedy, .. }
             | Self::Approval { remedy, .. }
@@ -543,7 +558,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage { .. } | Self::Case { .. } => ExitCode::Usage,
+            Self::Usage { .. } | Self::Scenario { .. } | Self::Case { .. } => ExitCode::Usage,
             Self::Snapshot { .. } | Self::Table { .. } => ExitCode::Snapshot,
             Self::Policy { .. } => ExitCode::Policy,
             Self::Guard(_) => ExitCode::Guard,

@@ -16,12 +16,14 @@ pub enum Column {
     StatusSince,
     /// Who notified the device.
     NotifyingParty,
-    /// As what that party notified it. The one column that may be missing.
+    /// As what that party notified it. May be missing.
     NotifyingRole,
+    /// The CSP region. May be missing; no rule looks at it, only planners do.
+    CspRegion,
 }
 
 impl Column {
-    /// Every column, in the order of the contract.
+    /// The columns that the rule reads, in the order of the contract: all but the region, which costs a sweep nothing.
     pub const ALL: [Self; 6] = [
         Self::DeviceId,
         Self::DeviceType,
@@ -29,6 +31,17 @@ impl Column {
         Self::StatusSince,
         Self::NotifyingParty,
         Self::NotifyingRole,
+    ];
+
+    /// Those, and the region.
+    pub const EVERY: [Self; 7] = [
+        Self::DeviceId,
+        Self::DeviceType,
+        Self::SmiStatus,
+        Self::StatusSince,
+        Self::NotifyingParty,
+        Self::NotifyingRole,
+        Self::CspRegion,
     ];
 
     /// The contract's name.
@@ -41,19 +54,20 @@ impl Column {
             Self::StatusSince => "status_since",
             Self::NotifyingParty => "notifying_party",
             Self::NotifyingRole => "notifying_role",
+            Self::CspRegion => "csp_region",
         }
     }
 
     /// The column of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|column| column.name() == name)
+        Self::EVERY.into_iter().find(|column| column.name() == name)
     }
 
     /// Whether a snapshot must have it.
     #[must_use]
     pub const fn required(self) -> bool {
-        !matches!(self, Self::NotifyingRole)
+        !matches!(self, Self::NotifyingRole | Self::CspRegion)
     }
 }
 

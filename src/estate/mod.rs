@@ -21,7 +21,7 @@ pub use status::{SmiStatus, StatusSet};
 pub use tally::{Tally, TallyByType};
 
 /// Who notified a device: the value of `notifying_role`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// A party that is told of deletions by an N8.
     ServiceUser,
@@ -30,13 +30,21 @@ pub enum Role {
 }
 
 impl Role {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::ServiceUser, Self::Csp];
+
+    /// The snapshot's spelling.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ServiceUser => "ServiceUser",
+            Self::Csp => "CSP",
+        }
+    }
+
     /// Reads the snapshot's spelling, which is exact.
     #[must_use]
     pub fn from_text(text: &[u8]) -> Option<Self> {
-        match text {
-            b"ServiceUser" => Some(Self::ServiceUser),
-            b"CSP" => Some(Self::Csp),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|role| role.name().as_bytes() == text)
     }
 }

@@ -6,6 +6,7 @@
 mod built_in;
 mod changes;
 mod cutoff;
+pub mod document;
 mod json;
 mod parse;
 mod rules;

@@ -1,26 +1,18 @@
 //! Policies from TOML. Every slip is refused with its line and column, and with the nearest right name.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
+use super::document::{Document, Section, Value};
 use super::{Alerts, Boundary, Guard, Policy, Spellings, Thresholds};
-use crate::error::{Error, PolicyPlace, Result, nearest};
-use crate::estate::{Column, DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
+use crate::error::{Error, Result};
+use crate::estate::{Column, SmiStatus, StatusSet, TypeNames, TypeSet};
 
 /// Reads a policy.
 pub(super) fn parse(text: &str, source: &str) -> Result<Policy> {
-    let document = Document { text, source };
-    let root = DeTable::parse(text).map_err(|error| {
-        let what = error.message().lines().collect::<Vec<_>>().join(", ");
-        document.refuse(error.span().unwrap_or(0..0), what, "a policy is written in TOML")
-    })?;
-    let root = Section { document: &document, name: "", table: root.get_ref(), span: 0..0 };
-    if root.table.is_empty() {
-        return Err(document.refuse(0..0, "the policy is empty", "begin with name, version and [threshold]"));
-    }
+    let refusal = |place, what, remedy| Error::Policy { place, what, remedy };
+    let document = Document { text, source, what: "a policy", refusal };
+    let table = document.table("name, version and [threshold]")?;
+    let root = document.root(&table);
     policy(&root)
 }
 
@@ -160,8 +152,8 @@ fn spellings(root: &Section<'_>, types: &TypeNames) -> Result<Spellings> {
     if let Some(columns) = section.section("columns")? {
         for (key, value) in columns.entries() {
             let name = value.text()?;
-            let column =
-                Column::from_name(name).ok_or_else(|| value.unknown("column", name, Column::ALL.map(Column::name)))?;
+            let column = Column::from_name(name)
+                .ok_or_else(|| value.unknown("column", name, Column::EVERY.map(Column::name)))?;
             if spellings.columns.values().any(|&taken| taken == column) {
                 return Err(value.refuse(format!("a second column is read as `{column}`"), "map one column to it"));
             }
@@ -189,230 +181,4 @@ fn spellings(root: &Section<'_>, types: &TypeNames) -> Result<Spellings> {
         }
     }
     Ok(spellings)
-}
-
-/// The text that errors point into.
-struct Document<'a> {
-    text: &'a str,
-    source: &'a str,
-}
-
-impl Document<'_> {
-    fn refuse(&self, span: Range<usize>, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Error::Policy {
-            place: PolicyPlace { source: self.source.into(), line_column: Some((line, column)) },
-            what: what.into(),
-            remedy: remedy.into(),
-        }
-    }
-}
-
-/// A table of the document.
-struct Section<'a> {
-    document: &'a Document<'a>,
-    name: &'a str,
-    table: &'a DeTable<'a>,
-    span: Range<usize>,
-}
-
-/// A key of a table.
-struct Key<'a> {
-    document: &'a Document<'a>,
-    name: &'a str,
-    span: Range<usize>,
-}
-
-/// A value of a table or a list.
-struct Value<'a> {
-    document: &'a Document<'a>,
-    spanned: &'a Spanned<DeValue<'a>>,
-    /// What errors call it.
-    name: String,
-}
-
-impl<'a> Section<'a> {
-    fn entries(&self) -> impl Iterator<Item = (Key<'a>, Value<'a>)> {
-        let document = self.document;
-        // In the order of the text, so that the first slip of several is the one that is reported.
-        let mut entries: Vec<_> = self.table.iter().collect();
-        entries.sort_by_key(|(key, _)| key.span().start);
-        entries.into_iter().map(move |(key, value)| {
-            let name: &str = key.get_ref();
-            (Key { document, name, span: key.span() }, Value { document, spanned: value, name: name.into() })
-        })
-    }
-
-    fn only(&self, known: &[&'static str]) -> Result<()> {
-        for (key, _) in self.entries() {
-            if !known.contains(&key.name) {
-                let section = if self.name.is_empty() { "a policy".into() } else { format!("[{}]", self.name) };
-                let near = did_you_mean(key.name, known.iter().copied());
-                return Err(key.refuse(
-                    format!("unknown key `{}` in {section}", key.name),
-                    format!("{near}{section} may have {}", known.join(", ")),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn get(&self, name: &str) -> Option<Value<'a>> {
-        self.entries().find(|(key, _)| key.name == name).map(|(_, value)| value)
-    }
-
-    fn required(&self, name: &str) -> Result<Value<'a>> {
-        self.get(name).ok_or_else(|| {
-            let place = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
-            self.missing(&format!("`{name}`{place}"))
-        })
-    }
-
-    fn missing(&self, what: &str) -> Error {
-        self.document.refuse(self.span.clone(), format!("lacks {what}"), format!("add {what}"))
-    }
-
-    fn section(&self, name: &'static str) -> Result<Option<Section<'a>>> {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        match value.spanned.get_ref() {
-            DeValue::Table(table) => {
-                Ok(Some(Section { document: self.document, name, table, span: value.spanned.span() }))
-            }
-            other => Err(value.wrong_kind("a table", other)),
-        }
-    }
-}
-
-impl Key<'_> {
-    fn refuse(&self, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-        self.document.refuse(self.span.clone(), what, remedy)
-    }
-
-    /// Whether the spelling is this word, in whatever case.
-    fn says(&self, word: &str) -> bool {
-        self.name.eq_ignore_ascii_case(word)
-    }
-
-    /// A spelling that has a meaning of its own, in whatever case, is never given another: devices would be judged as
-    /// what they are not. One that is blank, or that nobody can tell from another by looking at it, is no spelling.
-    fn must_not_mean<T: PartialEq>(&self, what: &str, own: Option<T>, mapped: T) -> Result<()> {
-        if self.name.is_empty() || self.name.trim() != self.name {
-            let what = format!("`{}` is blank, or begins or ends blank: not a spelling of a {what}", self.name);
-            return Err(self.refuse(what, "export the column without padding, and map what is left"));
-        }
-        if own.is_some_and(|own| own != mapped) {
-            let what = format!("`{}` is a {what} already, and keeps its meaning", self.name);
-            return Err(self.refuse(what, "map other spellings only"));
-        }
-        Ok(())
-    }
-
-    fn type_set(&self, types: &TypeNames, besides: &[&str]) -> Result<TypeSet> {
-        type_set(self.name, types)
-            .ok_or_else(|| unknown_type(self.document, self.span.clone(), self.name, types, besides))
-    }
-}
-
-impl<'a> Value<'a> {
-    fn refuse(&self, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-        self.document.refuse(self.spanned.span(), what, remedy)
-    }
-
-    fn wrong_kind(&self, wanted: &str, found: &DeValue<'_>) -> Error {
-        self.refuse(format!("`{}` is a {}", self.name, found.type_str()), format!("write {wanted}"))
-    }
-
-    fn unknown<const N: usize>(&self, what: &str, found: &str, known: [&str; N]) -> Error {
-        let near = did_you_mean(found, known);
-        self.refuse(format!("unknown {what} `{found}`"), format!("{near}there are {}", known.join(", ")))
-    }
-
-    fn unknown_type(&self, name: &str, types: &TypeNames, besides: &[&str]) -> Error {
-        unknown_type(self.document, self.spanned.span(), name, types, besides)
-    }
-
-    fn text(&self) -> Result<&'a str> {
-        match self.spanned.get_ref() {
-            DeValue::String(text) => Ok(text),
-            other => Err(self.wrong_kind("text in quotes", other)),
-        }
-    }
-
-    fn list(&self) -> Result<Vec<Value<'a>>> {
-        match self.spanned.get_ref() {
-            DeValue::Array(items) => Ok(items
-                .iter()
-                .map(|value| Value {
-                    document: self.document,
-                    spanned: value,
-                    name: format!("an entry of {}", self.name),
-                })
-                .collect()),
-            other => Err(self.wrong_kind("a list in brackets", other)),
-        }
-    }
-
-    fn number(&self, lowest: i64, highest: i64) -> Result<i64> {
-        let DeValue::Integer(number) = self.spanned.get_ref() else {
-            return Err(self.wrong_kind("a whole number", self.spanned.get_ref()));
-        };
-        let value = i64::from_str_radix(number.as_str(), number.radix()).ok();
-        value.filter(|value| (lowest..=highest).contains(value)).ok_or_else(|| {
-            let range = if highest == i64::MAX {
-                format!("write a whole number of {lowest} or more")
-            } else {
-                format!("write a whole number from {lowest} to {highest}")
-            };
-            self.refuse(format!("`{}` is {number}, which makes no sense", self.name), range)
-        })
-    }
-
-    fn share(&self) -> Result<f64> {
-        let value = match self.spanned.get_ref() {
-            DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-            DeValue::Integer(number) => number.as_str().parse::<f64>().ok(),
-            other => return Err(self.wrong_kind("a share from 0 to 1", other)),
-        };
-        value.filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| {
-            self.refuse(format!("`{}` is not a share", self.name), "write a share from 0 to 1, as in 0.05")
-        })
-    }
-
-    fn status(&self) -> Result<SmiStatus> {
-        let name = self.text()?;
-        SmiStatus::from_name(name).ok_or_else(|| self.unknown("status", name, SmiStatus::ALL.map(SmiStatus::name)))
-    }
-
-    fn type_set(&self, types: &TypeNames) -> Result<TypeSet> {
-        self.list()?.iter().try_fold(TypeSet::EMPTY, |set, value| {
-            let name = value.text()?;
-            let named = type_set(name, types).ok_or_else(|| value.unknown_type(name, types, &[]))?;
-            Ok(set.union(named))
-        })
-    }
-}
-
-/// The types that a name stands for: one, or those of an alias.
-fn type_set(name: &str, types: &TypeNames) -> Option<TypeSet> {
-    if name == TypeNames::COMMS_HUB {
-        return Some(TypeSet::COMMS_HUB);
-    }
-    types.get(name).map(|device_type: DeviceType| [device_type].into_iter().collect())
-}
-
-fn unknown_type(document: &Document<'_>, span: Range<usize>, name: &str, types: &TypeNames, besides: &[&str]) -> Error {
-    let known: Vec<&str> =
-        types.iter().map(|(_, name)| name).chain([TypeNames::COMMS_HUB]).chain(besides.iter().copied()).collect();
-    let near = did_you_mean(name, known.iter().copied());
-    document.refuse(
-        span,
-        format!("unknown device type `{name}`"),
-        format!("{near}there are {}; a new one is listed under [types] extra", known.join(", ")),
-    )
-}
-
-fn did_you_mean<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> String {
-    nearest(found, known).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default()
 }

@@ -76,16 +76,16 @@ pub struct Bound {
 
 /// The columns of one file, by [`Column`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns([Option<Bound>; Column::ALL.len()]);
+pub struct Columns([Option<Bound>; Column::EVERY.len()]);
 
 impl Columns {
-    /// The column, where the file has it. All but the role are always there.
+    /// The column, where the file has it. All but the role and the region are always there.
     #[must_use]
     pub fn get(&self, column: Column) -> Option<&Bound> {
         self.0[column as usize].as_ref()
     }
 
-    /// Those that are there.
+    /// Those of [`Column::ALL`] that are there: what a sweep may have to read.
     pub fn iter(&self) -> impl Iterator<Item = (Column, &Bound)> {
         Column::ALL.into_iter().filter_map(|column| Some((column, self.get(column)?)))
     }
@@ -97,8 +97,8 @@ impl Columns {
     /// A column that is missing, there twice, or of a type that the contract does not accept; one that may be missing
     /// and is there under a name that only looks like it.
     pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
-        let mut columns: [Option<Bound>; Column::ALL.len()] = Default::default();
-        for column in Column::ALL {
+        let mut columns: [Option<Bound>; Column::EVERY.len()] = Default::default();
+        for column in Column::EVERY {
             let mapped = names.iter().find(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str());
             columns[column as usize] = find(file, column, mapped, place)?;
         }
@@ -114,6 +114,8 @@ fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place
         let names = || fields.iter().map(|field| field.name());
         if mapped.is_none() && !column.required() {
             return match names().find(|name| same_letters(name, wanted)) {
+                // No rule looks at it: an estate may call something else so.
+                _ if column == Column::CspRegion => Ok(None),
                 Some(name) => Err(place.clone().column(name).refuse(Fault::Misspelt(column.name()))),
                 None => Ok(None),
             };
@@ -157,7 +159,7 @@ fn same_letters(one: &str, other: &str) -> bool {
 const fn accepted(column: Column) -> &'static str {
     match column {
         Column::DeviceId => "a Device ID: text, 8 bytes, or a 64-bit integer",
-        Column::DeviceType | Column::SmiStatus | Column::NotifyingRole => "text",
+        Column::DeviceType | Column::SmiStatus | Column::NotifyingRole | Column::CspRegion => "text",
         Column::StatusSince => "a date: TIMESTAMP, INT96 or DATE",
         Column::NotifyingParty => "a party: text, 8 bytes, or a 64-bit integer",
     }
@@ -176,7 +178,7 @@ fn form_of(column: Column, descriptor: &ColumnDescriptor, file: &FileMetaData, l
     let null = || is_null(descriptor).then_some(Form::Null);
     match column {
         Column::DeviceType => text,
-        Column::SmiStatus | Column::NotifyingRole => text.or_else(null),
+        Column::SmiStatus | Column::NotifyingRole | Column::CspRegion => text.or_else(null),
         Column::DeviceId => text.or_else(id),
         Column::NotifyingParty => text.or_else(id).or_else(null),
         Column::StatusSince => match descriptor.physical_type() {

@@ -99,7 +99,7 @@ fn read_row(
             let Some(bytes) = value.bytes else { return };
             let text = || String::from_utf8_lossy(bytes).into_owned();
             match column {
-                Column::DeviceId => {}
+                Column::DeviceId | Column::CspRegion => {}
                 Column::DeviceType => {
                     judged.type_code = policy.type_code(bytes);
                     device_type = Some(text());

@@ -177,9 +177,11 @@ impl Target<'_> {
             Column::DeviceId if part == Part::Malformed => DataType::Utf8,
             Column::DeviceId => DataType::FixedSizeBinary(8),
             Column::StatusSince => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            Column::DeviceType | Column::SmiStatus | Column::NotifyingParty | Column::NotifyingRole => {
-                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-            }
+            Column::DeviceType
+            | Column::SmiStatus
+            | Column::NotifyingParty
+            | Column::NotifyingRole
+            | Column::CspRegion => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
         };
         let fields = self.names.0.iter().map(|(column, name)| Field::new(name, kind(*column), true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -196,7 +198,8 @@ impl Target<'_> {
             Column::DeviceType => text(&rows.types, keys),
             Column::SmiStatus => text(&rows.statuses, keys),
             Column::NotifyingParty => text(&rows.parties, keys),
-            Column::NotifyingRole => text(&rows.roles, keys),
+            // The region is left behind: `Names` has the columns of `Column::ALL` only.
+            Column::NotifyingRole | Column::CspRegion => text(&rows.roles, keys),
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
         RecordBatch::try_new(self.schema(part), columns)

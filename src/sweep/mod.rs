@@ -2,9 +2,10 @@
 //!
 //! [`sweep`] is the whole of it. `morsel` judges one row group, reading columns through `lanes`; what can only be
 //! said of the whole snapshot (duplicates, guards, quotations of bad rows) comes after, in [`engine`](self). What is
-//! done with the findings is [`crate::run`]'s.
+//! done with the findings is [`crate::run`]'s. [`census`] counts a snapshot over the same lanes, without a verdict.
 
 mod by_id;
+pub mod census;
 mod dates;
 mod engine;
 pub mod explain;
@@ -19,6 +20,7 @@ mod plan;
 mod quote;
 pub mod rows;
 mod settle;
+mod split;
 pub mod survey;
 pub mod unique;
 

@@ -50,21 +50,21 @@ pub struct Judged {
 /// Memory that a worker keeps from morsel to morsel.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    lanes: LaneBuffers,
+    pub(super) lanes: LaneBuffers,
     status: Classes,
     device_type: Classes,
-    counts: PairCounts,
-    open: OpenRows,
-    since: Vec<i64>,
+    pub(super) counts: PairCounts,
+    pub(super) open: OpenRows,
+    pub(super) since: Vec<i64>,
     parties: PartyNumbers,
-    due: DueColumns,
+    pub(super) due: DueColumns,
     keys: Keys<u32>,
 }
 
 /// Rows of each pair, in four tables: rows of the same pair often follow each other, and a counter cannot be raised
 /// twice at once.
 #[derive(Debug)]
-struct PairCounts(Box<[[u32; PAIRS]; 4]>);
+pub(super) struct PairCounts(Box<[[u32; PAIRS]; 4]>);
 
 impl Default for PairCounts {
     fn default() -> Self {
@@ -73,7 +73,7 @@ impl Default for PairCounts {
 }
 
 impl PairCounts {
-    fn drain(&mut self) -> impl Iterator<Item = (usize, u64)> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (usize, u64)> {
         let [a, b, c, d] = &mut *self.0;
         a.iter_mut().zip(b).zip(c).zip(d).enumerate().filter_map(|(pair, (((a, b), c), d))| {
             let rows = [a, b, c, d].into_iter().map(|count| u64::from(std::mem::take(count))).sum();
@@ -84,21 +84,21 @@ impl PairCounts {
 
 /// Rows that some policy must look at: their number within the row group, and their pair.
 #[derive(Debug, Default)]
-struct OpenRows {
-    rows: Vec<u32>,
-    pairs: Vec<u16>,
+pub(super) struct OpenRows {
+    pub rows: Vec<u32>,
+    pub pairs: Vec<u16>,
 }
 
 /// What is read of rows that are due under any policy, a value for each.
 #[derive(Debug, Default)]
-struct DueColumns {
+pub(super) struct DueColumns {
     /// Their numbers within the row group.
-    rows: Vec<u32>,
-    ids: Vec<Option<DeviceId>>,
+    pub rows: Vec<u32>,
+    pub ids: Vec<Option<DeviceId>>,
     /// Numbers of the scan's register, or what [`Noted`] has in their place.
-    parties: Vec<u32>,
+    pub parties: Vec<u32>,
     /// Empty where the file has no such column.
-    roles: Vec<Option<Role>>,
+    pub roles: Vec<Option<Role>>,
 }
 
 impl OpenRows {
@@ -113,33 +113,44 @@ impl OpenRows {
 /// # Errors
 /// Damaged data, or an interruption.
 pub fn judge(plan: &Plan<'_>, morsel: Morsel, scratch: &mut Scratch) -> Result<Vec<Judged>> {
+    let mut judged: Vec<Judged> = plan.rules.iter().map(|_| Judged::default()).collect();
+    each_slab(plan, morsel, scratch, |slab, scratch| slab.judge(scratch, &mut judged))?;
+    for judged in &mut judged {
+        // Each slab's rows ascend already; of several the order is still to be found.
+        judged.due.sort_by_key(|due| due.id);
+    }
+    Ok(judged)
+}
+
+/// Takes a row group slab by slab, and releases its pages.
+pub(super) fn each_slab(
+    plan: &Plan<'_>,
+    morsel: Morsel,
+    scratch: &mut Scratch,
+    mut each: impl FnMut(&Slab<'_>, &mut Scratch) -> Result<()>,
+) -> Result<()> {
     let file = &plan.snapshot.files()[morsel.file];
     let rows = file.group_rows(morsel.group);
-    let mut judged: Vec<Judged> = plan.rules.iter().map(|_| Judged::default()).collect();
     for start in (0..rows).step_by(SLAB) {
         if plan.watch.interrupted() {
             return Err(Error::Interrupted);
         }
         let slab = Slab { plan, file, morsel, rows: start..(start + SLAB).min(rows) };
-        slab.judge(scratch, &mut judged)?;
+        each(&slab, scratch)?;
         plan.watch.advance(slab.rows.len() as u64);
-    }
-    for judged in &mut judged {
-        // Each slab's rows ascend already; of several the order is still to be found.
-        judged.due.sort_by_key(|due| due.id);
     }
     plan.bytes_read.fetch_add(scratch.lanes.pages.take_looked_into(), Ordering::Relaxed);
     for (_, bound) in file.columns.iter() {
         file.map().release(file.chunk_range(morsel.group, bound)?);
     }
-    Ok(judged)
+    Ok(())
 }
 
 /// Some rows of a row group.
-struct Slab<'a> {
+pub(super) struct Slab<'a> {
     plan: &'a Plan<'a>,
-    file: &'a SourceFile,
-    morsel: Morsel,
+    pub file: &'a SourceFile,
+    pub morsel: Morsel,
     rows: Range<usize>,
 }
 
@@ -185,7 +196,7 @@ impl Slab<'_> {
     }
 
     /// Reads status and type, counts their pairs, and notes the rows that are still in play.
-    fn read_pairs(&self, scratch: &mut Scratch) -> Result<()> {
+    pub(super) fn read_pairs(&self, scratch: &mut Scratch) -> Result<()> {
         let Scratch { lanes, status, device_type, counts, open, .. } = scratch;
         open.clear();
         if self.statuses_are_closed(lanes)? {
@@ -229,7 +240,7 @@ impl Slab<'_> {
         }
     }
 
-    fn read_dates(&self, scratch: &mut Scratch) -> Result<()> {
+    pub(super) fn read_dates(&self, scratch: &mut Scratch) -> Result<()> {
         let Scratch { lanes, open, since, .. } = scratch;
         let lane = self.lane(Column::StatusSince)?;
         let form = lane.bound.form;
@@ -336,7 +347,7 @@ impl Slab<'_> {
     }
 
     /// Reads the columns of which only due rows are read; `wanted` has their places among the open rows.
-    fn read_due_columns(&self, scratch: &mut Scratch, wanted: &[u32]) -> Result<()> {
+    pub(super) fn read_due_columns(&self, scratch: &mut Scratch, wanted: &[u32]) -> Result<()> {
         let Scratch { lanes, open, parties: numbers, due, .. } = scratch;
         let DueColumns { rows, ids, parties, roles } = due;
         rows.clear();

@@ -71,7 +71,7 @@ fn quote_group(
                     let found = fields::party_as_found(form, bytes);
                     row.party = Some(found.unwrap_or_else(|| String::from_utf8_lossy(bytes)).into_owned());
                 }
-                Column::NotifyingRole => {}
+                Column::NotifyingRole | Column::CspRegion => {}
             }
         };
         let lane = Lane { file, group, bound };

@@ -151,6 +151,7 @@ impl Rows {
                 Column::SmiStatus => (&mut self.statuses, plain_text),
                 Column::NotifyingParty => (&mut self.parties, fields::party_as_found),
                 Column::NotifyingRole => (&mut self.roles, plain_text),
+                Column::CspRegion => continue,
             };
             words.by_code.clear();
             let mut all_text = true;

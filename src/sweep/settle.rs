@@ -4,17 +4,13 @@
 //! Device IDs are split into ranges with about as many rows in each. Rows that share a Device ID fall into the same one,
 //! so that ranges are settled side by side.
 
-use std::ops::RangeInclusive;
-
 use super::by_id::{Key, Keys};
 use super::fields::Noted;
 use super::findings::{Due, DueRows, Parties, PartyCounts};
+use super::split;
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, Disposition, Reason, TallyByType};
 use crate::pool::Pool;
-
-/// Rows that are settled at a time: few enough to stay in a worker's cache while they are sorted.
-const SHARE: usize = 1 << 14;
 
 /// What became of the due rows.
 #[derive(Debug, Default)]
@@ -37,13 +33,11 @@ pub struct Settled {
 /// # Errors
 /// None of its own.
 pub fn settle(pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId], pool: &Pool) -> Result<Settled> {
-    let shares = pool.map_with(ranges(pieces), Keys::default, |keys, range| {
+    let shares = pool.map_with(split::ranges(pieces, |due| due.id), Keys::default, |keys, range| {
         keys.clear();
         for (number, piece) in pieces.iter().enumerate() {
-            let first = piece.partition_point(|due| due.id < *range.start());
-            let last = piece.partition_point(|due| due.id <= *range.end());
             let spot = |row: usize| (number as u32, row as u32);
-            keys.extend((first..last).map(|row| Key::new(piece[row].id, spot(row))));
+            keys.extend(range.of(piece, |due| due.id).map(|row| Key::new(piece[row].id, spot(row))));
         }
         let mut share = Share { by_party: vec![PartyCounts::default(); rank.len() + 1], ..Share::default() };
         share.settle(keys.sorted(), pieces, rank, duplicates);
@@ -60,25 +54,6 @@ pub fn settle(pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId], pool: 
     }
     settled.due = shares.into_iter().map(|share| share.due).collect();
     Ok(settled)
-}
-
-/// Ranges of Device IDs, ascending, that together hold every row. `pieces` ascend each for itself.
-fn ranges(pieces: &[Vec<Due>]) -> Vec<RangeInclusive<DeviceId>> {
-    let rows: usize = pieces.iter().map(Vec::len).sum();
-    let step = SHARE / 16;
-    let mut sample: Vec<DeviceId> = pieces.iter().flat_map(|due| due.iter().step_by(step)).map(|due| due.id).collect();
-    sample.sort_unstable();
-    let wanted = rows.div_ceil(SHARE).max(1);
-    let mut first = 0;
-    let mut ranges = Vec::with_capacity(wanted);
-    for id in sample.iter().step_by(sample.len().div_ceil(wanted).max(1)).skip(1) {
-        if id.0 > first {
-            ranges.push(DeviceId(first)..=DeviceId(id.0 - 1));
-            first = id.0;
-        }
-    }
-    ranges.push(DeviceId(first)..=DeviceId(u64::MAX));
-    ranges
 }
 
 /// The due rows of a range of Device IDs, and what becomes of them.
