@@ -61,6 +61,10 @@ pub mod run;
 pub mod approval;
 
 pub mod handover;
+pub mod ledger;
+
+pub mod forecast;
+
 pub mod recluster;
 pub mod regress;
 pub mod report;

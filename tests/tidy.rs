@@ -11,8 +11,8 @@ const FLOORS: &[&[&str]] = &[
     &["policy", "snapshot"],
     &["sweep"],
     &["run"],
-    &["approval"],
-    &["report", "synth", "recluster", "regress", "smi", "stock", "forecast", "ledger", "handover"],
+    &["approval", "ledger"],
+    &["report", "synth", "recluster", "regress", "smi", "stock", "forecast", "handover"],
     &["cli"],
 ];
 

@@ -11,6 +11,8 @@ mod figures;
 mod keygen;
 mod load;
 mod manifest;
+mod forecast;
+mod ledger;
 mod policy;
 mod progress;
 mod recluster;
@@ -59,6 +61,8 @@ enum Command {
     Recluster(recluster::Args),
     Export(export::Args),
     Load(load::Args),
+    Ledger(ledger::Args),
+    Forecast(forecast::Args),
     Stock(stock::Args),
     Synth(synth::Args),
     SynthOrders(synth_orders::Args),
@@ -85,6 +89,8 @@ impl Cli {
             Command::Recluster(args) => recluster::exec(args, common),
             Command::Export(args) => export::exec(args, common),
             Command::Load(args) => load::exec(args, common),
+            Command::Ledger(args) => ledger::exec(args, common),
+            Command::Forecast(args) => forecast::exec(args, common),
             Command::Stock(args) => stock::exec(args, common),
             Command::Synth(args) => synth::exec(args, common),
             Command::SynthOrders(args) => synth_orders::exec(args, common),

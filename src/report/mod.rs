@@ -1,6 +1,7 @@
 //! Pages for people, made from records: data in, text out.
 
 mod advice;
+pub mod ledger;
 mod page;
 
 use std::fs;

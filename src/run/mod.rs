@@ -7,6 +7,7 @@ pub mod manifest;
 mod publish;
 pub(crate) mod read;
 pub mod record;
+pub mod table;
 pub mod verify;
 
 pub use diff::diff;
