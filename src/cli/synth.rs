@@ -8,8 +8,9 @@ use super::progress::Progress;
 use super::{Common, figures, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
+use crate::policy::Policy;
 use crate::run::Staging;
-use crate::synth::{self, Estate, Layout};
+use crate::synth::{self, Estate, History, Layout};
 
 /// Make up a synthetic estate, to try things on
 ///
@@ -38,6 +39,13 @@ pub struct Args {
     /// The moment at which the estate is said to be taken
     #[arg(long, value_name = "T", default_value = "2026-11-01", value_parser = parse_time)]
     as_of: i64,
+    /// Also let the estate change for so many months, and write a snapshot of each into a folder of its date, with
+    /// `truth.json` beside them: known arrivals and hazards, for forecasts to be held against
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600), conflicts_with = "defects")]
+    months: Option<u32>,
+    /// The policy by which housekeeping runs on the day of each snapshot [default: it does not]
+    #[arg(long, value_name = "FILE_OR_NAME", requires = "months")]
+    policy: Option<String>,
 }
 
 fn parse_layout(text: &str) -> std::result::Result<Layout, String> {
@@ -59,7 +67,14 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let files = args.files.map_or_else(|| synth::usual_files(args.rows), |files| files as usize);
     let staging = Staging::new(&args.out)?;
     let progress = Progress::new(common);
-    let summary = synth::write(&estate, args.layout, files, staging.path(), &common.pool(), &progress)?;
+    let policy = args.policy.as_ref().map(|name| Policy::load(name)).transpose()?;
+    let summary = match args.months {
+        None => synth::write(&estate, args.layout, files, staging.path(), &common.pool(), &progress)?,
+        Some(months) => {
+            let history = History::new(estate, months, policy.as_ref())?;
+            synth::write_history(&history, args.layout, files, staging.path(), &common.pool(), &progress)?
+        }
+    };
     let (_, seconds) = progress.finish();
     staging.publish()?;
     if common.json {

@@ -20,7 +20,7 @@ pub struct Estate {
 }
 
 /// A row as it would stand in a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SynthRow {
     /// Text, nearly always of an EUI-64.
     pub device_id: Option<String>,
@@ -34,10 +34,12 @@ pub struct SynthRow {
     pub notifying_party: Option<String>,
     /// Only where there are defects.
     pub notifying_role: Option<&'static str>,
+    /// Only in a history.
+    pub csp_region: Option<&'static str>,
 }
 
 /// Thousandths of each type.
-const TYPES: [(DeviceType, u64); 8] = [
+pub(super) const TYPES: [(DeviceType, u64); 8] = [
     (DeviceType::CHF, 210),
     (DeviceType::GPF, 210),
     (DeviceType::ESME, 210),
@@ -134,6 +136,7 @@ impl Estate {
             status_since: Some(since),
             notifying_party: Some(party.to_string()),
             notifying_role: None,
+            csp_region: None,
         };
         if self.defects {
             if self.defect(number + 1) == Some(Defect::SameIdAsTheRowBefore) {
@@ -144,6 +147,15 @@ impl Estate {
             }
         }
         row
+    }
+
+    /// Makes a row one of another type, notified by a party that notifies such devices.
+    pub(super) fn as_type(&self, number: u64, device_type: DeviceType, row: &mut SynthRow) {
+        let mut dice = Dice(mix(self.seed ^ 0x5459_5045 ^ mix(number)));
+        let hub = matches!(device_type, DeviceType::CHF | DeviceType::GPF);
+        let party = if hub { csp(&mut dice) } else { service_user(&mut dice) };
+        row.device_type = DeviceType::BUILT_IN.get(usize::from(device_type.code())).copied();
+        row.notifying_party = Some(party.to_string());
     }
 
     /// A Device ID that no other row has: the number, shuffled, in the low 40 bits behind a maker's prefix.
@@ -245,7 +257,7 @@ impl Dice {
 
     /// From 0 up to, but not including, 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit into the mantissa")]
-    fn unit(&mut self) -> f64 {
+    pub(super) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 }

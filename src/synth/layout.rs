@@ -20,6 +20,48 @@ use crate::estate::{Column, DeviceId, time};
 use crate::snapshot::TAKEN_AT_KEY;
 use crate::watch::Watch;
 
+/// Rows of a synthetic estate by their place, from 0, and what its files say.
+pub(super) trait Rows: Sync {
+    /// How many there are.
+    fn rows(&self) -> u64;
+    /// The row of a place.
+    fn row(&self, index: u64) -> SynthRow;
+    /// When the estate is said to be taken, UTC microseconds.
+    fn as_of(&self) -> i64;
+    /// What the estate is called, where it has a name.
+    fn estate(&self) -> Option<String>;
+    /// Whether rows have a role.
+    fn roles(&self) -> bool;
+    /// Whether rows have a region.
+    fn regions(&self) -> bool;
+}
+
+impl Rows for Estate {
+    fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn row(&self, index: u64) -> SynthRow {
+        Estate::row(self, index)
+    }
+
+    fn as_of(&self) -> i64 {
+        self.as_of
+    }
+
+    fn estate(&self) -> Option<String> {
+        None
+    }
+
+    fn roles(&self) -> bool {
+        self.defects
+    }
+
+    fn regions(&self) -> bool {
+        false
+    }
+}
+
 /// How an estate is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
@@ -48,11 +90,12 @@ impl Layout {
         }
     }
 
-    fn properties(self, estate: &Estate) -> Result<WriterProperties, parquet::errors::ParquetError> {
-        let pairs = vec![
-            KeyValue::new(TAKEN_AT_KEY.to_owned(), time::format_instant(estate.as_of)),
+    fn properties(self, estate: &dyn Rows) -> Result<WriterProperties, parquet::errors::ParquetError> {
+        let mut pairs = vec![
+            KeyValue::new(TAKEN_AT_KEY.to_owned(), time::format_instant(estate.as_of())),
             KeyValue::new("smi.synthetic".to_owned(), "true".to_owned()),
         ];
+        pairs.extend(estate.estate().map(|name| KeyValue::new("smi.estate".to_owned(), name)));
         let common = WriterProperties::builder()
             .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
             .set_key_value_metadata(Some(pairs));
@@ -77,14 +120,14 @@ impl Layout {
 
 /// Writes some rows of an estate to a file, and says how large it is.
 pub(super) fn write_file(
-    estate: &Estate,
+    estate: &dyn Rows,
     layout: Layout,
     rows: Range<u64>,
     path: &Path,
     watch: &dyn Watch,
 ) -> Result<u64> {
     let properties = layout.properties(estate).map_err(Error::write(path))?;
-    let schema = schema(layout, estate.defects);
+    let schema = schema(layout, estate);
     let file = File::create_new(path).map_err(Error::io("create", path))?;
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(Error::write(path))?;
     let order = if layout == Layout::Clustered { Some(clustered(estate, rows.clone())) } else { None };
@@ -96,7 +139,7 @@ pub(super) fn write_file(
         let end = total.min(start + BATCH);
         let number = |index: usize| order.as_ref().map_or(rows.start + index as u64, |order| order[index]);
         let batch: Vec<SynthRow> = (start..end).map(|index| estate.row(number(index))).collect();
-        let columns = columns(&batch, layout, estate.defects);
+        let columns = columns(&batch, layout, estate);
         let batch =
             RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| Error::write(path)(error.into()))?;
         writer.write(&batch).map_err(Error::write(path))?;
@@ -107,7 +150,7 @@ pub(super) fn write_file(
 }
 
 /// The numbers of a file's rows by status, type and date. Only what they are sorted by is held in memory.
-fn clustered(estate: &Estate, rows: Range<u64>) -> Vec<u64> {
+fn clustered(estate: &dyn Rows, rows: Range<u64>) -> Vec<u64> {
     let key = |number: u64| {
         let row = estate.row(number);
         (row.smi_status, row.device_type, row.status_since, number)
@@ -117,7 +160,7 @@ fn clustered(estate: &Estate, rows: Range<u64>) -> Vec<u64> {
     keys.into_iter().map(|(.., number)| number).collect()
 }
 
-fn schema(layout: Layout, roles: bool) -> Arc<Schema> {
+fn schema(layout: Layout, estate: &dyn Rows) -> Arc<Schema> {
     let id = if layout == Layout::Strings { DataType::Utf8 } else { DataType::FixedSizeBinary(8) };
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![
@@ -127,13 +170,16 @@ fn schema(layout: Layout, roles: bool) -> Arc<Schema> {
         Field::new(Column::StatusSince.name(), utc, true),
         Field::new(Column::NotifyingParty.name(), id, true),
     ];
-    if roles {
+    if estate.roles() {
         fields.push(Field::new(Column::NotifyingRole.name(), DataType::Utf8, true));
+    }
+    if estate.regions() {
+        fields.push(Field::new(Column::CspRegion.name(), DataType::Utf8, true));
     }
     Arc::new(Schema::new(fields))
 }
 
-fn columns(rows: &[SynthRow], layout: Layout, roles: bool) -> Vec<ArrayRef> {
+fn columns(rows: &[SynthRow], layout: Layout, estate: &dyn Rows) -> Vec<ArrayRef> {
     let text = |value: &dyn Fn(&SynthRow) -> Option<&str>| -> ArrayRef {
         let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
         for row in rows {
@@ -166,8 +212,11 @@ fn columns(rows: &[SynthRow], layout: Layout, roles: bool) -> Vec<ArrayRef> {
         Arc::new(since.finish().with_timezone("UTC")),
         identifier(&|row| row.notifying_party.as_deref()),
     ];
-    if roles {
+    if estate.roles() {
         columns.push(text(&|row| row.notifying_role));
+    }
+    if estate.regions() {
+        columns.push(text(&|row| row.csp_region));
     }
     columns
 }

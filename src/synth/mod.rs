@@ -6,24 +6,29 @@
 //! text is null where identifiers are bytes.
 
 mod estate;
+mod history;
 mod layout;
 pub mod orders;
 
+use std::fs;
 use std::path::Path;
 
 pub use estate::{Estate, SynthRow};
+pub use history::{History, Moment, hazard};
 pub use layout::Layout;
 
 use crate::error::{Error, Result};
+use crate::estate::time;
 use crate::pool::Pool;
 use crate::watch::{Stage, Watch};
+use layout::Rows;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Files.
     pub files: usize,
-    /// Rows of all files.
+    /// Rows of all files; in a history, of the last snapshot.
     pub rows: u64,
     /// Size of all files.
     pub bytes: u64,
@@ -51,10 +56,51 @@ pub fn write(
     pool: &Pool,
     watch: &dyn Watch,
 ) -> Result<Summary> {
+    write_rows(estate, layout, files, folder, pool, watch)
+}
+
+/// Name of the file beside the snapshots of a history that says what a forecast should find.
+pub const TRUTH: &str = "truth.json";
+
+/// Writes every snapshot of a history into a folder that is there, and empty: each into a folder of its date, and the
+/// truth beside them.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_history(
+    history: &History,
+    layout: Layout,
+    files: usize,
+    folder: &Path,
+    pool: &Pool,
+    watch: &dyn Watch,
+) -> Result<Summary> {
+    let mut all = Summary { files: 0, rows: 0, bytes: 0 };
+    for month in 0..history.snapshots() {
+        let moment = history.at(month);
+        let path = folder.join(time::format_day(time::day_of(moment.as_of())));
+        fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        let own = write_rows(&moment, layout, files, &path, pool, watch)?;
+        all = Summary { files: all.files + own.files, rows: own.rows, bytes: all.bytes + own.bytes };
+    }
+    let path = folder.join(TRUTH);
+    fs::write(&path, format!("{:#}\n", history.truth())).map_err(Error::io("write", &path))?;
+    Ok(all)
+}
+
+fn write_rows(
+    estate: &dyn Rows,
+    layout: Layout,
+    files: usize,
+    folder: &Path,
+    pool: &Pool,
+    watch: &dyn Watch,
+) -> Result<Summary> {
     let files = files.max(1) as u64;
+    let rows = estate.rows();
     let parts: Vec<(u64, std::ops::Range<u64>)> =
-        (0..files).map(|part| (part, estate.rows * part / files..estate.rows * (part + 1) / files)).collect();
-    watch.begin(Stage::Write, estate.rows);
+        (0..files).map(|part| (part, rows * part / files..rows * (part + 1) / files)).collect();
+    watch.begin(Stage::Write, rows);
     let sizes = pool.map(parts, |(part, rows)| {
         let path = folder.join(format!("part-{part:05}.parquet"));
         layout::write_file(estate, layout, rows, &path, watch)
@@ -62,7 +108,7 @@ pub fn write(
     if watch.interrupted() {
         return Err(Error::Interrupted);
     }
-    Ok(Summary { files: files as usize, rows: estate.rows, bytes: sizes.into_iter().sum() })
+    Ok(Summary { files: files as usize, rows, bytes: sizes.into_iter().sum() })
 }
 
 #[cfg(test)]
@@ -70,7 +116,7 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::*;
-    use crate::estate::{DeviceId, time};
+    use crate::estate::DeviceId;
 
     fn estate(rows: u64, defects: bool) -> Estate {
         Estate { seed: 7, rows, as_of: time::parse("2026-11-01").unwrap(), defects }
