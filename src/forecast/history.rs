@@ -1,0 +1,121 @@
+//! Ledgers of one estate, one after the other: what must hold of them before anything is estimated.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::estate::SmiStatus;
+use crate::estate::time::{add_months, day_of, format_day, whole_months};
+use crate::ledger::Ledger;
+
+/// Two ledgers closer than this say nothing of a month.
+const CLOSEST_DAYS: i32 = 14;
+/// Days of a month on average.
+const MONTH_DAYS: f64 = 30.4375;
+/// Of the devices that were there before, how many may appear in a later ledger that were not in the earlier one: records
+/// that are put right. More than that, and it is another estate.
+const GAINED: f64 = 0.02;
+
+/// The time from one ledger to the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gap {
+    /// In whole months, rounded: how many steps of a forecast it takes.
+    pub steps: u32,
+    /// In months, exactly where the day of the month is the same.
+    pub months: f64,
+}
+
+impl Gap {
+    /// Between two moments, the earlier first.
+    #[must_use]
+    pub fn between(earlier: i64, later: i64) -> Self {
+        let (from, until) = (day_of(earlier), day_of(later));
+        let whole = whole_months(earlier, later);
+        if add_months(from, whole) == Some(until) {
+            return Self { steps: whole, months: f64::from(whole) };
+        }
+        let months = f64::from(until - from) / MONTH_DAYS;
+        Self { steps: (months.round() as u32).max(1), months }
+    }
+}
+
+/// Candidates of a type code by the day from which their status has applied.
+pub type ByDay = BTreeMap<(u8, i32), u64>;
+
+/// Candidates by type and day, those that have one.
+#[must_use]
+pub fn by_day(ledger: &Ledger) -> ByDay {
+    let mut all = ByDay::new();
+    for (cell, rows) in ledger.candidates() {
+        if let Some(day) = cell.day {
+            *all.entry((cell.type_code, day)).or_default() += rows;
+        }
+    }
+    all
+}
+
+/// Puts ledgers in the order of their moments.
+///
+/// # Errors
+/// No ledger; two of the same time; ledgers of different estates, or that were counted differently. Both are named,
+/// with the field.
+pub fn in_order(mut ledgers: Vec<Ledger>) -> Result<Vec<Ledger>> {
+    if ledgers.is_empty() {
+        return Err(Error::Usage { what: "no ledger".into(), remedy: "name at least one".into() });
+    }
+    ledgers.sort_by_key(|ledger| ledger.as_of);
+    for [earlier, later] in ledgers.array_windows() {
+        follows(earlier, later)?;
+    }
+    Ok(ledgers)
+}
+
+fn follows(earlier: &Ledger, later: &Ledger) -> Result<()> {
+    let refuse = |field: &str, one: &str, other: &str, remedy: &str| {
+        Err(Error::Usage {
+            what: format!("{} and {}: {field}: {one} and {other}", earlier.name, later.name),
+            remedy: remedy.into(),
+        })
+    };
+    let (from, until) = (day_of(earlier.as_of), day_of(later.as_of));
+    if until - from < CLOSEST_DAYS {
+        let remedy = "name ledgers that are a month apart; each moment once";
+        return refuse("as_of", &format_day(from), &format_day(until), remedy);
+    }
+    let same_estate = "name ledgers of one estate";
+    if earlier.estate != later.estate {
+        let name = |ledger: &Ledger| ledger.estate.clone().unwrap_or_else(|| "(no name)".into());
+        return refuse("estate", &name(earlier), &name(later), same_estate);
+    }
+    if earlier.synthetic != later.synthetic {
+        let kind = |ledger: &Ledger| if ledger.synthetic { "synthetic" } else { "not synthetic" };
+        return refuse("synthetic", kind(earlier), kind(later), same_estate);
+    }
+    let alike = "take both ledgers with the same policy";
+    if earlier.types != later.types {
+        return refuse("types", &earlier.types.to_string(), &later.types.to_string(), alike);
+    }
+    if earlier.candidates != later.candidates {
+        let names = |ledger: &Ledger| ledger.candidates.iter().map(SmiStatus::name).collect::<Vec<_>>().join(", ");
+        return refuse("candidate_statuses", &names(earlier), &names(later), alike);
+    }
+    let (was, is) = (by_day(earlier), by_day(later));
+    let before: u64 = was.values().sum();
+    let gained: u64 = is
+        .iter()
+        .filter(|((_, day), _)| *day <= from)
+        .map(|(key, rows)| rows.saturating_sub(was.get(key).copied().unwrap_or_default()))
+        .sum();
+    #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
+    if gained > 100 && gained as f64 > before as f64 * GAINED {
+        return Err(Error::Usage {
+            what: format!(
+                "{} and {}: status_since: {gained} devices of the later ledger have dates up to {} that the earlier one ({before} devices) does not know",
+                earlier.name,
+                later.name,
+                format_day(from)
+            ),
+            remedy: same_estate.into(),
+        });
+    }
+    Ok(())
+}
