@@ -155,7 +155,7 @@ fn exec_tally(args: &Tally, common: &Common) -> Result<()> {
 }
 
 /// What each policy deletes for each threshold.
-fn cliff(asked: &[Asked]) -> comfy_table::Table {
+fn cliff(asked: &[Asked]) -> String {
     let names = asked.iter().flat_map(|asked| [asked.policy.name.clone(), "of which N8".into()]);
     let header: Vec<String> = std::iter::once("months".to_owned()).chain(names).collect();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();

@@ -188,6 +188,7 @@ fn write_column(
         Column::SmiStatus => put::<ByteArrayType>(group, text(|device| device.smi_status.as_ref())),
         Column::NotifyingParty => put::<ByteArrayType>(group, text(|device| device.party.as_ref())),
         Column::NotifyingRole => put::<ByteArrayType>(group, text(|device| device.role.as_ref())),
+        Column::CspRegion => put::<ByteArrayType>(group, text(|_| None)),
     }
 }
 

@@ -50,7 +50,7 @@ impl Form {
         match column {
             Column::DeviceId | Column::NotifyingParty => self != Self::Time,
             Column::StatusSince => self == Self::Time,
-            Column::DeviceType | Column::SmiStatus | Column::NotifyingRole => self == Self::Text,
+            Column::DeviceType | Column::SmiStatus | Column::NotifyingRole | Column::CspRegion => self == Self::Text,
         }
     }
 }

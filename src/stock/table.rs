@@ -66,12 +66,7 @@ impl Days {
     }
 }
 
-/// A CSV file whose columns are known.
-pub struct CsvTable {
-    path: PathBuf,
-    reader: Reader<BufReader<File>>,
-    names: &'static [&'static str],
-    /// Refuses files of which one is named twice: its lines would count twice.
+/// Refuses files of which one is named twice: its lines would count twice.
 ///
 /// # Errors
 /// The first such file, or one that is not there.
@@ -86,7 +81,12 @@ pub fn named_once(paths: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// For each of the names the index of its column.
+/// A CSV file whose columns are known.
+pub struct CsvTable {
+    path: PathBuf,
+    reader: Reader<BufReader<File>>,
+    names: &'static [&'static str],
+    /// For each of the names the index of its column.
     columns: Vec<usize>,
     /// Columns of the file.
     width: usize,
