@@ -170,7 +170,7 @@ impl Key<'_> {
     ///
     /// # Errors
     /// Such a spelling.
-    pub fn must_not_mean<T: PartialEq>(&self, what: &str, own: Option<T>, mapped: T) -> Result<()> {
+    pub fn must_not_mean<T: Copy + PartialEq>(&self, what: &str, own: Option<T>, mapped: T) -> Result<()> {
         if self.name.is_empty() || self.name.trim() != self.name {
             let what = format!("`{}` is blank, or begins or ends blank: not a spelling of a {what}", self.name);
             return Err(self.refuse(what, "export the column without padding, and map what is left"));

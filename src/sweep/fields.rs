@@ -39,12 +39,11 @@ pub fn id_as_found(form: Form, bytes: &[u8]) -> String {
 /// user id has other bytes among its eight but for very few.
 fn user_id(form: Form, bytes: &[u8]) -> Option<DeviceId> {
     match form {
-        Form::Number => device_id(form, bytes),
         // Blanks are what an export pads an empty field with.
         Form::Fixed8 if bytes.iter().all(|&byte| byte == b' ') => None,
-        Form::Fixed8 => device_id(form, bytes),
         Form::Raw if bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => None,
-        Form::Raw if bytes.len() == 8 => device_id(form, bytes),
+        Form::Raw if bytes.len() != 8 => None,
+        Form::Number | Form::Fixed8 | Form::Raw => device_id(form, bytes),
         _ => None,
     }
 }

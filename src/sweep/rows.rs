@@ -13,6 +13,9 @@ use crate::error::{Error, Fault, Result};
 use crate::estate::{Column, DeviceId};
 use crate::snapshot::{Form, Snapshot};
 
+/// How the values of a column are read as text; `None` where one is none.
+type AsText = fn(Form, &[u8]) -> Option<Cow<'_, str>>;
+
 /// A column of few distinct words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Words {
@@ -64,7 +67,7 @@ impl Words {
     }
 
     /// Takes a value, which `text` reads; `false` where it is not text.
-    fn push(&mut self, value: Value<'_>, text: fn(Form, &[u8]) -> Option<Cow<'_, str>>, form: Form) -> bool {
+    fn push(&mut self, value: Value<'_>, text: AsText, form: Form) -> bool {
         let Some(bytes) = value.bytes else {
             self.numbers.push(Self::NULL);
             return true;
@@ -136,7 +139,7 @@ impl Rows {
         for (column, bound) in file.columns.iter() {
             let lane = Lane { file, group: morsel.group, bound };
             let form = bound.form;
-            let (words, text): (&mut Words, fn(Form, &[u8]) -> Option<Cow<'_, str>>) = match column {
+            let (words, text): (&mut Words, AsText) = match column {
                 Column::DeviceId => {
                     self.read_ids(lane, &rows, buffers)?;
                     continue;

@@ -41,6 +41,10 @@ pub enum Ids {
 }
 
 /// How a file is written.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of writers, and has nothing to do with the others"
+)]
 #[derive(Debug, Clone)]
 pub struct Layout {
     pub ids: Ids,
