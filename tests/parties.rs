@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, TimestampMicrosecondArray};
@@ -102,7 +103,7 @@ fn an_explanation_gives_the_right_reason_for_silence() {
     let because = |columns: Columns, unique: bool| {
         write(&path, with(meters(0), columns));
         let policy = unguarded("pre-change");
-        let snapshot = open(&[path.clone()], &policy);
+        let snapshot = open(from_ref(&path), &policy);
         let id = "00-DB-12-34-56-78-00-A0".parse().unwrap();
         let pool = Pool::new(Some(1));
         let found = explain::explain(&snapshot, &policy, at("2026-11-01"), id, unique, &pool, &Unwatched).unwrap();

@@ -8,6 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, NullArray, UInt64Array};
@@ -51,7 +52,7 @@ fn a_role_that_is_there_by_another_name_is_not_ignored() {
     let role = || text([Some("ServiceUser"), Some("ServiceUser")]);
     let refused = |columns, policy: &Policy, words: &[&str]| {
         write(&path, columns);
-        says(open_as(&[path.clone()], policy), words);
+        says(open_as(from_ref(&path), policy), words);
     };
     let plain = unguarded("pre-change");
     for name in ["Notifying_Role", "NOTIFYING_ROLE", "NotifyingRole", "notifying role"] {
@@ -65,7 +66,7 @@ fn a_role_that_is_there_by_another_name_is_not_ignored() {
     refused(renamed, &plain, &["column `device_type`", "did you mean `DEVICE_TYPE`?"]);
 
     write(&path, with(meters(0), vec![("ROLE", role())]));
-    assert!(open_as(&[path.clone()], &mapped).is_ok());
+    assert!(open_as(from_ref(&path), &mapped).is_ok());
     let other = home.path().join("without.parquet");
     write(&other, meters(1));
     write(&path, with(meters(0), vec![("notifying_role", role())]));
@@ -80,7 +81,7 @@ fn a_column_without_a_type_is_null_in_every_row() {
     let policy = unguarded("pre-change");
     let ends = |columns| {
         write(&path, columns);
-        let snapshot = open(&[path.clone()], &policy);
+        let snapshot = open(from_ref(&path), &policy);
         let of = |reader| {
             let total = sweep(&snapshot, &policy, at("2026-11-01"), reader, 1).findings.by_type.total();
             (total.not_candidate, total.deletes(), total.quarantined())
@@ -94,7 +95,7 @@ fn a_column_without_a_type_is_null_in_every_row() {
     assert_eq!(ends(with(meters(0), vec![("smi_status", null()), ("device_type", displays)])), (2, 0, 0));
     for column in ["device_id", "device_type", "status_since"] {
         write(&path, with(meters(0), vec![(column, null())]));
-        says(open_as(&[path.clone()], &policy), &[column, "of no type: every row is null"]);
+        says(open_as(from_ref(&path), &policy), &[column, "of no type: every row is null"]);
     }
 }
 
@@ -104,9 +105,9 @@ fn a_column_of_the_wrong_kind_is_described_in_plain_words() {
     let path = home.path().join("kind.parquet");
     let long = FixedSizeBinaryArray::try_from_iter([[7u8; 23], [8; 23]].into_iter()).unwrap();
     write(&path, with(meters(0), vec![("device_id", Arc::new(long))]));
-    says(open_as(&[path.clone()], &unguarded("pre-change")), &["a plain FIXED_LEN_BYTE_ARRAY(23)", "8 bytes"]);
+    says(open_as(from_ref(&path), &unguarded("pre-change")), &["a plain FIXED_LEN_BYTE_ARRAY(23)", "8 bytes"]);
     write(&path, with(meters(0), vec![("status_since", Arc::new(UInt64Array::from(vec![1, 2])))]));
-    says(open_as(&[path.clone()], &unguarded("pre-change")), &["INT64 (unsigned integer of 64 bits)", "a date"]);
+    says(open_as(from_ref(&path), &unguarded("pre-change")), &["INT64 (unsigned integer of 64 bits)", "a date"]);
 }
 
 #[test]
@@ -167,15 +168,15 @@ fn a_seal_holds_wherever_its_files_are_read_from() {
     write(&whole.join("c.parquet"), meters(2));
     seal(&north, "2026-11-01");
     let dated = |paths: &[PathBuf]| open_as(paths, &policy).and_then(|snapshot| snapshot.as_of(None));
-    assert_eq!(dated(&[north.clone()]).unwrap(), (at("2026-11-01"), AsOfFrom::Seal));
+    assert_eq!(dated(from_ref(&north)).unwrap(), (at("2026-11-01"), AsOfFrom::Seal));
     // Named one by one they are held against the seal, and not all need be there.
-    let some = open_as(&[a.clone()], &policy).unwrap();
+    let some = open_as(from_ref(&a), &policy).unwrap();
     assert_eq!((some.left_out(), some.as_of(None).unwrap().0), (1, at("2026-11-01")));
     assert!(some.files()[0].digest.is_some());
     let (code, _, err) = run(&["check", a.to_str().unwrap()]);
     assert!(code == 0 && err.contains("1 files of the same seal"), "{err}");
     // One that the seal of a folder below does not speak of says nothing of when it was taken.
-    says(dated(&[whole.clone()]), &["c.parquet", "no time at all", "2026-11-01"]);
+    says(dated(from_ref(&whole)), &["c.parquet", "no time at all", "2026-11-01"]);
     says(dated(&[a.clone(), whole.join("c.parquet")]), &["c.parquet", "no time at all"]);
 
     let bytes = fs::read(&a).unwrap();
@@ -190,7 +191,7 @@ fn a_seal_holds_wherever_its_files_are_read_from() {
     fs::write(&a, bytes).unwrap();
     write(&north.join("new.parquet"), meters(3));
     says(open_as(&[north.join("new.parquet")], &policy), &["new.parquet", "not named in the seal"]);
-    says(open_as(&[whole.clone()], &policy), &["new.parquet", "not named in the seal"]);
+    says(open_as(from_ref(&whole), &policy), &["new.parquet", "not named in the seal"]);
     fs::remove_file(north.join("new.parquet")).unwrap();
     seal(&whole, "2026-11-02");
     says(dated(&[whole]), &["2026-11-01", "2026-11-02"]);
@@ -270,7 +271,7 @@ fn a_file_that_changes_under_a_sweep_is_refused() {
     let path = home.path().join("a.parquet");
     write(&path, meters(0));
     let policy = unguarded("pre-change");
-    let snapshot = open(&[path.clone()], &policy);
+    let snapshot = open(from_ref(&path), &policy);
     fs::copy(&path, home.path().join("b.parquet")).unwrap();
     fs::rename(home.path().join("b.parquet"), &path).unwrap();
     says(try_sweep(&snapshot, &policy, Reader::Encoded), &["a.parquet", "changed while it was read"]);
@@ -315,7 +316,7 @@ fn a_flipped_bit_of_a_page_with_a_checksum_is_refused() {
     fs::write(&path, &whole).unwrap();
     let mut flips = Vec::new();
     {
-        let snapshot = open(&[path.clone()], &policy);
+        let snapshot = open(from_ref(&path), &policy);
         let file = &snapshot.files()[0];
         for (column, bound) in file.columns.iter() {
             for group in 0..file.footer.num_row_groups() {
@@ -334,7 +335,7 @@ fn a_flipped_bit_of_a_page_with_a_checksum_is_refused() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
         fs::write(&path, &bytes).unwrap();
-        let snapshot = open(&[path.clone()], &policy);
+        let snapshot = open(from_ref(&path), &policy);
         for reader in [Reader::Encoded, Reader::Reference] {
             says(try_sweep(&snapshot, &policy, reader), &[column.name(), "corrupt"]);
         }

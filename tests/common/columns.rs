@@ -55,7 +55,7 @@ pub fn write(path: &Path, columns: Columns) {
 /// Writes a file that says when it was taken.
 pub fn write_at(path: &Path, columns: Columns, taken_at: Option<&str>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let fields = columns.iter().map(|(name, array)| (*name, Arc::clone(array), true));
+    let fields = columns.into_iter().map(|(name, array)| (name, array, true));
     let batch = RecordBatch::try_from_iter_with_nullable(fields).unwrap();
     let pairs = taken_at.map(|taken_at| vec![KeyValue::new("smi.taken_at".into(), taken_at.to_owned())]);
     let properties = WriterProperties::builder().set_key_value_metadata(pairs).build();
