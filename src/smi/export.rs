@@ -25,6 +25,8 @@ use crate::watch::{Stage, Watch};
 
 /// Rows of a part that a connection reads at a time, as far as the statistics of the server tell.
 const PART_ROWS: u64 = 1 << 20;
+/// Fewer rows than that are not worth a part.
+const LEAST_ROWS: u64 = 1 << 16;
 /// Rows between two looks at whether the user wants to stop.
 const STEP: u64 = 16 * 1024;
 
@@ -81,7 +83,7 @@ pub fn export(
     let (snapshot, taken_at): (String, i64) = (row.get(0), row.get(1));
     let taken_at = time::format_instant(taken_at);
 
-    let (parts, estimate) = parts(&mut keeper, config, &table)?;
+    let (parts, estimate) = parts(&mut keeper, config, &table, pool.threads() as u64)?;
     watch.begin(Stage::Fetch, estimate);
     let names = Names::of(policy, |column| table.bound.iter().any(|bound| bound.column == column));
     let files = Files { folder, number: 0, taken_at: Some(&taken_at), names: &names, policy };
@@ -133,7 +135,7 @@ fn join(target: &Target, snapshot: &str, table: &Table) -> Result<Client> {
 /// Cuts the table, its partitions and what inherits from it into ranges of pages, and says how many rows there may be.
 ///
 /// Where the server has no statistics, a page is taken to have 50.
-fn parts(client: &mut Client, config: &Config, table: &Table) -> Result<(Vec<Part>, u64)> {
+fn parts(client: &mut Client, config: &Config, table: &Table, connections: u64) -> Result<(Vec<Part>, u64)> {
     const LEAVES: &str = "WITH RECURSIVE tree(oid) AS (SELECT $1::oid UNION SELECT i.inhrelid FROM pg_inherits i \
                           JOIN tree ON i.inhparent = tree.oid) \
                           SELECT n.nspname::text, c.relname::text, c.relkind::text, \
@@ -156,7 +158,9 @@ fn parts(client: &mut Client, config: &Config, table: &Table) -> Result<(Vec<Par
             parts.push(Part { from, first: 0, end: None });
             continue;
         }
-        let step = PART_ROWS.div_ceil(page_rows.max(1));
+        // Every connection gets some of it, and those that are done sooner get more.
+        let share = (page_rows * pages).div_ceil(connections * 2);
+        let step = share.clamp(LEAST_ROWS, PART_ROWS).div_ceil(page_rows.max(1));
         estimate += page_rows * pages;
         let mut first = 0;
         while first + step < pages {

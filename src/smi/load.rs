@@ -137,15 +137,12 @@ fn attempt(
     Ok(Loaded { executed: true, already: false, resumed_at, account, table: table.shown.clone() })
 }
 
-/// Waits for nobody longer than the configuration says, and has each batch planned for its own size.
+/// Waits for nobody longer than the configuration says.
 fn settle(client: &mut Client, config: &Config) -> Result<()> {
-    let load = &config.load;
-    let settings = format!(
-        "SET lock_timeout = {}; SET statement_timeout = {}; SET plan_cache_mode = force_custom_plan; \
-         SET default_transaction_isolation = 'read committed'",
-        load.lock_timeout_ms, load.statement_timeout_ms
-    );
-    client.batch_execute(&settings).map_err(failed(LOADING))
+    let (lock, statement) = (config.load.lock_timeout_ms, config.load.statement_timeout_ms);
+    let settings = format!("SET lock_timeout = {lock}; SET statement_timeout = {statement}");
+    client.batch_execute(&settings).map_err(failed(LOADING))?;
+    state::by_index(client)
 }
 
 /// The end of a load, in one transaction.

@@ -222,6 +222,13 @@ pub(super) fn alone(client: &mut Client, table: &Table, wait_seconds: u32) -> Re
     }
 }
 
+/// Has every batch planned for its own size, and by index: what a batch costs is not to grow with the inventory.
+pub(super) fn by_index(client: &mut Client) -> Result<()> {
+    let settings = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
+                    SET enable_mergejoin = off; SET jit = off; SET default_transaction_isolation = 'read committed'";
+    client.batch_execute(settings).map_err(failed("cannot begin a load"))
+}
+
 /// Refuses a run that is too old by the database's clock, or that a later one has superseded.
 pub(super) fn must_be_timely(
     client: &mut Client,

@@ -62,6 +62,7 @@ pub fn undo(
     };
     let timeout = format!("SET lock_timeout = {}", u64::from(config.load.lock_timeout_ms) * 10);
     client.batch_execute(&timeout).map_err(failed(UNDOING))?;
+    state::by_index(&mut client)?;
     if execute && entry.state != "undone" {
         Entry::turn(&mut client, &names, entry.load_id, "undoing")?;
         state::drop_stage(&mut client, config, plan)?;
