@@ -66,21 +66,6 @@ impl Days {
     }
 }
 
-/// Refuses files of which one is named twice: its lines would count twice.
-///
-/// # Errors
-/// The first such file, or one that is not there.
-pub fn named_once(paths: &[PathBuf]) -> Result<()> {
-    let mut seen = HashSet::new();
-    for path in paths {
-        let real = fs::canonicalize(path).map_err(Error::io("read", path))?;
-        if !seen.insert(real) {
-            return Err(TablePlace::file(path).refuse("the file is named twice", "name each file once"));
-        }
-    }
-    Ok(())
-}
-
 /// A CSV file whose columns are known.
 pub struct CsvTable {
     path: PathBuf,
@@ -179,6 +164,21 @@ pub struct Line {
     record: ByteRecord,
     /// Its number in the file, from 1.
     pub number: u64,
+}
+
+/// Refuses files of which one is named twice: its lines would count twice.
+///
+/// # Errors
+/// The first such file, or one that is not there.
+pub fn named_once(paths: &[PathBuf]) -> Result<()> {
+    let mut seen = HashSet::new();
+    for path in paths {
+        let real = fs::canonicalize(path).map_err(Error::io("read", path))?;
+        if !seen.insert(real) {
+            return Err(TablePlace::file(path).refuse("the file is named twice", "name each file once"));
+        }
+    }
+    Ok(())
 }
 
 /// For each of the names the index of its column among those found.
