@@ -196,16 +196,13 @@ impl Snapshot {
     }
 }
 
-/// A column that some files have and others lack would be judged by in some files only.
+/// A role that some files have and others lack would decide in some files only who is told.
 fn same_columns(files: &[SourceFile]) -> Result<()> {
-    for column in Column::ALL {
-        let Some(with) = files.iter().find(|file| file.columns.get(column).is_some()) else { continue };
-        if let Some(without) = files.iter().find(|file| file.columns.get(column).is_none()) {
-            let place = without.place().column(column.name());
-            return Err(place.refuse(Fault::InSomeFiles(with.path.clone())));
-        }
-    }
-    Ok(())
+    let column = Column::NotifyingRole;
+    let with = files.iter().find(|file| file.columns.get(column).is_some());
+    let without = files.iter().find(|file| file.columns.get(column).is_none());
+    let (Some(with), Some(without)) = (with, without) else { return Ok(()) };
+    Err(without.place().column(column.name()).refuse(Fault::InSomeFiles(with.path.clone())))
 }
 
 /// Verifies the seal of every folder that has one: those that were walked, and those in which files lie that the user
