@@ -29,7 +29,7 @@ const PARTIES: [Option<&str>; 8] = [
     Some("00-DB-12-34-56-78-90-A0"),
     Some("O'Brien"),
     Some("back\\slash \"quoted\", comma"),
-    Some("line\nbreak"),
+    Some("a;b|c"),
     Some("'); DROP TABLE device; --"),
     Some("NULL"),
     Some("\\."),

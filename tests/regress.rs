@@ -119,7 +119,7 @@ fn a_guard_that_was_to_stop_the_run_and_did_not_fails() {
     desk.refused(&["expected.csv:2: max_deletes stops the run"]);
     desk.replace("expected.csv", "N8,Supplier A,2026-10-31", ",,");
     desk.replace("expected.csv", "N8,Supplier A,2026-11-01", ",,");
-    desk.fails(&["the guard max_deletes was to stop the run, and did not: 2 where 500000 is the limit"]);
+    desk.fails(&["the guard max_deletes was to stop the run, and did not: 2 where 500,000 is the limit"]);
 }
 
 #[test]

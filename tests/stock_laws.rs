@@ -322,7 +322,7 @@ proptest! {
     /// the returns has the answer that they say; the figures add up.
     #[test]
     fn every_hub_is_where_the_words_put_it(world in worlds(), layout in layouts()) {
-        let layout = Layout { roles: false, ..layout };
+        let layout = Layout { roles: false, days: false, ..layout };
         let home = tempfile::tempdir().unwrap();
         put(home.path(), &world, &layout);
         let record = count(home.path(), "count", "2", ["a.csv", "b.csv"], &[]);
@@ -365,7 +365,7 @@ proptest! {
         )),
         layout in layouts(),
     ) {
-        let layout = Layout { roles: false, ..layout };
+        let layout = Layout { roles: false, days: false, ..layout };
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let turned = World { orders, inventory, ..world.clone() };
         put(one.path(), &world, &layout);
@@ -394,7 +394,7 @@ proptest! {
     /// To count as if a run had been loaded is to count the inventory that is left once it is.
     #[test]
     fn as_if_loaded_is_as_loaded(world in worlds(), layout in layouts()) {
-        let layout = Layout { roles: false, ..layout };
+        let layout = Layout { roles: false, days: false, ..layout };
         let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         put(before.path(), &world, &layout);
         // What housekeeping makes of this very inventory takes the place of the other run.

@@ -19,7 +19,7 @@ use crate::smi::{self, Config, Target};
 /// sweeps fastest, and hold the columns that a sweep knows.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The database: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full
+    /// The database: postgresql://USER@HOST/DATABASE?sslmode=require
     ///
     /// A password is best given by PGPASSWORD or .pgpass.
     #[arg(long, value_name = "URL")]

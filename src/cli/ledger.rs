@@ -50,6 +50,9 @@ enum Command {
 
 /// What policies make of a ledger: exactly what a sweep of the snapshot would count, for every threshold
 #[derive(clap::Args, Debug)]
+#[command(
+    override_usage = "smi-sweep ledger tally [OPTIONS]\n                              --policy <FILE_OR_NAME> <LEDGER>"
+)]
 struct Tally {
     /// A ledger
     #[arg(value_name = "LEDGER")]

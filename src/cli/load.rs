@@ -48,7 +48,7 @@ pub struct Args {
     /// The run directory
     #[arg(value_name = "RUN", required_unless_present = "init")]
     run: Option<PathBuf>,
-    /// The database: postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full
+    /// The database: postgresql://USER@HOST/DATABASE?sslmode=require
     ///
     /// A password is best given by PGPASSWORD or .pgpass.
     #[arg(long, value_name = "URL")]

@@ -30,6 +30,9 @@ enum Command {
 /// The run is verified first. The folder appears whole, or not at all, and has export.json in it: what it was written
 /// from, and the digest of each file.
 #[derive(clap::Args, Debug)]
+#[command(
+    override_usage = "smi-sweep manifest export [OPTIONS]\n                                 --format <F> --out <DIR> <RUN>"
+)]
 struct ExportArgs {
     /// The run directory
     #[arg(value_name = "RUN")]

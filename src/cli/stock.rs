@@ -18,6 +18,9 @@ use crate::stock::{self, Record, Rules, Sources, Tariff, Terms};
 /// The count begins with the order book, so that hubs which housekeeping deleted are counted too. The directory appears
 /// whole, or not at all.
 #[derive(clap::Args, Debug)]
+#[command(
+    override_usage = "smi-sweep stock [OPTIONS] --orders <FILE>\n                       --out <DIR> <SNAPSHOT>..."
+)]
 pub struct Args {
     #[command(flatten)]
     snapshot: SnapshotArgs,

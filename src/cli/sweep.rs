@@ -125,7 +125,11 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     }
     staging.sync(&pool)?;
     staging.publish()?;
-    close(args, common, &published, total)
+    close(args, common, &published, total)?;
+    drop(published);
+    // The process ends here, and the system takes memory back faster than an allocator gives it.
+    std::mem::forget(swept);
+    Ok(())
 }
 
 /// An exact number is of one policy's figures.

@@ -17,6 +17,7 @@ use crate::synth::orders::{self, Making};
 ///
 /// Nothing in it is anybody's order, return or rate. The same seed gives the same orders.
 #[derive(clap::Args, Debug)]
+#[command(override_usage = "smi-sweep synth-orders [OPTIONS]\n                              --out <DIR> <SNAPSHOT>...")]
 pub struct Args {
     #[command(flatten)]
     snapshot: SnapshotArgs,
