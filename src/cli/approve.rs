@@ -78,7 +78,7 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
     let all = row("all", tally.delete, tally.alerts, tally.silent_deletes, tally.quarantined);
     let header = ["type", "delete", "of which told", "silent", "quarantined"];
     remark(common, &format!("{}: verified, of {} rows", run.display(), count(tally.rows)));
-    remark(common, &table(&header, rows.chain([all])).to_string());
+    remark(common, &table(&header, rows.chain([all])));
 
     let mut parties: Vec<_> = by_party.iter().collect();
     parties.sort_by_key(|(_, of)| std::cmp::Reverse(of.deletes));
@@ -93,7 +93,7 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
             others.iter().fold((0, 0), |(deletes, alerts), (_, of)| (deletes + of.deletes, alerts + of.alerts));
         rows.push(vec![format!("{} others", others.len()), count(deletes), count(alerts)]);
     }
-    remark(common, &table(&["party", "delete", "of which told"], rows).to_string());
+    remark(common, &table(&["party", "delete", "of which told"], rows));
     remark(common, &format!("to be signed:\n{}", proposal.statement.text().trim_end()));
 }
 
