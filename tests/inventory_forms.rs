@@ -144,3 +144,28 @@ fn names_and_words_that_would_do_harm() {
     assert_eq!(database.number("SELECT count(*) FROM device"), 1, "it is still there");
     assert_eq!(database.number(&format!("SELECT count(*) FROM {quoted_table}")), 501);
 }
+
+/// What a row takes in the live inventory is what its server says, indexes and all.
+#[test]
+fn a_forecast_takes_the_bytes_of_a_row_from_the_inventory() {
+    let server = Server::start(&[]);
+    let database = server.database("weighed", None);
+    database.estate(3_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (estate, ledger, scenario) = (path("estate"), path("a.ledger"), path("scenario.toml"));
+    database.well(&["export", "--from", "URL", "--out", &estate]);
+    database.well(&["ledger", &estate, "--out", &ledger]);
+    fs::write(&scenario, "name = \"s\"\nmonths = 3\npolicies = [\"secmp0060\"]\nsimulations = 10\n").unwrap();
+    let asked = ["forecast", &ledger, "--scenario", &scenario, "--inventory", "URL", "--json"];
+    let document: Value = serde_json::from_str(&database.well(&asked)).unwrap();
+    let bytes = database.number("SELECT pg_total_relation_size('device')");
+    assert_eq!(document["bytes_from"], "inventory");
+    assert!((document["bytes_per_row"].as_f64().unwrap() - bytes as f64 / 3_000.0).abs() < 1e-9, "{document}");
+    database.sql("CREATE VIEW seen AS SELECT * FROM device");
+    let config = path("config.toml");
+    fs::write(&config, "[inventory]\ntable = \"seen\"\n").unwrap();
+    let (code, _, err) = database.run(&[&asked[..], &["--config", &config]].concat());
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("a view, which takes no room of its own"), "{err}");
+}

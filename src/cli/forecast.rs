@@ -1,15 +1,17 @@
 //! `smi-sweep forecast`: what policies do to the inventory, month by month.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::load::DatabaseUrl;
 use super::progress::Progress;
 use super::{Common, figures, print, print_json, remark};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::estate::time::format_day;
 use crate::forecast::backtest::{Backtest, backtest};
 use crate::forecast::{Forecast, Measure, Scenario, bytes, forecast, history, rates, write};
 use crate::ledger::Ledger;
 use crate::run::Staging;
+use crate::smi::{self, Config, Target};
 
 /// Forecast what policies do to the inventory month by month: devices waiting, deleted, retained, alerts, storage
 ///
@@ -26,6 +28,12 @@ pub struct Args {
     /// The folder to write, which must not exist yet: tables (CSV, Parquet), a JSON document, a page with pictures
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Take the bytes of a row from this inventory, as it lies on the disk of its server
+    #[arg(long, value_name = "URL", conflicts_with = "backtest")]
+    inventory: Option<DatabaseUrl>,
+    /// Where the device table of the inventory is [default: public.device]
+    #[arg(long, value_name = "FILE", requires = "inventory")]
+    config: Option<PathBuf>,
     /// Forecast the last ledgers from those before them, and tell how far that is off
     #[arg(long)]
     backtest: bool,
@@ -40,10 +48,13 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let ledgers = args.ledger.iter().map(|path| Ledger::read(path)).collect::<Result<Vec<_>>>()?;
     let ledgers = history::in_order(ledgers)?;
     let Some(last) = ledgers.last() else { return Ok(()) };
-    let scenario = match &args.scenario {
+    let mut scenario = match &args.scenario {
         Some(path) => Scenario::load(path, &last.types)?,
         None => Scenario::default(),
     };
+    if let Some(url) = &args.inventory {
+        weigh(url, args.config.as_deref(), &mut scenario, common)?;
+    }
     let pool = common.pool();
     let progress = Progress::new(common);
     let (text, document) = if args.backtest {
@@ -71,6 +82,22 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let futures = figures::count(u64::from(scenario.simulations));
     remark(common, &format!("{} ledgers, {futures} futures, {seconds:.2} s", ledgers.len()));
     print(&text)
+}
+
+/// Lets the live inventory say how much a row takes.
+fn weigh(url: &DatabaseUrl, config: Option<&Path>, scenario: &mut Scenario, common: &Common) -> Result<()> {
+    let Some(policy) = scenario.policies.first() else { return Ok(()) };
+    let weight = smi::weigh(&Target::parse(url.as_str())?, &Config::load(config)?, policy)?;
+    let Some(bytes) = weight.per_row() else {
+        return Err(Error::Inventory {
+            what: format!("table {} has no rows to weigh", weight.table),
+            remedy: "say `bytes_per_row` under [storage] of the scenario".into(),
+        });
+    };
+    remark(common, &format!("{} has {} rows of {bytes:.1} bytes", weight.table, figures::count(weight.rows)));
+    scenario.bytes_per_row = Some(bytes);
+    scenario.bytes_are_live = true;
+    Ok(())
 }
 
 /// One line for each policy.

@@ -17,7 +17,7 @@ pub mod write;
 
 use std::collections::BTreeMap;
 
-pub use outcome::{Forecast, Outlook, Series, Spread};
+pub use outcome::{BytesFrom, Forecast, Outlook, Series, Spread};
 pub use page::bytes;
 pub use parties::PartyOutlook;
 pub use scenario::Scenario;

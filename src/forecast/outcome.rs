@@ -102,8 +102,41 @@ pub struct Forecast {
     pub rates: BTreeMap<String, Rates>,
     /// Bytes of a row.
     pub bytes_per_row: f64,
-    /// Whether they were measured, and not said by the scenario.
-    pub bytes_measured: bool,
+    /// Who says so.
+    pub bytes_from: BytesFrom,
+}
+
+/// Where the bytes of a row come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BytesFrom {
+    /// They were measured in the snapshot's files when the ledger was made.
+    Snapshot,
+    /// They were measured in the live inventory.
+    Inventory,
+    /// The scenario says so.
+    Scenario,
+}
+
+impl BytesFrom {
+    /// The word of the document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Inventory => "inventory",
+            Self::Scenario => "scenario",
+        }
+    }
+
+    /// The words of the page.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Snapshot => "measured in the files of the snapshot",
+            Self::Inventory => "measured in the live inventory, indexes included",
+            Self::Scenario => "as the scenario says",
+        }
+    }
 }
 
 /// Takes the futures of one type after the other.
@@ -189,7 +222,11 @@ impl Collector {
             outlooks,
             rates: rates.into_iter().map(|(code, rates)| (ledger.types.name(code).to_owned(), rates)).collect(),
             bytes_per_row: scenario.bytes_per_row.or_else(|| ledger.bytes_per_row()).unwrap_or_default(),
-            bytes_measured: scenario.bytes_per_row.is_none(),
+            bytes_from: match scenario.bytes_per_row {
+                None => BytesFrom::Snapshot,
+                Some(_) if scenario.bytes_are_live => BytesFrom::Inventory,
+                Some(_) => BytesFrom::Scenario,
+            },
         })
     }
 }

@@ -66,7 +66,7 @@ pub fn forecast(forecast: &Forecast, price: Option<f64>) -> String {
     page.paragraph(&format!(
         "A row takes {:.1} bytes, {}. Deletions of the first month are what has been waiting: the same that a sweep of that day finds.",
         forecast.bytes_per_row,
-        if forecast.bytes_measured { "measured in the files of the snapshot" } else { "as the scenario says" }
+        forecast.bytes_from.words()
     ));
     page.finish()
 }

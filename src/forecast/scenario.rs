@@ -36,6 +36,8 @@ pub struct Scenario {
     pub changes: Vec<Change>,
     /// Live bytes of a row, where they are not those of the snapshot's files.
     pub bytes_per_row: Option<f64>,
+    /// Whether the scenario's bytes were measured in the live inventory instead of being said.
+    pub bytes_are_live: bool,
     /// What a gigabyte (10^9 bytes) costs for a month, in pounds.
     pub price_per_gb_month: Option<f64>,
 }
@@ -67,6 +69,7 @@ impl Default for Scenario {
             growth: 0.0,
             changes: Vec::new(),
             bytes_per_row: None,
+            bytes_are_live: false,
             price_per_gb_month: None,
         }
     }

@@ -240,7 +240,7 @@ pub fn document(forecast: &Forecast, price: Option<f64>) -> Value {
         "synthetic": forecast.synthetic,
         "dates": forecast.days.iter().map(|&day| format_day(day)).collect::<Vec<_>>(),
         "bytes_per_row": forecast.bytes_per_row,
-        "bytes_measured": forecast.bytes_measured,
+        "bytes_from": forecast.bytes_from.name(),
         "price_per_gb_month": price,
         "rates": rates,
         "policies": outlooks,

@@ -23,6 +23,7 @@ mod state;
 mod table;
 mod tls;
 pub mod undo;
+mod weight;
 
 pub use config::Config;
 pub use connect::Target;
@@ -31,3 +32,4 @@ pub use load::load;
 pub use stage::Plan;
 pub use state::init;
 pub use undo::undo;
+pub use weight::{Weight, weigh};

@@ -5,7 +5,7 @@
 //! can decide. Candidates that share a Device ID are listed one by one, because which of them are due at the same time
 //! depends on the policy. What a policy makes of the counts is [`crate::ledger`]'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -79,6 +79,9 @@ struct Counted {
     nameless: Vec<Cell>,
 }
 
+/// Rows of each cell.
+type Counts = HashMap<Cell, u64, ahash::RandomState>;
+
 /// What the workers share besides the plan.
 struct Shared<'a> {
     plan: Plan<'a>,
@@ -127,6 +130,38 @@ impl Census {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.cells.iter().fold(self.shared.len() as u64, |sum, (_, rows)| sum.saturating_add(*rows))
+    }
+
+    /// Leaves out parties and regions that no cell speaks of: those of rows that have another flaw.
+    fn forget_the_unnamed(&mut self) {
+        let Self { cells, shared, parties, regions, .. } = self;
+        let mut all: Vec<&mut Cell> =
+            cells.iter_mut().map(|(cell, _)| cell).chain(shared.iter_mut().map(|(_, cell)| cell)).collect();
+        for (names, number) in
+            [(parties, (|cell| &mut cell.party) as fn(&mut Cell) -> &mut u32), (regions, |cell| &mut cell.region)]
+        {
+            let mut places = vec![Parties::NONE; names.len()];
+            for cell in &mut all {
+                if let Some(place) = places.get_mut(*number(cell) as usize) {
+                    *place = 0;
+                }
+            }
+            let named: Vec<String> = names
+                .names()
+                .iter()
+                .zip(&places)
+                .filter(|(_, place)| **place == 0)
+                .map(|(name, _)| name.clone())
+                .collect();
+            for (number, place) in (0..).zip(places.iter_mut().filter(|place| **place == 0)) {
+                *place = number;
+            }
+            for cell in &mut all {
+                let number = number(cell);
+                *number = places.get(*number as usize).copied().unwrap_or(Parties::NONE);
+            }
+            *names = Parties::sorted(named).0;
+        }
     }
 }
 
@@ -241,43 +276,50 @@ fn gather(counted: Vec<Counted>, shared: Shared<'_>, pool: &Pool) -> Result<Cens
     };
     let mut settled: BTreeMap<usize, u64> = BTreeMap::new();
     let mut candidates = Vec::with_capacity(counted.len());
-    let mut cells: Vec<Vec<Cell>> = Vec::new();
+    let mut counts = Counts::default();
     for own in counted {
         for (pair, rows) in own.settled {
             *settled.entry(pair).or_default() += rows;
         }
         candidates.push(own.candidates);
-        cells.push(own.nameless.into_iter().map(ranked).collect());
+        for cell in own.nameless {
+            *counts.entry(ranked(cell)).or_default() += 1;
+        }
     }
 
     let by_id = |candidate: &Candidate| candidate.id;
-    let pieces = pool.map(split::ranges(&candidates, by_id), |range| {
-        let mut rows = split::within(&candidates, range, by_id);
-        for candidate in &mut rows {
-            candidate.cell = ranked(candidate.cell);
+    // As many counts as there are workers: each range of Device IDs goes on with one that is free.
+    let free = Mutex::new(vec![counts]);
+    let groups = pool.map_with(split::ranges(&candidates, by_id), Keys::default, |keys, range| {
+        let rows = split::within(&candidates, range, by_id);
+        keys.clear();
+        keys.extend(rows.iter().enumerate().map(|(place, candidate)| Key::new(candidate.id, place as u32)));
+        let mut counts = free.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let mut groups = Vec::new();
+        for same in keys.sorted().chunk_by(|one, other| one.id == other.id) {
+            let cell = |key: &Key<u32>| ranked(rows[key.place as usize].cell);
+            if let [alone] = same {
+                *counts.entry(cell(alone)).or_default() += 1;
+            } else {
+                let mut group: Vec<Cell> = same.iter().map(cell).collect();
+                group.sort_unstable();
+                groups.push(group);
+            }
         }
-        rows.sort_unstable_by_key(|candidate| (candidate.id, candidate.cell));
-        Ok::<_, Error>(apart(&rows))
+        free.lock().unwrap_or_else(PoisonError::into_inner).push(counts);
+        Ok::<_, Error>(groups)
     })?;
     drop(candidates);
     let mut census = Census { parties, regions, whole_days: shared.whole_days.into_inner(), ..Census::default() };
-    let mut number = 0;
-    for (single, groups) in pieces {
-        cells.push(single);
-        for group in groups {
-            census.shared.extend(group.into_iter().map(|cell| (number, cell)));
-            number += 1;
-        }
+    for (number, group) in (0..).zip(groups.into_iter().flatten()) {
+        census.shared.extend(group.into_iter().map(|cell| (number, cell)));
     }
-    for cells in &mut cells {
-        cells.sort_unstable();
+    let mut counts = free.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter();
+    let mut all = counts.next().unwrap_or_default();
+    for (cell, rows) in counts.flatten() {
+        *all.entry(cell).or_default() += rows;
     }
-    let sums = pool.map(split::ranges(&cells, |cell| *cell), |range| {
-        let mut cells = split::within(&cells, range, |cell| *cell);
-        cells.sort_unstable();
-        Ok::<_, Error>(cells.chunk_by(|one, other| one == other).map(|same| (same[0], same.len() as u64)).collect())
-    })?;
-    census.cells = sums.into_iter().flat_map(|cells: Vec<(Cell, u64)>| cells).collect();
+    census.cells = all.into_iter().collect();
     census.cells.extend(settled.into_iter().map(|(pair, rows)| {
         let (status_code, type_code) = pair_codes(pair);
         let nothing = Parties::NONE;
@@ -285,18 +327,6 @@ fn gather(counted: Vec<Counted>, shared: Shared<'_>, pool: &Pool) -> Result<Cens
         (cell, rows)
     }));
     census.cells.sort_unstable();
+    census.forget_the_unnamed();
     Ok(census)
-}
-
-/// Tells rows whose Device ID is theirs alone from those that share one. They must be in the order of their IDs.
-fn apart(rows: &[Candidate]) -> (Vec<Cell>, Vec<Vec<Cell>>) {
-    let (mut single, mut groups) = (Vec::with_capacity(rows.len()), Vec::new());
-    for same in rows.chunk_by(|one, other| one.id == other.id) {
-        match same {
-            [alone] => single.push(alone.cell),
-            several => groups.push(several.iter().map(|candidate| candidate.cell).collect()),
-        }
-    }
-    single.sort_unstable();
-    (single, groups)
 }
