@@ -159,9 +159,9 @@ fn a_forecast_takes_the_bytes_of_a_row_from_the_inventory() {
     fs::write(&scenario, "name = \"s\"\nmonths = 3\npolicies = [\"secmp0060\"]\nsimulations = 10\n").unwrap();
     let asked = ["forecast", &ledger, "--scenario", &scenario, "--inventory", "URL", "--json"];
     let document: Value = serde_json::from_str(&database.well(&asked)).unwrap();
-    let bytes = database.number("SELECT pg_total_relation_size('device')");
+    let bytes: f64 = database.text("SELECT pg_total_relation_size('device')::text").parse().unwrap();
     assert_eq!(document["bytes_from"], "inventory");
-    assert!((document["bytes_per_row"].as_f64().unwrap() - bytes as f64 / 3_000.0).abs() < 1e-9, "{document}");
+    assert!((document["bytes_per_row"].as_f64().unwrap() - bytes / 3_000.0).abs() < 1e-9, "{document}");
     database.sql("CREATE VIEW seen AS SELECT * FROM device");
     let config = path("config.toml");
     fs::write(&config, "[inventory]\ntable = \"seen\"\n").unwrap();

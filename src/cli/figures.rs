@@ -100,10 +100,13 @@ fn wrapped_line(line: &str, indent: usize, width: usize) -> String {
     text
 }
 
+/// A column of the closing table: its name, and its figure for a row.
+type Figure = (&'static str, fn(&Tally) -> u64);
+
 /// The closing table of a sweep: what became of each device type. Columns in which nothing is are left out.
 pub fn dispositions(by_type: &TallyByType, types: &TypeNames) -> String {
     let total = by_type.total();
-    let columns: [(&str, fn(&Tally) -> u64); 7] = [
+    let columns: [Figure; 7] = [
         ("rows", Tally::rows),
         ("not candidate", |tally| tally.not_candidate),
         ("excluded", |tally| tally.excluded),

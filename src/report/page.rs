@@ -103,9 +103,12 @@ fn guards(page: &mut Page, record: &Record, policy: &Policy) {
     page.end_table();
 }
 
+/// A column of the table: its name, and its figure for a row.
+type Figure = (&'static str, fn(&Counts) -> u64);
+
 fn dispositions(page: &mut Page, record: &Record, policy: &Policy) {
     page.heading("What becomes of each device type");
-    let columns: [(&str, fn(&Counts) -> u64); 8] = [
+    let columns: [Figure; 8] = [
         ("rows", |counts| counts.rows),
         ("not candidate", |counts| counts.not_candidate),
         ("excluded", |counts| counts.excluded),

@@ -122,7 +122,7 @@ impl CsvTable {
             let end = self.reader.position();
             // The reader's own number is that of the first blank line before a line: count back from the end instead.
             let ended = u64::from(self.open_end != Some(end.byte()));
-            let within = line.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+            let within = line.record.as_slice().split(|byte| *byte == b'\n').skip(1).count() as u64;
             line.number = end.line().saturating_sub(ended + within);
             if !there || line.record.len() > 1 || line.record.iter().any(|cell| !cell.trim_ascii().is_empty()) {
                 return Ok(there);
