@@ -7,7 +7,7 @@
 //! manifest or the record changes. Who may approve, and how many must, is said elsewhere ([`Required`]), by whoever
 //! loads.
 //!
-//! What the rows of a run are is [`run::verify`](crate::run::verify)'s; what happens to an approved run is the loader's.
+//! What the rows of a run are is [`run::verify`](mod@crate::run::verify)'s; what happens to an approved run is the loader's.
 
 mod key;
 mod required;

@@ -3,7 +3,7 @@
 //! The inventory alone cannot say: it does not know who ordered a hub, and what housekeeping deleted is lost to it. So
 //! the count begins with the order book. Every hub of it lands in exactly one [`Bucket`], by what the order book, the
 //! returns, the inventory and past runs say; [`Rules`] say which buckets are charged, a [`Tariff`] what a hub costs.
-//! [`count`] is the whole of it; [`write`](files::write) puts the result into a directory.
+//! [`count`] is the whole of it; [`write()`] puts the result into a directory.
 
 mod book;
 mod book_parquet;

@@ -121,7 +121,7 @@ pub struct Return {
     pub file: usize,
     /// Its line.
     pub line: u64,
-    /// Its cells, in the order of [`COLUMNS`], as they were found.
+    /// Its cells, in the order of the columns of such files, as they were found.
     pub cells: [String; 4],
     /// Its cells make no sense: why.
     flaw: Option<Refusal>,

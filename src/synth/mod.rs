@@ -66,7 +66,7 @@ pub const TRUTH: &str = "truth.json";
 /// truth beside them.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_history(
     history: &History,
     layout: Layout,
