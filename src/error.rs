@@ -233,6 +233,17 @@ pub struct PolicyPlace {
     pub line_column: Option<(usize, usize)>,
 }
 
+impl PolicyPlace {
+    /// Where the byte at `offset` of a text stands.
+    #[must_use]
+    pub fn within(source: &str, text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Self { source: source.into(), line_column: Some((line, column)) }
+    }
+}
+
 impl fmt::Display for PolicyPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.source)?;

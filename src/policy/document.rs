@@ -26,11 +26,7 @@ pub struct Document<'a> {
 impl Document<'_> {
     /// The error that something is wrong at these bytes.
     pub fn refuse(&self, span: Range<usize>, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let place = PolicyPlace { source: self.source.into(), line_column: Some((line, column)) };
-        (self.refusal)(place, what.into(), remedy.into())
+        (self.refusal)(PolicyPlace::within(self.source, self.text, span.start), what.into(), remedy.into())
     }
 
     /// The text as a table.

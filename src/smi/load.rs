@@ -15,7 +15,7 @@ use super::connect::Target;
 use super::fault::{failed, inventory};
 use super::outcome::{self, Account, Kept, KeptRows};
 use super::stage::{self, Plan};
-use super::state::{self, Entry, Names};
+use super::state::{self, Desk, Entry, Names};
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::watch::{Stage, Watch};
@@ -53,15 +53,7 @@ pub fn load(
     wait_seconds: u32,
     watch: &dyn Watch,
 ) -> Result<Loaded> {
-    if execute {
-        outcome::must_be_writable(&plan.path)?;
-    }
-    let mut client = target.connect()?;
-    let table = Table::find(&mut client, config, &plan.policy)?;
-    table.must_be_unique(&mut client)?;
-    state::must_be_ready(&mut client, config, &table)?;
-    state::alone(&mut client, &table, wait_seconds)?;
-    let names = Names::of(config);
+    let Desk { mut client, table, names } = Desk::enter(plan, target, config, execute, wait_seconds)?;
     if let Some(entry) = Entry::find(&mut client, &names, plan)? {
         match entry.state.as_str() {
             "loaded" => {

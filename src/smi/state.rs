@@ -7,6 +7,7 @@ use postgres::{Client, GenericClient};
 use super::config::Config;
 use super::connect::Target;
 use super::fault::{failed, inventory};
+use super::outcome;
 use super::stage::{Plan, table_of};
 use super::table::{Table, qualified, quoted};
 use crate::error::{Error, Result};
@@ -105,7 +106,7 @@ fn missing(client: &mut impl GenericClient, config: &Config, table: &Table) -> R
 }
 
 /// Whether the tables of a load are there, with every column of the inventory.
-pub(super) fn must_be_ready(client: &mut Client, config: &Config, table: &Table) -> Result<()> {
+fn must_be_ready(client: &mut Client, config: &Config, table: &Table) -> Result<()> {
     const THERE: &str = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                          WHERE n.nspname = $1::text AND c.relname = ANY($2::text[])";
     let load = &config.load;
@@ -203,11 +204,40 @@ pub(super) fn drop_stage(client: &mut impl GenericClient, config: &Config, plan:
     client.batch_execute(&sql).map_err(failed("cannot drop the staging table"))
 }
 
+/// Where a run is loaded or taken back: a connection that is alone at it, the device table, and the names of what is kept
+/// beside it.
+pub(super) struct Desk {
+    pub(super) client: Client,
+    pub(super) table: Table,
+    pub(super) names: Names,
+}
+
+impl Desk {
+    /// Looks at everything that must be so before a row is touched, the same for both ways.
+    pub(super) fn enter(
+        plan: &Plan,
+        target: &Target,
+        config: &Config,
+        execute: bool,
+        wait_seconds: u32,
+    ) -> Result<Self> {
+        if execute {
+            outcome::must_be_writable(&plan.path)?;
+        }
+        let mut client = target.connect()?;
+        let table = Table::find(&mut client, config, &plan.policy)?;
+        table.must_be_unique(&mut client)?;
+        must_be_ready(&mut client, config, &table)?;
+        alone(&mut client, &table, wait_seconds)?;
+        Ok(Self { client, table, names: Names::of(config) })
+    }
+}
+
 /// Waits until no other load is at work on the table, and keeps others out until the connection ends.
 ///
 /// # Errors
 /// Where another is at work for longer.
-pub(super) fn alone(client: &mut Client, table: &Table, wait_seconds: u32) -> Result<()> {
+fn alone(client: &mut Client, table: &Table, wait_seconds: u32) -> Result<()> {
     // The word SMIS, and the table.
     let lock = "SELECT pg_advisory_lock(1397573971, $1)";
     let wait = format!("SET lock_timeout = {}", u64::from(wait_seconds.max(1)) * 1000);

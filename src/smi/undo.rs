@@ -12,7 +12,7 @@ use super::connect::Target;
 use super::fault::failed;
 use super::outcome;
 use super::stage::Plan;
-use super::state::{self, Entry, Names};
+use super::state::{self, Desk, Entry, Names};
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::estate::Column;
@@ -46,15 +46,7 @@ pub fn undo(
     wait_seconds: u32,
     watch: &dyn Watch,
 ) -> Result<Undone> {
-    if execute {
-        outcome::must_be_writable(&plan.path)?;
-    }
-    let mut client = target.connect()?;
-    let table = Table::find(&mut client, config, &plan.policy)?;
-    table.must_be_unique(&mut client)?;
-    state::must_be_ready(&mut client, config, &table)?;
-    state::alone(&mut client, &table, wait_seconds)?;
-    let names = Names::of(config);
+    let Desk { mut client, table, names } = Desk::enter(plan, target, config, execute, wait_seconds)?;
     let entry = Entry::find(&mut client, &names, plan)?.filter(|entry| entry.state != "staged");
     let Some(entry) = entry else {
         let what = format!("was not loaded into table {}", table.shown);

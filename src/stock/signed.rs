@@ -31,11 +31,8 @@ impl Signed<'_> {
 
     /// The error that `what` is wrong at a place.
     pub fn refuse(&self, span: Range<usize>, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         Error::Policy {
-            place: PolicyPlace { source: self.source.into(), line_column: Some((line, column)) },
+            place: PolicyPlace::within(self.source, self.text, span.start),
             what: what.into(),
             remedy: remedy.into(),
         }
