@@ -268,3 +268,37 @@ fn nonsense_is_refused() {
         assert!(found.2.contains(says), "{arguments:?}: {}", found.2);
     }
 }
+
+/// A party that only a row with another flaw names is in no cell, and so in no ledger: numbers of parties are the same before
+/// and after it is kept.
+#[test]
+fn parties_that_no_cell_names_are_forgotten() {
+    let row = |id: &str, party: &str, role: &str| Row {
+        id: Some(id.into()),
+        device_type: Some("ESME".into()),
+        status: Some("Pending".into()),
+        since: Some(at("2022-12-01")),
+        party: Some(party.into()),
+        role: Some(role.into()),
+    };
+    let rows = [row("00-DB-12-00-00-00-00-00", "Acme", "csp"), row("00-DB-12-00-00-00-00-01", "Zenith", "CSP")];
+    let layout = estates::Layout {
+        ids: estates::Ids::Text,
+        unit: arrow_schema::TimeUnit::Microsecond,
+        days: false,
+        dictionary: true,
+        v2: false,
+        codec: 0,
+        group_rows: 10,
+        page_rows: 10,
+        statistics: 0,
+        roles: true,
+    };
+    let (folder, paths) = written(&rows, &layout);
+    let policy = unguarded("pre-change");
+    let ledger = take(&open(&paths, &policy), &policy, at("2024-02-29"), 1);
+    assert_eq!(ledger.census.parties.names(), ["Zenith"]);
+    let path = folder.path().join("kept.ledger");
+    ledger.write(&path).unwrap();
+    assert_eq!(Ledger::read(&path).unwrap().census.cells, ledger.census.cells);
+}
