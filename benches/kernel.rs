@@ -14,13 +14,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use smi_sweep::estate::{Column, time};
 use smi_sweep::policy::{Boundary, Cutoff, Policy};
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::snapshot::encoded::{Buffers, PageCursor};
 use smi_sweep::sweep::Reader;
 use smi_sweep::sweep::lanes::classes::{self, Classes};
 use smi_sweep::sweep::lanes::{Lane, LaneBuffers, sparse};
 use smi_sweep::synth::{self, Estate, Layout};
-use smi_sweep::watch::Unwatched;
 
 const ROWS: u64 = 500_000;
 
@@ -30,9 +30,9 @@ fn snapshot(layout: Layout) -> (tempfile::TempDir, Snapshot) {
     let as_of = time::parse("2026-11-01").expect("a date");
     let estate = Estate { seed: 3, rows: ROWS, as_of, defects: false };
     let pool = Pool::new(Some(1));
-    synth::write(&estate, layout, 1, folder.path(), &pool, &Unwatched).expect("an estate");
+    synth::write(&estate, layout, 1, folder.path(), &pool, &NoProgress).expect("an estate");
     let path: PathBuf = folder.path().into();
-    let snapshot = Snapshot::open(&[path], &std::collections::BTreeMap::new(), &pool, &Unwatched).expect("a snapshot");
+    let snapshot = Snapshot::open(&[path], &std::collections::BTreeMap::new(), &pool, &NoProgress).expect("a snapshot");
     (folder, snapshot)
 }
 

@@ -11,10 +11,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use smi_sweep::estate::time;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{Expected, Options, Reader, sweep};
 use smi_sweep::synth::{self, Estate, Layout};
-use smi_sweep::watch::Unwatched;
 
 const ROWS: u64 = 1_000_000;
 
@@ -30,15 +30,15 @@ fn morsels(criterion: &mut Criterion) {
     group.sample_size(20);
     for layout in Layout::ALL {
         let folder = tempfile::tempdir().expect("a folder");
-        synth::write(&estate, layout, 1, folder.path(), &pool, &Unwatched).expect("an estate");
+        synth::write(&estate, layout, 1, folder.path(), &pool, &NoProgress).expect("an estate");
         let paths = [folder.path().to_path_buf()];
-        let snapshot = Snapshot::open(&paths, &change.spellings.columns, &pool, &Unwatched).expect("a snapshot");
+        let snapshot = Snapshot::open(&paths, &change.spellings.columns, &pool, &NoProgress).expect("a snapshot");
         let mut measure = |name: &str, policy: &Policy| {
             let policies = std::slice::from_ref(policy);
             let expected = Expected::default();
             let options = Options { policies, as_of, expected, duplicates: &[], reader: Reader::Encoded };
             group.bench_function(name, |bencher| {
-                bencher.iter(|| black_box(sweep(&snapshot, &options, &pool, &Unwatched).expect("findings")));
+                bencher.iter(|| black_box(sweep(&snapshot, &options, &pool, &NoProgress).expect("findings")));
             });
         };
         measure(layout.name(), &change);

@@ -12,7 +12,7 @@
 //! use smi_sweep::snapshot::Snapshot;
 //! use smi_sweep::sweep::{self, Expected, Options, Reader};
 //! use smi_sweep::synth::{self, Estate, Layout};
-//! use smi_sweep::watch::Unwatched;
+//! use smi_sweep::progress::NoProgress;
 //!
 //! # fn main() -> smi_sweep::Result<()> {
 //! // A synthetic estate to try things on.
@@ -21,11 +21,11 @@
 //! let as_of = time::parse("2026-11-01").expect("a date");
 //! let estate = Estate { seed: 1, rows: 10_000, as_of, defects: false };
 //! let pool = Pool::new(None);
-//! synth::write(&estate, Layout::Strings, 1, &folder, &pool, &Unwatched)?;
+//! synth::write(&estate, Layout::Strings, 1, &folder, &pool, &NoProgress)?;
 //!
 //! // What does the Change delete of it?
 //! let policies = [Policy::load("secmp0060")?];
-//! let snapshot = Snapshot::open(&[folder.clone()], &policies[0].spellings.columns, &pool, &Unwatched)?;
+//! let snapshot = Snapshot::open(&[folder.clone()], &policies[0].spellings.columns, &pool, &NoProgress)?;
 //! let options = Options {
 //!     policies: &policies,
 //!     as_of,
@@ -33,7 +33,7 @@
 //!     duplicates: &[],
 //!     reader: Reader::Encoded,
 //! };
-//! let swept = sweep::sweep(&snapshot, &options, &pool, &Unwatched)?;
+//! let swept = sweep::sweep(&snapshot, &options, &pool, &NoProgress)?;
 //! let total = swept[0].findings.by_type.total();
 //! assert_eq!(total.rows(), 10_000);
 //! assert_eq!(total.deletes(), swept[0].findings.due.len() as u64);
@@ -43,12 +43,13 @@
 //! ```
 
 pub mod error;
-pub mod html;
-pub mod watch;
+pub mod progress;
 
 pub mod pool;
 
 pub mod estate;
+
+pub mod output;
 pub mod plot;
 
 pub mod policy;

@@ -12,7 +12,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::lanes::reference::expecting_panic;
 use smi_sweep::sweep::{Expected, Options, Reader, Swept, sweep};
-use smi_sweep::watch::Unwatched;
+use smi_sweep::progress::NoProgress;
 
 static HOOK: Once = Once::new();
 
@@ -34,12 +34,12 @@ fuzz_target!(|bytes: &[u8]| {
     let mut policy = Policy::load("pre-change").expect("a built-in policy");
     policy.guard.max_delete_share = 1.0;
     let pool = Pool::new(Some(1));
-    let Ok(snapshot) = Snapshot::open(&[path], &policy.spellings.columns, &pool, &Unwatched) else { return };
+    let Ok(snapshot) = Snapshot::open(&[path], &policy.spellings.columns, &pool, &NoProgress) else { return };
     let swept = |reader| -> Option<Swept> {
         let policies = std::slice::from_ref(&policy);
         let as_of = 1_793_491_200_000_000; // 2026-11-01
         let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[], reader };
-        sweep(&snapshot, &options, &pool, &Unwatched).ok()?.pop()
+        sweep(&snapshot, &options, &pool, &NoProgress).ok()?.pop()
     };
     if let (Some(encoded), Some(reference)) = (swept(Reader::Encoded), swept(Reader::Reference)) {
         // Statistics spare pages in one reader and not in the other: what is deleted must be the same all the same.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, speak_of_left_out};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::time;
@@ -42,7 +42,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let folder = if args.seal { Some(folder_to_seal(&args.snapshot.snapshot)?) } else { None };
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let (paths, names) = (&args.snapshot.snapshot, &policy.spellings.columns);
     // A seal that is about to be replaced has nothing to say any more.
     let snapshot = if args.seal {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json};
 use crate::error::Result;
 use crate::estate::{DeviceId, Disposition, time};
@@ -50,7 +50,7 @@ fn parse_device(text: &str) -> std::result::Result<DeviceId, String> {
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
     let found = explain::explain(&snapshot, &policy, as_of, args.device, args.unique, &pool, &progress)?;

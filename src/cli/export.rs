@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::load::DatabaseUrl;
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, figures, print, print_json, remark};
 use crate::error::Result;
+use crate::output::Staging;
 use crate::policy::Policy;
 use crate::pool::Pool;
-use crate::run::Staging;
 use crate::smi::{self, Config, Target};
 
 /// Export the device table of a PostgreSQL inventory into a sealed snapshot
@@ -46,7 +46,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let target = Target::parse(args.from.as_str())?;
     let staging = Staging::new(&args.out)?;
     let pool = args.connections.map_or_else(|| common.pool(), |connections| Pool::new(Some(usize::from(connections))));
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let summary = smi::export(&target, &config, &policy, staging.path(), &pool, &progress)?;
     staging.sync(&pool)?;
     staging.publish()?;

@@ -6,7 +6,7 @@ use crate::estate::{Tally, TallyByType, TypeNames};
 use crate::policy::Policy;
 use crate::sweep::{Expected, Headroom, guard};
 
-pub use crate::html::{count, counted};
+pub use crate::output::html::{count, counted};
 
 /// A column is never made wider for a single word than this: longer ones are broken.
 const LONGEST_WORD: usize = 26;

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::load::DatabaseUrl;
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::format_day;
 use crate::forecast::backtest::{Backtest, backtest};
 use crate::forecast::{Forecast, Measure, Scenario, bytes, forecast, history, rates, write};
 use crate::ledger::Ledger;
-use crate::run::Staging;
+use crate::output::Staging;
 use crate::smi::{self, Config, Target};
 
 /// Forecast what policies do to the inventory month by month: devices waiting, deleted, retained, alerts, storage
@@ -56,7 +56,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         weigh(url, args.config.as_deref(), &mut scenario, common)?;
     }
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let (text, document) = if args.backtest {
         let tested = backtest(&ledgers, &scenario, args.holdout, &pool, &progress)?;
         if let Some(staging) = &staging {

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, figures, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::ledger::{Ledger, Tallied};
+use crate::output::Staging;
 use crate::policy::Policy;
+use crate::progress::{Progress, Stage};
 use crate::report::ledger::{self as page, Asked};
-use crate::run::Staging;
 use crate::run::record::Counts;
 use crate::snapshot::Snapshot;
-use crate::watch::{Stage, Watch};
 
 /// Count an estate once, so that any threshold and exclusion list can be answered without another scan
 ///
@@ -96,7 +96,7 @@ fn take(args: &Args, out: &Path, common: &Common) -> Result<()> {
         });
     }
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
     let ledger = Ledger::take(&snapshot, &policy, as_of, args.estate.as_deref(), &pool, &progress)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, figures, print, print_json, remark, watched};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
@@ -107,7 +107,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if args.execute {
         confirmed(args, &plan)?;
     }
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     if args.undo {
         let undone = smi::undo(&plan, &target, &config, args.execute, args.wait, &progress)?;
         progress.finish();

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::figures::count;
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, parse_time, print, print_json, remark};
 use crate::approval::{self, Required};
 use crate::error::Result;
@@ -87,7 +87,7 @@ fn export(args: &ExportArgs, common: &Common) -> Result<()> {
     if let Some(config) = &args.config {
         approval::check(&args.run, &Required::load(config)?)?;
     }
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let handover = handover::hand_over(&args.run, &format, &args.out, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
     if common.json {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Common, watched};
+use crate::progress::{Progress, Stage};
 use crate::sweep::lanes::reference::expecting_panic;
-use crate::watch::{Stage, Watch};
 
 /// Set by the first Ctrl-C (or a polite request to end); operations then stop at their next morsel.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -43,7 +43,7 @@ pub fn heed_panics() {
 
 /// Watches an operation for the person at the terminal, and takes its times.
 #[derive(Debug)]
-pub struct Progress {
+pub struct TerminalProgress {
     bar: ProgressBar,
     clock: Mutex<Clock>,
 }
@@ -55,7 +55,7 @@ struct Clock {
     spent: BTreeMap<Stage, Duration>,
 }
 
-impl Progress {
+impl TerminalProgress {
     /// Shows a bar on standard error where a person watches it and did not ask for quiet.
     #[must_use]
     pub fn new(common: &Common) -> Self {
@@ -89,7 +89,7 @@ impl Clock {
     }
 }
 
-impl Watch for Progress {
+impl Progress for TerminalProgress {
     fn begin(&self, stage: Stage, units: u64) {
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).turn(Some(stage));
         let what = match stage {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
+use crate::output::Staging;
 use crate::policy::Policy;
-use crate::run::Staging;
 use crate::snapshot::Snapshot;
 
 /// Copy a snapshot into the layout that sweeps fastest, sealed, its rows proven the same
@@ -34,7 +34,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let staging = Staging::outside(&args.out, &args.snapshot.snapshot)?;
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let summary = crate::recluster::recluster(&snapshot, &policy, staging.path(), &pool, &progress)?;
     staging.sync(&pool)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::progress::{Progress, now};
+use super::progress::{TerminalProgress, now};
 use super::{Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::format_instant;
@@ -52,7 +52,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if let Some(statements) = &statements {
         statements.know(&cases)?;
     }
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let outcomes = run(cases, args.quick, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
     if args.bless {

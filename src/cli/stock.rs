@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
+use crate::output::Staging;
 use crate::policy::Policy;
-use crate::run::Staging;
 use crate::snapshot::{AsOfFrom, Snapshot};
 use crate::stock::{self, Record, Rules, Sources, Tariff, Terms};
 
@@ -60,7 +60,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let tariff = args.tariff.as_deref().map(Tariff::load).transpose()?;
     let staging = Staging::new(&args.out)?;
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
 
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, as_of_from) = snapshot.as_of(args.as_of)?;
@@ -75,7 +75,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     record.write(staging.path())?;
     stock::write_page(staging.path(), &record)?;
     let (_, seconds) = progress.finish();
-    if crate::watch::Watch::interrupted(&progress) {
+    if crate::progress::Progress::interrupted(&progress) {
         return Err(Error::Interrupted);
     }
     staging.sync(&pool)?;

@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, say, speak_of_left_out};
 use crate::error::{Error, Result, Stopped};
+use crate::output::Staging;
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::report;
+use crate::run::Record;
 use crate::run::manifest::{self, Manifests};
 use crate::run::record::{Counts, EngineRecord, OptionsRecord};
-use crate::run::{Record, Staging};
 use crate::snapshot::Snapshot;
 use crate::sweep::guard::{self, Measure};
 use crate::sweep::{Expected, Headroom, Options, Reader, Swept, unique};
-use crate::watch::{Stage, Watch};
 
 /// Judge a snapshot by a policy, and write delete and alert manifests
 ///
@@ -77,7 +78,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     one_expectation(&policies, expected)?;
     let staging = Staging::outside(&args.out, &args.snapshot.snapshot)?;
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
 
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policies[0].spellings.columns, &pool, &progress)?;
     speak_of_left_out(common, &snapshot);

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, figures, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
+use crate::output::Staging;
 use crate::policy::Policy;
-use crate::run::Staging;
 use crate::synth::{self, Estate, History, Layout};
 
 /// Make up a synthetic estate, to try things on
@@ -66,7 +66,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let estate = Estate { seed: args.seed, rows: args.rows, as_of: args.as_of, defects: args.defects };
     let files = args.files.map_or_else(|| synth::usual_files(args.rows), |files| files as usize);
     let staging = Staging::new(&args.out)?;
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let policy = args.policy.as_ref().map(|name| Policy::load(name)).transpose()?;
     let summary = match args.months {
         None => synth::write(&estate, args.layout, files, staging.path(), &common.pool(), &progress)?,

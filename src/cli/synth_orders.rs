@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::progress::Progress;
+use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
 use crate::error::Result;
 use crate::estate::time;
+use crate::output::Staging;
 use crate::policy::Policy;
-use crate::run::Staging;
 use crate::snapshot::Snapshot;
 use crate::synth::orders::{self, Making};
 
@@ -43,7 +43,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let staging = Staging::new(&args.out)?;
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
     let making = Making { policy: &policy, seed: args.seed, today: time::day_of(as_of), defects: args.defects };

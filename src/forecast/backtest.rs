@@ -14,7 +14,7 @@ use crate::estate::Reason;
 use crate::ledger::{AgeOfDay, Ledger};
 use crate::policy::Policy;
 use crate::pool::Pool;
-use crate::watch::Watch;
+use crate::progress::Progress;
 
 /// Held out where nobody says how many: a third of the ledgers, a year's at most.
 const MOST: usize = 12;
@@ -114,7 +114,7 @@ pub fn backtest(
     scenario: &Scenario,
     holdout: Option<usize>,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Backtest> {
     let holdout = holdout.unwrap_or((ledgers.len() / 3).min(MOST));
     let used = ledgers.len().saturating_sub(holdout);
@@ -135,7 +135,7 @@ pub fn backtest(
         ..scenario.clone()
     };
     let rates = estimate(known, &scenario)?;
-    let forecast = forecast(base, &rates, &scenario, pool, watch)?;
+    let forecast = forecast(base, &rates, &scenario, pool, progress)?;
     let mut points = Vec::new();
     for actual in later {
         let horizon = Gap::between(base.as_of, actual.as_of).steps;

@@ -26,7 +26,7 @@ pub use simulate::Measure;
 use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::pool::Pool;
-use crate::watch::Watch;
+use crate::progress::Progress;
 use lines::{Fate, Start};
 use outcome::Collector;
 use rates::Rates;
@@ -41,14 +41,14 @@ pub fn forecast(
     rates: &BTreeMap<u8, Rates>,
     scenario: &Scenario,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Forecast> {
     let rules = lines::bind(ledger, &scenario.policies)?;
     let mut start = Start::of(ledger, &scenario.policies);
     start.expect_arrivals(scenario);
     let fates =
         rules.iter().map(|rules| start.lines.iter().map(|line| Fate::of(ledger, rules, line.kind)).collect()).collect();
-    let setting = Setting { start: &start, scenario, rules: &rules, fates, watch };
+    let setting = Setting { start: &start, scenario, rules: &rules, fates, progress };
     let mut collector = Collector::new(scenario);
     let nothing = Rates::none();
     for type_code in start.types() {

@@ -5,7 +5,7 @@ use super::outcome::{Forecast, Outlook, Spread};
 use super::simulate::Measure;
 use super::write::GIGABYTE;
 use crate::estate::time::format_day;
-use crate::html::{Page, count};
+use crate::output::html::{Page, count};
 use crate::plot::{self, Arrangement, Caption, Line, Unit};
 
 /// How many parties are listed and drawn.

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::estate::DeviceType;
 use crate::policy::Rules;
 use crate::pool::Pool;
-use crate::watch::Watch;
+use crate::progress::Progress;
 
 /// Futures that a worker takes at a time.
 const CHUNK: u32 = 20;
@@ -73,7 +73,7 @@ pub struct Setting<'a> {
     /// What each policy does with each line.
     pub fates: Vec<Vec<Fate>>,
     /// Somebody who waits.
-    pub watch: &'a dyn Watch,
+    pub progress: &'a dyn Progress,
 }
 
 impl Setting<'_> {
@@ -95,7 +95,7 @@ impl Setting<'_> {
         let factors: Vec<(f64, f64)> = (1..=self.scenario.months).map(|month| self.factors(type_code, month)).collect();
         let chunks: Vec<u32> = (0..self.scenario.simulations).step_by(CHUNK as usize).collect();
         let futures = pool.map(chunks, |first| {
-            if self.watch.interrupted() {
+            if self.progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             let until = self.scenario.simulations.min(first + CHUNK);
@@ -278,9 +278,9 @@ mod tests {
     use crate::forecast::rates::Basis;
     use crate::ledger::{Ledger, Weight};
     use crate::policy::Policy;
+    use crate::progress::NoProgress;
     use crate::sweep::Parties;
     use crate::sweep::census::{Cell, Census};
-    use crate::watch::Unwatched;
 
     /// A ledger of meters that are so many days old, and of others.
     fn ledger(days: &[(i32, u64)], others: u64) -> Ledger {
@@ -343,7 +343,7 @@ mod tests {
             let rules = lines::bind(&ledger, &scenario.policies).unwrap();
             let start = Start::of(&ledger, &scenario.policies);
             let fates = rules.iter().map(|rules| start.lines.iter().map(|line| Fate::of(&ledger, rules, line.kind)).collect()).collect();
-            let setting = Setting { start: &start, scenario: &scenario, rules: &rules, fates, watch: &Unwatched };
+            let setting = Setting { start: &start, scenario: &scenario, rules: &rules, fates, progress: &NoProgress };
             let futures = setting.futures(DeviceType::ESME.code(), &rates(hazard, arrivals, 7.0), &Pool::new(Some(1))).unwrap();
             let months = scenario.months as usize + 1;
             for future in &futures {

@@ -17,7 +17,7 @@ use super::page;
 use super::simulate::Measure;
 use crate::error::{Error, Result};
 use crate::estate::time::format_day;
-use crate::run::table;
+use crate::output::csv as table;
 
 /// Bytes of a gigabyte, as it is paid for.
 pub const GIGABYTE: f64 = 1e9;

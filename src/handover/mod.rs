@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::output::Staging;
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::read::{Alerts, Batches, Deletes, Manifest, Quarantine};
-use crate::run::{Record, Staging, verify};
-use crate::watch::{Stage, Watch};
+use crate::run::{Record, verify};
 
 use outlet::Outlet;
 
@@ -99,7 +100,7 @@ struct Source<'a> {
     record: Record,
     /// BLAKE3 of the record, in hex.
     digest: String,
-    watch: &'a dyn Watch,
+    progress: &'a dyn Progress,
 }
 
 impl Source<'_> {
@@ -108,12 +109,12 @@ impl Source<'_> {
         let mut batches = Batches::<M>::open(self.run)?;
         let mut rows = 0;
         while let Some(batch) = batches.next_batch()? {
-            if self.watch.interrupted() {
+            if self.progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             hand_on(&batch)?;
             rows += batch.len() as u64;
-            self.watch.advance(batch.len() as u64);
+            self.progress.advance(batch.len() as u64);
         }
         let recorded = self.record.outputs.iter().find(|output| output.path == M::NAME).map_or(0, |output| output.rows);
         if rows != recorded {
@@ -139,13 +140,13 @@ impl Source<'_> {
 /// # Errors
 /// [`Error::Verification`] where the run is not what its record says; [`Error::Usage`] where `out` exists, or the run has
 /// something that the form cannot say; else where a file cannot be written.
-pub fn hand_over(run: &Path, format: &Format, out: &Path, pool: &Pool, watch: &dyn Watch) -> Result<Handover> {
+pub fn hand_over(run: &Path, format: &Format, out: &Path, pool: &Pool, progress: &dyn Progress) -> Result<Handover> {
     let staging = Staging::new(out)?;
-    let source = source(run, pool, watch)?;
+    let source = source(run, pool, progress)?;
     let folder = staging.path();
     let files = match format {
         Format::Csv | Format::Ndjson => {
-            watch.begin(Stage::Write, source.rows(&[DELETE, ALERTS, QUARANTINE]));
+            progress.begin(Stage::Write, source.rows(&[DELETE, ALERTS, QUARANTINE]));
             pool.map(vec![DELETE, ALERTS, QUARANTINE], |name| match name {
                 DELETE => sheet::<Deletes>(&source, format, folder),
                 ALERTS => sheet::<Alerts>(&source, format, folder),
@@ -153,11 +154,11 @@ pub fn hand_over(run: &Path, format: &Format, out: &Path, pool: &Pool, watch: &d
             })?
         }
         Format::Sql { batch } => {
-            watch.begin(Stage::Write, source.rows(&[DELETE]));
+            progress.begin(Stage::Write, source.rows(&[DELETE]));
             vec![sql::write(&source, *batch, folder)?]
         }
         Format::Duis(letterhead) => {
-            watch.begin(Stage::Write, source.rows(&[ALERTS]));
+            progress.begin(Stage::Write, source.rows(&[ALERTS]));
             duis::write(&source, letterhead, folder)?
         }
     };
@@ -171,7 +172,7 @@ pub fn hand_over(run: &Path, format: &Format, out: &Path, pool: &Pool, watch: &d
     Ok(handover)
 }
 
-fn source<'a>(run: &'a Path, pool: &Pool, watch: &'a dyn Watch) -> Result<Source<'a>> {
+fn source<'a>(run: &'a Path, pool: &Pool, progress: &'a dyn Progress) -> Result<Source<'a>> {
     let path: PathBuf = run.join(crate::run::record::RECORD);
     let bytes = fs::read(&path).map_err(|error| Error::Verification {
         path: run.to_path_buf(),
@@ -180,7 +181,7 @@ fn source<'a>(run: &'a Path, pool: &Pool, watch: &'a dyn Watch) -> Result<Source
     let record = verify(run, pool)?.pop().map(|verified| verified.record);
     // Whoever replaces the record between the two has a run of another digest.
     match record.filter(|record| serde_json::from_slice::<Record>(&bytes).is_ok_and(|read| read == *record)) {
-        Some(record) => Ok(Source { run, record, digest: blake3::hash(&bytes).to_hex().to_string(), watch }),
+        Some(record) => Ok(Source { run, record, digest: blake3::hash(&bytes).to_hex().to_string(), progress }),
         None => Err(Error::Verification { path, what: "changed while it was read".into() }),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::HandedFile;
 use crate::error::{Error, Result};
-use crate::run::DigestingFile;
+use crate::output::DigestingFile;
 
 /// A file that is being written.
 pub(super) struct Outlet {

@@ -20,10 +20,10 @@ use crate::error::Result;
 use crate::estate::{StatusSet, TypeNames};
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::Progress;
 use crate::snapshot::Snapshot;
 use crate::sweep::Reader;
 use crate::sweep::census::{self, Census};
-use crate::watch::Watch;
 
 /// The key under which files say which estate they are of.
 pub const ESTATE_KEY: &str = "smi.estate";
@@ -87,9 +87,9 @@ impl Ledger {
         as_of: i64,
         estate: Option<&str>,
         pool: &Pool,
-        watch: &dyn Watch,
+        progress: &dyn Progress,
     ) -> Result<Self> {
-        let census = census::census(snapshot, policy, as_of, Reader::default(), pool, watch)?;
+        let census = census::census(snapshot, policy, as_of, Reader::default(), pool, progress)?;
         let sources = snapshot.files().iter().map(|file| Source {
             name: file.name.clone(),
             rows: file.rows,

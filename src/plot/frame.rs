@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{Caption, colour};
-use crate::html;
+use crate::output::html;
 
 /// Units that a picture is wide; on the page it takes the room that there is.
 pub const WIDTH: f64 = 720.0;

@@ -1,7 +1,7 @@
 //! Ticks at round numbers, and how numbers are written.
 
 use super::Unit;
-use crate::html;
+use crate::output::html;
 
 /// Beyond these no picture is of any use, and arithmetic would lose its way.
 const LIMIT: f64 = 1e18;

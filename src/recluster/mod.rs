@@ -19,12 +19,12 @@ use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::{Seal, Snapshot};
 use crate::sweep::lanes::LaneBuffers;
 use crate::sweep::layout::{BATCH_ROWS, Names, Target};
 use crate::sweep::rows::Rows;
 use crate::sweep::{Morsel, morsels};
-use crate::watch::{Stage, Watch};
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,16 +50,16 @@ pub fn recluster(
     policy: &Policy,
     folder: &Path,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Summary> {
     let taken_at = snapshot.taken_at()?.map(|(micros, _)| time::format_instant(micros));
     let names = Names::of(policy, |column| snapshot.files().iter().any(|file| file.columns.get(column).is_some()));
-    watch.begin(Stage::Write, snapshot.rows());
+    progress.begin(Stage::Write, snapshot.rows());
     let batches: Vec<(usize, Vec<Piece>)> = batches(snapshot).into_iter().enumerate().collect();
     let prints = pool.map_with(batches, LaneBuffers::default, |buffers, (number, pieces)| {
         let mut rows = Rows::default();
         for piece in &pieces {
-            read(snapshot, piece, &mut rows, buffers, watch)?;
+            read(snapshot, piece, &mut rows, buffers, progress)?;
         }
         Target { folder, number, taken_at: taken_at.as_deref(), names: &names, policy }.write(&rows)?;
         Ok(Fingerprint::of(&rows))
@@ -67,15 +67,15 @@ pub fn recluster(
     snapshot.unchanged()?;
     let source: Fingerprint = prints.into_iter().sum();
 
-    let copy = Snapshot::open_unverified(&[folder.to_path_buf()], &policy.spellings.columns, pool, watch)?;
-    let copied = fingerprint_of(&copy, pool, watch)?;
+    let copy = Snapshot::open_unverified(&[folder.to_path_buf()], &policy.spellings.columns, pool, progress)?;
+    let copied = fingerprint_of(&copy, pool, progress)?;
     if copied != source {
         return Err(Error::Unbalanced(format!(
             "the copy has {} rows with fingerprint {copied}, the snapshot {} with {source}",
             copied.rows, source.rows
         )));
     }
-    Seal::of(folder, copy.files(), taken_at, pool, watch)?.write(folder)?;
+    Seal::of(folder, copy.files(), taken_at, pool, progress)?.write(folder)?;
     Ok(Summary { rows: copy.rows(), files: copy.files().len(), bytes: copy.bytes(), fingerprint: source })
 }
 
@@ -83,11 +83,11 @@ pub fn recluster(
 ///
 /// # Errors
 /// Damaged data, text that is not UTF-8, or an interruption.
-pub fn fingerprint_of(snapshot: &Snapshot, pool: &Pool, watch: &dyn Watch) -> Result<Fingerprint> {
-    watch.begin(Stage::Scan, snapshot.rows());
+pub fn fingerprint_of(snapshot: &Snapshot, pool: &Pool, progress: &dyn Progress) -> Result<Fingerprint> {
+    progress.begin(Stage::Scan, snapshot.rows());
     let prints = pool.map_with(pieces(snapshot), LaneBuffers::default, |buffers, piece| {
         let mut rows = Rows::default();
-        read(snapshot, &piece, &mut rows, buffers, watch)?;
+        read(snapshot, &piece, &mut rows, buffers, progress)?;
         Ok::<_, Error>(Fingerprint::of(&rows))
     })?;
     Ok(prints.into_iter().sum())
@@ -132,9 +132,9 @@ fn read(
     piece: &Piece,
     rows: &mut Rows,
     buffers: &mut LaneBuffers,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<()> {
-    if watch.interrupted() {
+    if progress.interrupted() {
         return Err(Error::Interrupted);
     }
     rows.read(snapshot, piece.morsel, piece.rows.clone(), buffers)?;
@@ -142,6 +142,6 @@ fn read(
     for (_, bound) in file.columns.iter() {
         file.map().release(file.chunk_range(piece.morsel.group, bound)?);
     }
-    watch.advance(u64::from(piece.rows.end - piece.rows.start));
+    progress.advance(u64::from(piece.rows.end - piece.rows.start));
     Ok(())
 }

@@ -11,10 +11,10 @@ use crate::error::{Error, GuardTrip, Result};
 use crate::estate::{Tally, TallyByType};
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::NoProgress;
 use crate::run::manifest::{self, ALERTS, DELETE, Manifests, QUARANTINE};
 use crate::snapshot::Snapshot;
 use crate::sweep::{self, Options, Reader, Swept, explain};
-use crate::watch::Unwatched;
 
 /// A place to work at: the same names are written and removed for every cell.
 pub(super) struct Bench {
@@ -93,7 +93,7 @@ impl<'b> Stored<'b> {
         let folder = bench.home.path().join("snapshot");
         let files = store::write(cell, devices, &folder)?;
         // Cases speak in our words: no column is mapped.
-        let snapshot = Snapshot::open(&[folder], &std::collections::BTreeMap::new(), &bench.alone, &Unwatched)?;
+        let snapshot = Snapshot::open(&[folder], &std::collections::BTreeMap::new(), &bench.alone, &NoProgress)?;
         Ok(Self { bench, files, snapshot })
     }
 
@@ -103,7 +103,7 @@ impl<'b> Stored<'b> {
         let policies = std::slice::from_ref(&case.policy);
         let options =
             Options { policies, as_of: case.as_of, expected: case.accept, duplicates: &[], reader: Reader::Encoded };
-        let swept = sweep::sweep(&self.snapshot, &options, pool, &Unwatched)?;
+        let swept = sweep::sweep(&self.snapshot, &options, pool, &NoProgress)?;
         let [swept] = &swept[..] else { return Err(Error::Unbalanced("one policy gave no findings".into())) };
         let (manifests, published) = if swept.trips.is_empty() {
             let (bytes, published) = self.publish(&case.policy, swept, pool)?;
@@ -142,7 +142,7 @@ impl<'b> Stored<'b> {
     pub(super) fn because(&self, case: &Case, row: usize) -> Result<String> {
         let Some(id) = case.devices.get(row).and_then(Device::device_id) else { return Ok(String::new()) };
         let pool = &self.bench.alone;
-        let found = explain::explain(&self.snapshot, &case.policy, case.as_of, id, false, pool, &Unwatched)?;
+        let found = explain::explain(&self.snapshot, &case.policy, case.as_of, id, false, pool, &NoProgress)?;
         Ok(found.into_iter().find(|found| found.row == row as u64).map_or_else(String::new, |found| found.because))
     }
 }

@@ -31,7 +31,7 @@ pub use statements::{Statement, Statements, Trace};
 
 use crate::error::{Error, Result};
 use crate::pool::Pool;
-use crate::watch::{Stage, Watch};
+use crate::progress::{Progress, Stage};
 
 /// What a case came to.
 #[derive(Debug)]
@@ -66,8 +66,8 @@ impl Outcome {
 ///
 /// # Errors
 /// A cell that cannot be stored, or an interruption. What merely differs is in the outcomes.
-pub fn run(cases: Vec<Case>, quick: bool, pool: &Pool, watch: &dyn Watch) -> Result<Vec<Outcome>> {
-    watch.begin(Stage::Cases, cases.len() as u64);
+pub fn run(cases: Vec<Case>, quick: bool, pool: &Pool, progress: &dyn Progress) -> Result<Vec<Outcome>> {
+    progress.begin(Stage::Cases, cases.len() as u64);
     pool.map_with(
         cases,
         || None,
@@ -76,15 +76,15 @@ pub fn run(cases: Vec<Case>, quick: bool, pool: &Pool, watch: &dyn Watch) -> Res
                 Some(bench) => bench,
                 None => bench.insert(Bench::new()?),
             };
-            let outcome = run_case(case, quick, bench, watch)?;
-            watch.advance(1);
+            let outcome = run_case(case, quick, bench, progress)?;
+            progress.advance(1);
             Ok(outcome)
         },
     )
 }
 
-fn run_case(case: Case, quick: bool, bench: &Bench, watch: &dyn Watch) -> Result<Outcome> {
-    let began = watch.elapsed();
+fn run_case(case: Case, quick: bool, bench: &Bench, progress: &dyn Progress) -> Result<Outcome> {
+    let began = progress.elapsed();
     let mut cells = cells(&case.devices);
     if quick {
         cells.truncate(1);
@@ -93,7 +93,7 @@ fn run_case(case: Case, quick: bool, bench: &Bench, watch: &dyn Watch) -> Result
     let mut differences = Vec::new();
     let mut disagreements = Vec::new();
     for cell in &cells {
-        if watch.interrupted() {
+        if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let stored = Stored::new(bench, &case.devices, cell)?;
@@ -124,5 +124,5 @@ fn run_case(case: Case, quick: bool, bench: &Bench, watch: &dyn Watch) -> Result
     }
     differences.extend(between_cells(&disagreements, &cells).into_iter().map(Difference::beyond_blessing));
     let got = plainest.map(|said| said.account.got).unwrap_or_default();
-    Ok(Outcome { cells, got, differences, took: watch.elapsed().saturating_sub(began), case })
+    Ok(Outcome { cells, got, differences, took: progress.elapsed().saturating_sub(began), case })
 }

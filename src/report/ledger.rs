@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::estate::{Tally, time};
-use crate::html::{Page, count};
 use crate::ledger::{Ledger, Tallied};
+use crate::output::csv as table;
+use crate::output::html::{Page, count};
 use crate::plot::{self, Caption, Line, Series, Unit};
 use crate::policy::Policy;
-use crate::run::table;
 
 /// The thresholds that are tried where nobody says which.
 pub const MONTHS: (u32, u32) = (1, 60);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::advice::advice;
 use crate::error::Result;
 use crate::estate::{DeviceType, Reason, SmiStatus};
-use crate::html::{Page, count, counted};
+use crate::output::html::{Page, count, counted};
 use crate::policy::{Boundary, Policy};
 use crate::run::Record;
 use crate::run::record::{Counts, CutoffRecord};

@@ -2,16 +2,11 @@
 //! afterwards: whether it is what it says ([`verify`](mod@verify)), and how two of them differ ([`diff`](mod@diff)).
 
 pub mod diff;
-mod digest;
 pub mod manifest;
-mod publish;
 pub(crate) mod read;
 pub mod record;
-pub mod table;
 pub mod verify;
 
 pub use diff::diff;
-pub use digest::{DigestingFile, Written};
-pub use publish::Staging;
 pub use record::Record;
 pub use verify::verify;

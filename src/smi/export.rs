@@ -18,10 +18,10 @@ use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::{Seal, Snapshot};
 use crate::sweep::layout::{BATCH_ROWS, Names, Target as Files};
 use crate::sweep::rows::Rows;
-use crate::watch::{Stage, Watch};
 
 /// Rows of a part that a connection reads at a time, as far as the statistics of the server tell.
 const PART_ROWS: u64 = 1 << 20;
@@ -69,7 +69,7 @@ pub fn export(
     policy: &Policy,
     folder: &Path,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Summary> {
     let mut keeper = target.connect()?;
     let table = Table::find(&mut keeper, config, policy)?;
@@ -84,7 +84,7 @@ pub fn export(
     let taken_at = time::format_instant(taken_at);
 
     let (parts, estimate) = parts(&mut keeper, config, &table, pool.threads() as u64)?;
-    watch.begin(Stage::Fetch, estimate);
+    progress.begin(Stage::Fetch, estimate);
     let names = Names::of(policy, |column| table.bound.iter().any(|bound| bound.column == column));
     let files = Files { folder, number: 0, taken_at: Some(&taken_at), names: &names, policy };
     let read = AtomicU64::new(0);
@@ -97,7 +97,7 @@ pub fn export(
                 Some(client) => client,
                 None => connection.insert(join(target, &snapshot, &table)?),
             };
-            let rows = fetch(client, &table, &part, Files { number: number * SUB_PARTS, ..files }, watch)?;
+            let rows = fetch(client, &table, &part, Files { number: number * SUB_PARTS, ..files }, progress)?;
             read.fetch_add(rows, Ordering::Relaxed);
             Ok::<_, Error>(())
         },
@@ -109,11 +109,11 @@ pub fn export(
     keeper.batch_execute("COMMIT").map_err(failed(&format!("cannot read table {}", table.shown)))?;
 
     let columns = &policy.spellings.columns;
-    let written = Snapshot::open_unverified(&[PathBuf::from(folder)], columns, pool, watch)?;
+    let written = Snapshot::open_unverified(&[PathBuf::from(folder)], columns, pool, progress)?;
     if written.rows() != read {
         return Err(Error::Unbalanced(format!("{read} rows were read, {} were written", written.rows())));
     }
-    Seal::of(folder, written.files(), Some(taken_at.clone()), pool, watch)?.write(folder)?;
+    Seal::of(folder, written.files(), Some(taken_at.clone()), pool, progress)?.write(folder)?;
     Ok(Summary { rows: read, files: written.files().len(), bytes: written.bytes(), taken_at, table: table.shown })
 }
 
@@ -174,7 +174,13 @@ fn parts(client: &mut Client, config: &Config, table: &Table, connections: u64) 
 }
 
 /// Reads a part, and writes it file by file.
-fn fetch(client: &mut Client, table: &Table, part: &Part, mut files: Files<'_>, watch: &dyn Watch) -> Result<u64> {
+fn fetch(
+    client: &mut Client,
+    table: &Table,
+    part: &Part,
+    mut files: Files<'_>,
+    progress: &dyn Progress,
+) -> Result<u64> {
     let columns: Vec<String> = Column::ALL
         .into_iter()
         .map(|column| table.column(column).map_or_else(|_| "NULL::text".into(), Bound::exported))
@@ -198,8 +204,8 @@ fn fetch(client: &mut Client, table: &Table, part: &Part, mut files: Files<'_>, 
         std::mem::replace(&mut good, Ok(()))?;
         total += 1;
         if total.is_multiple_of(STEP) {
-            watch.advance(STEP);
-            if watch.interrupted() {
+            progress.advance(STEP);
+            if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
         }
@@ -209,7 +215,7 @@ fn fetch(client: &mut Client, table: &Table, part: &Part, mut files: Files<'_>, 
             rows = Rows::default();
         }
     }
-    watch.advance(total % STEP);
+    progress.advance(total % STEP);
     if !rows.is_empty() {
         files.write(&rows)?;
     }

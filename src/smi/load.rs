@@ -18,7 +18,7 @@ use super::stage::{self, Plan};
 use super::state::{self, Desk, Entry, Names};
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::watch::{Stage, Watch};
+use crate::progress::{Progress, Stage};
 
 /// How often a batch is tried that others keep from going through, and how often rows are come back to that they hold.
 const ROUNDS: u32 = 6;
@@ -51,7 +51,7 @@ pub fn load(
     config: &Config,
     execute: bool,
     wait_seconds: u32,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Loaded> {
     let Desk { mut client, table, names } = Desk::enter(plan, target, config, execute, wait_seconds)?;
     if let Some(entry) = Entry::find(&mut client, &names, plan)? {
@@ -75,7 +75,7 @@ pub fn load(
     }
     state::must_be_timely(&mut client, &names, &table, plan, config.load.max_age_days)?;
     let entry = Entry::begin(&mut client, &names, &table, plan)?;
-    let loaded = attempt(client, plan, config, &table, &names, &entry, execute, watch);
+    let loaded = attempt(client, plan, config, &table, &names, &entry, execute, progress);
     if loaded.is_err() && !execute {
         // As little as possible is left of a rehearsal; what else there is to say, the error says.
         let _ = target.connect().and_then(|mut client| Entry::forget(&mut client, config, &names, plan));
@@ -92,10 +92,10 @@ fn attempt(
     names: &Names,
     entry: &Entry,
     execute: bool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Loaded> {
     if !stage::is_whole(&mut client, config, plan, entry.done)? {
-        stage::fill(&mut client, config, table, plan, watch)?;
+        stage::fill(&mut client, config, table, plan, progress)?;
     }
     settle(&mut client, config)?;
     if execute {
@@ -113,7 +113,7 @@ fn attempt(
         kept: Vec::new(),
         failed: 0,
     };
-    work.all(entry.done..entry.planned, watch)?;
+    work.all(entry.done..entry.planned, progress)?;
     let resumed_at = u64::try_from(entry.done).unwrap_or_default();
     if !execute {
         let Work { mut client, kept, .. } = work;
@@ -170,17 +170,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn all(&mut self, range: Range<i64>, watch: &dyn Watch) -> Result<()> {
+    fn all(&mut self, range: Range<i64>, progress: &dyn Progress) -> Result<()> {
         let (mut at, end) = (range.start, range.end);
-        watch.begin(Stage::Load, u64::try_from(end - at).unwrap_or_default());
+        progress.begin(Stage::Load, u64::try_from(end - at).unwrap_or_default());
         while at < end {
-            if watch.interrupted() {
+            if progress.interrupted() {
                 let [done, planned] = [at, end].map(|place| u64::try_from(place).unwrap_or_default());
                 return Err(if self.execute { Error::Halted { done, planned } } else { Error::Interrupted });
             }
             let next = end.min(at + i64::from(self.config.load.batch));
             self.range(at..next)?;
-            watch.advance(u64::try_from(next - at).unwrap_or_default());
+            progress.advance(u64::try_from(next - at).unwrap_or_default());
             at = next;
             if at < end && self.config.load.pause_ms > 0 {
                 sleep(self.config.load.pause());

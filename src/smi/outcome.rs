@@ -23,9 +23,9 @@ use super::fault::failed;
 use super::stage::Plan;
 use super::state::{Entry, Names};
 use crate::error::{Error, Result};
+use crate::output::{DigestingFile, Written};
 use crate::run::read::{Batches, Deletes, text};
 use crate::run::verify::LOADED;
-use crate::run::{DigestingFile, Written};
 
 /// The version of the format of `load.json`.
 pub const SCHEMA: &str = "smi-sweep/load/1";

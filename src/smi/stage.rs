@@ -17,11 +17,11 @@ use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, DeviceType, SmiStatus, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::run::manifest::DELETE;
 use crate::run::read::{Batches, Deletes, text};
 use crate::run::record::{RECORD, Record};
 use crate::run::verify::{Verified, digest, verify};
-use crate::watch::{Stage, Watch};
 
 /// A run that may be loaded, as far as the run itself tells.
 #[derive(Debug)]
@@ -120,7 +120,13 @@ pub(super) fn is_whole(client: &mut Client, config: &Config, plan: &Plan, done: 
 }
 
 /// Hands the delete manifest over, all of it or nothing.
-pub(super) fn fill(client: &mut Client, config: &Config, table: &Table, plan: &Plan, watch: &dyn Watch) -> Result<()> {
+pub(super) fn fill(
+    client: &mut Client,
+    config: &Config,
+    table: &Table,
+    plan: &Plan,
+    progress: &dyn Progress,
+) -> Result<()> {
     let trying = "cannot hand the manifest over";
     let (stage, key) = (table_of(config, &plan.id), table.column(Column::DeviceId)?);
     let mut work = client.transaction().map_err(failed(trying))?;
@@ -136,10 +142,10 @@ pub(super) fn fill(client: &mut Client, config: &Config, table: &Table, plan: &P
     let copy = work.copy_in(&format!("COPY {stage} FROM STDIN (FORMAT binary)")).map_err(failed(trying))?;
     let mut rows = CopyWriter::new(copy);
     let mut manifest = Batches::<Deletes>::open(&plan.path)?;
-    watch.begin(Stage::Stage, plan.planned);
+    progress.begin(Stage::Stage, plan.planned);
     let (mut ord, mut buffer) = (0i64, [0; 23]);
     while let Some(batch) = manifest.next_batch()? {
-        if watch.interrupted() {
+        if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         for row in 0..batch.id.len() {
@@ -159,7 +165,7 @@ pub(super) fn fill(client: &mut Client, config: &Config, table: &Table, plan: &P
             ])?;
             ord += 1;
         }
-        watch.advance(batch.id.len() as u64);
+        progress.advance(batch.id.len() as u64);
     }
     let written = rows.finish()?.finish().map_err(failed(trying))?;
     // What was handed over is what was verified.

@@ -16,7 +16,7 @@ use super::state::{self, Desk, Entry, Names};
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::estate::Column;
-use crate::watch::{Stage, Watch};
+use crate::progress::{Progress, Stage};
 
 /// What taking a load back came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ pub fn undo(
     config: &Config,
     execute: bool,
     wait_seconds: u32,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Undone> {
     let Desk { mut client, table, names } = Desk::enter(plan, target, config, execute, wait_seconds)?;
     let entry = Entry::find(&mut client, &names, plan)?.filter(|entry| entry.state != "staged");
@@ -61,9 +61,9 @@ pub fn undo(
     }
     let statement = client.prepare(&restore(&table, &names)?).map_err(failed(UNDOING))?;
     let (mut undone, mut at, step) = (Undone::default(), 0, i64::from(config.load.batch));
-    watch.begin(Stage::Load, plan.planned);
+    progress.begin(Stage::Load, plan.planned);
     while at < entry.planned {
-        if watch.interrupted() {
+        if progress.interrupted() {
             let (done, planned) = (u64::try_from(at).unwrap_or_default(), plan.planned);
             return Err(if execute { Error::Halted { done, planned } } else { Error::Interrupted });
         }
@@ -76,7 +76,7 @@ pub fn undo(
                 return Err(refused(&table));
             }
         }
-        watch.advance(u64::try_from(end - at).unwrap_or_default());
+        progress.advance(u64::try_from(end - at).unwrap_or_default());
         at = end;
     }
     if execute {

@@ -22,7 +22,7 @@ pub use source::{SourceFile, TAKEN_AT_KEY};
 use crate::error::{Fault, Place, Result};
 use crate::estate::{Column, time};
 use crate::pool::Pool;
-use crate::watch::{Stage, Watch};
+use crate::progress::{Progress, Stage};
 
 /// Where the as-of time of a sweep comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +71,13 @@ impl Snapshot {
     /// # Errors
     /// Where a path is not there, a file is no Parquet file or does not keep the column contract, or a folder
     /// differs from its seal.
-    pub fn open(paths: &[PathBuf], names: &BTreeMap<String, Column>, pool: &Pool, watch: &dyn Watch) -> Result<Self> {
-        Self::open_with(paths, names, pool, watch, true)
+    pub fn open(
+        paths: &[PathBuf],
+        names: &BTreeMap<String, Column>,
+        pool: &Pool,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        Self::open_with(paths, names, pool, progress, true)
     }
 
     /// As [`open`](Self::open), for a snapshot whose seal is about to be replaced: it is not verified.
@@ -83,23 +88,23 @@ impl Snapshot {
         paths: &[PathBuf],
         names: &BTreeMap<String, Column>,
         pool: &Pool,
-        watch: &dyn Watch,
+        progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::open_with(paths, names, pool, watch, false)
+        Self::open_with(paths, names, pool, progress, false)
     }
 
     fn open_with(
         paths: &[PathBuf],
         names: &BTreeMap<String, Column>,
         pool: &Pool,
-        watch: &dyn Watch,
+        progress: &dyn Progress,
         verify: bool,
     ) -> Result<Self> {
         let Discovered { files: found, folders } = discover::discover(paths)?;
-        watch.begin(Stage::Open, found.len() as u64);
+        progress.begin(Stage::Open, found.len() as u64);
         let mut files = pool.map(found, |found| {
             let file = SourceFile::open(found, names);
-            watch.advance(1);
+            progress.advance(1);
             file
         })?;
         same_columns(&files)?;
@@ -108,7 +113,7 @@ impl Snapshot {
             file.first_row = first_row;
             first_row += file.rows;
         }
-        let seals = if verify { verify_seals(&mut files, folders, pool, watch)? } else { Verified::default() };
+        let seals = if verify { verify_seals(&mut files, folders, pool, progress)? } else { Verified::default() };
         Ok(Self { files, seals })
     }
 
@@ -211,7 +216,7 @@ fn verify_seals(
     files: &mut [SourceFile],
     walked: BTreeSet<PathBuf>,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Verified> {
     let beside = files.iter().filter(|file| file.root.is_none()).map(|file| folder_of(&file.path).to_path_buf());
     let folders: BTreeMap<PathBuf, bool> =
@@ -224,7 +229,7 @@ fn verify_seals(
             .iter_mut()
             .filter(|file| if whole { file.path.starts_with(&folder) } else { folder_of(&file.path) == folder })
             .collect();
-        seal.verify(&folder, &mut inside, whole, pool, watch)?;
+        seal.verify(&folder, &mut inside, whole, pool, progress)?;
         verified.left_out += seal.files.len() - inside.len();
         if let Some(taken_at) = seal.taken_at {
             dated.extend(inside.iter().map(|file| file.name.clone()));

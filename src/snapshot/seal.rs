@@ -15,10 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::{SourceFile, mapping::Mapped};
 use crate::error::{Error, Fault, Place, Result};
 use crate::pool::Pool;
-use crate::watch::{Stage, Watch};
+use crate::progress::{Progress, Stage};
 
-/// Name of the seal within its folder.
-pub const SEAL_FILE: &str = "_snapshot.json";
+pub use crate::output::SEAL_FILE;
 
 /// The version of the format that is written, and understood.
 const SCHEMA: &str = "smi-sweep/snapshot/1";
@@ -83,9 +82,9 @@ impl Seal {
         files: &[SourceFile],
         taken_at: Option<String>,
         pool: &Pool,
-        watch: &dyn Watch,
+        progress: &dyn Progress,
     ) -> Result<Self> {
-        let digests = digests(&files.iter().collect::<Vec<_>>(), pool, watch)?;
+        let digests = digests(&files.iter().collect::<Vec<_>>(), pool, progress)?;
         let files = files
             .iter()
             .zip(digests)
@@ -127,7 +126,7 @@ impl Seal {
         files: &mut [&mut SourceFile],
         whole: bool,
         pool: &Pool,
-        watch: &dyn Watch,
+        progress: &dyn Progress,
     ) -> Result<()> {
         // What costs nothing comes first.
         let sealed: HashMap<&str, &SealedFile> = self.files.iter().map(|file| (file.path.as_str(), file)).collect();
@@ -150,7 +149,7 @@ impl Seal {
         }
         // A file below two seals is digested once.
         let fresh: Vec<usize> = (0..files.len()).filter(|&index| files[index].digest.is_none()).collect();
-        let digests = digests(&fresh.iter().map(|&index| &*files[index]).collect::<Vec<_>>(), pool, watch)?;
+        let digests = digests(&fresh.iter().map(|&index| &*files[index]).collect::<Vec<_>>(), pool, progress)?;
         for (index, digest) in fresh.into_iter().zip(digests) {
             files[index].digest = Some(digest);
         }
@@ -170,25 +169,25 @@ fn differ(file: &SourceFile, what: &'static str, found: &str, sealed: &str) -> R
     Err(file.place().refuse(Fault::SealBroken { what, found, sealed }))
 }
 
-fn digests(files: &[&SourceFile], pool: &Pool, watch: &dyn Watch) -> Result<Vec<String>> {
-    watch.begin(Stage::VerifySeal, files.iter().map(|file| file.bytes()).sum());
-    pool.map(files.to_vec(), |file| digest(file.map(), watch))
+fn digests(files: &[&SourceFile], pool: &Pool, progress: &dyn Progress) -> Result<Vec<String>> {
+    progress.begin(Stage::VerifySeal, files.iter().map(|file| file.bytes()).sum());
+    pool.map(files.to_vec(), |file| digest(file.map(), progress))
 }
 
 /// How much is digested at a time: enough for all workers to share, little enough to stay small in memory.
 const PIECE: usize = 16 << 20;
 
-fn digest(map: &Mapped, watch: &dyn Watch) -> Result<String> {
+fn digest(map: &Mapped, progress: &dyn Progress) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     let mut at = 0;
     for piece in map.as_slice().chunks(PIECE) {
-        if watch.interrupted() {
+        if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         hasher.update_rayon(piece);
         map.release(at..at + piece.len());
         at += piece.len();
-        watch.advance(piece.len() as u64);
+        progress.advance(piece.len() as u64);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -13,7 +13,7 @@ use super::table::{CsvTable, Day, Days, Line};
 use crate::error::{Error, Result, TablePlace};
 use crate::estate::{DeviceId, Party, time};
 use crate::pool::Pool;
-use crate::watch::Watch;
+use crate::progress::Progress;
 
 /// The columns of an order book.
 pub const COLUMNS: [&str; 6] = ["device_id", "ordering_party", "region", "variant", "delivered", "accepted"];
@@ -56,11 +56,11 @@ impl Book {
     ///
     /// # Errors
     /// The first slip, with its file, line and field; a hub that is there twice; an interruption.
-    pub fn read(paths: &[PathBuf], pool: &Pool, watch: &dyn Watch) -> Result<Self> {
+    pub fn read(paths: &[PathBuf], pool: &Pool, progress: &dyn Progress) -> Result<Self> {
         let parts = pool.map(paths.to_vec(), |path| {
             let mut gather = Gather::default();
             each_order(&path, &mut |order, place| {
-                if gather.hubs.len().is_multiple_of(1 << 16) && watch.interrupted() {
+                if gather.hubs.len().is_multiple_of(1 << 16) && progress.interrupted() {
                     return Err(Error::Interrupted);
                 }
                 gather.take(order, place)

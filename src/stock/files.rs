@@ -17,8 +17,8 @@ use parquet::schema::types::ColumnPath;
 use super::{Bucket, Stock};
 use crate::error::{Error, Result};
 use crate::estate::{SmiStatus, time};
-use crate::run::{DigestingFile, Written};
-use crate::watch::{Stage, Watch};
+use crate::output::{DigestingFile, Written};
+use crate::progress::{Progress, Stage};
 
 /// Hubs by party, region, variant and bucket.
 pub const STOCK: &str = "stock.csv";
@@ -49,11 +49,11 @@ pub struct Output {
 ///
 /// # Errors
 /// Where a file cannot be written, or on an interruption.
-pub fn write(folder: &Path, stock: &Stock, returns: &[String], watch: &dyn Watch) -> Result<Vec<Output>> {
-    watch.begin(Stage::Write, stock.book.hubs.len() as u64);
+pub fn write(folder: &Path, stock: &Stock, returns: &[String], progress: &dyn Progress) -> Result<Vec<Output>> {
+    progress.begin(Stage::Write, stock.book.hubs.len() as u64);
     Ok(vec![
         table(folder, STOCK, &STOCK_COLUMNS, |lines| stock_lines(stock, lines))?,
-        hubs(folder, stock, watch)?,
+        hubs(folder, stock, progress)?,
         table(folder, MISSED, &MISSED_COLUMNS, |lines| missed_lines(stock, lines))?,
         table(folder, NOT_ORDERED, &["device_id", "smi_status", "status_since"], |lines| stray_lines(stock, lines))?,
         table(folder, RESPONSES, &RESPONSE_COLUMNS, |lines| response_lines(stock, returns, lines))?,
@@ -173,7 +173,7 @@ fn response_lines(stock: &Stock, files: &[String], lines: &mut Lines) -> io::Res
 }
 
 /// Writes every hub of the order book with its place in the count.
-fn hubs(folder: &Path, stock: &Stock, watch: &dyn Watch) -> Result<Output> {
+fn hubs(folder: &Path, stock: &Stock, progress: &dyn Progress) -> Result<Output> {
     let path = folder.join(HUBS);
     let id = ColumnPath::from("device_id");
     let properties = WriterProperties::builder()
@@ -199,14 +199,14 @@ fn hubs(folder: &Path, stock: &Stock, watch: &dyn Watch) -> Result<Output> {
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(Error::write(&path))?;
     let total = stock.book.hubs.len();
     for start in (0..total).step_by(BATCH) {
-        if watch.interrupted() {
+        if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let end = total.min(start + BATCH);
         let batch = RecordBatch::try_new(Arc::clone(&schema), hub_columns(stock, start..end))
             .map_err(|error| Error::write(&path)(error.into()))?;
         writer.write(&batch).map_err(Error::write(&path))?;
-        watch.advance((end - start) as u64);
+        progress.advance((end - start) as u64);
     }
     let mut file = writer.into_inner().map_err(Error::write(&path))?;
     file.flush().map_err(Error::io("write", &path))?;

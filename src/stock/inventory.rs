@@ -15,12 +15,12 @@ use super::table::Day;
 use crate::error::Result;
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::run::read::{Batches, Deletes, Manifest};
 use crate::run::verify::verify;
 use crate::snapshot::Snapshot;
 use crate::sweep::morsels;
 use crate::sweep::pick::{Desk, Pick, Picked};
-use crate::watch::{Stage, Watch};
 
 /// A hub that the inventory has and the order book has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,13 +70,13 @@ pub fn read(
     book: &Book,
     gone: &[Gone],
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<(Inventory, Vec<Marks>)> {
-    watch.begin(Stage::Scan, snapshot.rows());
+    progress.begin(Stage::Scan, snapshot.rows());
     let Terms { policy, rules, count_day, .. } = terms;
     let marks: Vec<AtomicU8> = (0..book.hubs.len()).map(|_| AtomicU8::new(0)).collect();
     let last_instant = time::day_start(count_day.saturating_add(1)).saturating_sub(1);
-    let pick = Pick { snapshot, policy, types: [DeviceType::CHF].into_iter().collect::<TypeSet>(), watch };
+    let pick = Pick { snapshot, policy, types: [DeviceType::CHF].into_iter().collect::<TypeSet>(), progress };
     let parts = pool.map_with(morsels(snapshot), Desk::default, |desk, morsel| {
         let mut own = Inventory::default();
         own.untyped = pick.read(morsel, desk, |picked| {

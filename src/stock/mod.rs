@@ -39,8 +39,8 @@ use crate::error::{Error, PolicyPlace, Result};
 use crate::estate::{SmiStatus, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::Snapshot;
-use crate::watch::{Stage, Watch};
 
 /// What is counted from besides the snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -172,20 +172,20 @@ pub fn count(
     sources: Sources<'_>,
     terms: Terms<'_>,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Stock> {
     let Terms { rules, tariff, count_day, .. } = terms;
     let count = Day::new(count_day).ok_or_else(|| Error::Usage {
         what: format!("{} is not a day on which stock can be counted", time::format_day(count_day)),
         remedy: "name a day from 2000 to 2179".into(),
     })?;
-    watch.begin(Stage::Tables, 0);
+    progress.begin(Stage::Tables, 0);
     [sources.orders, sources.returns, sources.runs].into_iter().try_for_each(table::named_once)?;
-    let book = Book::read(sources.orders, pool, watch)?;
+    let book = Book::read(sources.orders, pool, progress)?;
     let mut returns = returns::read(sources.returns, &book)?;
     let past = inventory::past(sources.runs, pool)?;
     let gone = if sources.as_if_loaded { &past.gone[..] } else { &[] };
-    let (inventory, mut marks) = inventory::read(snapshot, terms, &book, gone, pool, watch)?;
+    let (inventory, mut marks) = inventory::read(snapshot, terms, &book, gone, pool, progress)?;
     let deletions = Deletions::mark(past, &book, &mut marks);
     returns::settle(&mut returns, &book, &mut marks, count_day);
     let mut stock = Stock {

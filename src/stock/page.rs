@@ -6,7 +6,7 @@ use std::path::Path;
 use super::AGES;
 use super::record::{Charge, PartyRecord, Record};
 use crate::error::{Error, Result};
-use crate::html::{Page, count};
+use crate::output::html::{Page, count};
 use crate::plot::{self, Arrangement, Caption, Series, Unit};
 
 /// Name of the page within the directory.

@@ -22,8 +22,8 @@ use crate::estate::time::{DAY_MICROS, FIRST_DAY, LAST_DAY, day_of};
 use crate::estate::{Column, DeviceId, Reason, Role, TypeSet};
 use crate::policy::{Pair, Policy, Rules};
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::Snapshot;
-use crate::watch::{Stage, Watch};
 
 /// What rows of one kind have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,12 +100,12 @@ pub fn census(
     as_of: i64,
     reader: Reader,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Census> {
     let mut open_to_all = policy.clone();
     open_to_all.exclude = TypeSet::EMPTY;
     let rules = [open_to_all.bind(as_of)];
-    let mut plan = Plan::new(snapshot, policy, &rules, reader, &[0], watch);
+    let mut plan = Plan::new(snapshot, policy, &rules, reader, &[0], progress);
     for pair in 0..PAIRS {
         plan.open[pair] = pair_of(&rules[0], pair) == Pair::Judge;
     }
@@ -113,11 +113,11 @@ pub fn census(
     plan.closed_status.fill(false);
     plan.latest_due = i64::MAX;
     let shared = Shared { plan, regions: Mutex::default(), whole_days: AtomicBool::new(true) };
-    watch.begin(Stage::Scan, snapshot.rows());
+    progress.begin(Stage::Scan, snapshot.rows());
     let counted = pool.map_with(morsels(snapshot), Worker::default, |worker, morsel| count(&shared, morsel, worker))?;
     snapshot.unchanged()?;
 
-    watch.begin(Stage::Sort, 0);
+    progress.begin(Stage::Sort, 0);
     let census = gather(counted, shared, pool)?;
     if census.rows() != snapshot.rows() {
         return Err(Error::Unbalanced(format!("{} rows were counted of {}", census.rows(), snapshot.rows())));

@@ -13,8 +13,8 @@ use crate::error::{Error, GuardTrip, Result};
 use crate::estate::{DeviceId, Reason, TallyByType};
 use crate::policy::{Policy, Rules};
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::Snapshot;
-use crate::watch::{Stage, Watch};
 
 /// What to sweep by.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub struct Swept {
 ///
 /// # Errors
 /// Policies that read a snapshot differently, damaged data, a file that changed meanwhile, or an interruption.
-pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dyn Watch) -> Result<Vec<Swept>> {
+pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, progress: &dyn Progress) -> Result<Vec<Swept>> {
     let Some(first) = options.policies.first() else { return Ok(Vec::new()) };
     for other in options.policies {
         if other.spellings != first.spellings || other.types != first.types {
@@ -67,12 +67,12 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, watch: &dy
         .iter()
         .map(|policy| options.expected.quarantined.unwrap_or(policy.guard.max_quarantined).saturating_add(1))
         .collect();
-    let plan = Plan::new(snapshot, first, &rules, options.reader, &room, watch);
-    watch.begin(Stage::Scan, snapshot.rows());
+    let plan = Plan::new(snapshot, first, &rules, options.reader, &room, progress);
+    progress.begin(Stage::Scan, snapshot.rows());
     let judged = pool.map_with(morsels(snapshot), Scratch::default, |scratch, morsel| judge(&plan, morsel, scratch))?;
     snapshot.unchanged()?;
 
-    watch.begin(Stage::Sort, 0);
+    progress.begin(Stage::Sort, 0);
     let met = std::mem::take(&mut *plan.parties.lock().unwrap_or_else(PoisonError::into_inner)).into_met();
     let (parties, rank) = Parties::sorted(met);
     let gathered = gather(judged, rules.len());

@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::estate::{Column, DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
 use crate::policy::{Boundary, PartyField, Policy, RoleField, Row, Rules};
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::Snapshot;
-use crate::watch::{Stage, Watch};
 
 /// A row of one device, with its values as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,13 +45,13 @@ pub fn explain(
     id: DeviceId,
     unique: bool,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Vec<Found>> {
-    watch.begin(Stage::Scan, snapshot.rows());
+    progress.begin(Stage::Scan, snapshot.rows());
     let rules = policy.bind(as_of);
     let found = pool.map_with(morsels(snapshot), LaneBuffers::default, |buffers, morsel| {
         let mut rows = Vec::new();
-        unique::each_id(snapshot, morsel, Reader::default(), buffers, watch, |row, own| {
+        unique::each_id(snapshot, morsel, Reader::default(), buffers, progress, |row, own| {
             if own == Some(id) {
                 rows.push(row);
             }

@@ -2,7 +2,7 @@
 
 use crate::error::GuardTrip;
 use crate::estate::Tally;
-use crate::html::{count, counted};
+use crate::output::html::{count, counted};
 use crate::policy::Policy;
 
 /// Exact numbers that the user expects. Each takes the place of the guards on its figure.

@@ -132,12 +132,12 @@ pub(super) fn each_slab(
     let file = &plan.snapshot.files()[morsel.file];
     let rows = file.group_rows(morsel.group);
     for start in (0..rows).step_by(SLAB) {
-        if plan.watch.interrupted() {
+        if plan.progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let slab = Slab { plan, file, morsel, rows: start..(start + SLAB).min(rows) };
         each(&slab, scratch)?;
-        plan.watch.advance(slab.rows.len() as u64);
+        plan.progress.advance(slab.rows.len() as u64);
     }
     plan.bytes_read.fetch_add(scratch.lanes.pages.take_looked_into(), Ordering::Relaxed);
     for (_, bound) in file.columns.iter() {

@@ -9,8 +9,8 @@ use super::{dates, fields};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, DeviceType, SmiStatus, TypeSet};
 use crate::policy::Policy;
+use crate::progress::Progress;
 use crate::snapshot::Snapshot;
-use crate::watch::Watch;
 
 /// Rows that are looked at together.
 const SLAB: usize = 1 << 18;
@@ -44,7 +44,7 @@ pub struct Pick<'a> {
     /// The types that are asked for.
     pub types: TypeSet,
     /// Somebody who waits.
-    pub watch: &'a dyn Watch,
+    pub progress: &'a dyn Progress,
 }
 
 impl Pick<'_> {
@@ -58,7 +58,7 @@ impl Pick<'_> {
         let rows = file.group_rows(morsel.group);
         let mut untyped = 0;
         for start in (0..rows).step_by(SLAB) {
-            if self.watch.interrupted() {
+            if self.progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             let end = rows.min(start + SLAB);
@@ -67,7 +67,7 @@ impl Pick<'_> {
                 self.fill(morsel, start, end, desk)?;
                 each(&mut desk.picked);
             }
-            self.watch.advance((end - start) as u64);
+            self.progress.advance((end - start) as u64);
         }
         for (_, bound) in file.columns.iter() {
             file.map().release(file.chunk_range(morsel.group, bound)?);

@@ -7,8 +7,8 @@ use super::findings::PartyRegister;
 use super::lanes::Reader;
 use crate::estate::{DeviceType, SmiStatus};
 use crate::policy::{Pair, Policy, Rules};
+use crate::progress::Progress;
 use crate::snapshot::Snapshot;
-use crate::watch::Watch;
 
 /// How many pairs of a status code and a type code there are.
 pub const PAIRS: usize = SmiStatus::CODES * DeviceType::CODES;
@@ -49,7 +49,7 @@ pub struct Plan<'a> {
     /// Bytes of the pages that were looked into so far.
     pub bytes_read: AtomicU64,
     /// Somebody who waits.
-    pub watch: &'a dyn Watch,
+    pub progress: &'a dyn Progress,
 }
 
 impl<'a> Plan<'a> {
@@ -61,7 +61,7 @@ impl<'a> Plan<'a> {
         rules: &'a [Rules],
         reader: Reader,
         room: &[u64],
-        watch: &'a dyn Watch,
+        progress: &'a dyn Progress,
     ) -> Self {
         let mut open = Box::new([false; PAIRS]);
         for (pair, open) in open.iter_mut().enumerate() {
@@ -87,7 +87,7 @@ impl<'a> Plan<'a> {
             parties: Mutex::default(),
             room: room.iter().copied().map(AtomicU64::new).collect(),
             bytes_read: AtomicU64::new(0),
-            watch,
+            progress,
         }
     }
 

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceType, Reason, SmiStatus, TypeSet, time};
 use crate::policy::{DateVerdict, Pair, Policy, RoleField, Rules};
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::{Form, Snapshot};
-use crate::watch::{Stage, Watch};
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,15 +108,15 @@ pub fn survey(
     policy: &Policy,
     as_of: Option<i64>,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Survey> {
-    let duplicates = unique::duplicates(snapshot, Reader::default(), pool, watch)?;
-    watch.begin(Stage::Scan, snapshot.rows());
+    let duplicates = unique::duplicates(snapshot, Reader::default(), pool, progress)?;
+    progress.begin(Stage::Scan, snapshot.rows());
     let look = Look {
         snapshot,
         policy,
         rules: policy.bind(as_of.unwrap_or(time::day_start(time::LAST_DAY + 1) - 1)),
-        watch,
+        progress,
         duplicates: &duplicates,
     };
     let parts = pool.map_with(morsels(snapshot), Desk::default, |desk, morsel| look.at(morsel, desk))?;
@@ -167,7 +167,7 @@ struct Look<'a> {
     snapshot: &'a Snapshot,
     policy: &'a Policy,
     rules: Rules,
-    watch: &'a dyn Watch,
+    progress: &'a dyn Progress,
     duplicates: &'a Duplicates,
 }
 
@@ -180,12 +180,12 @@ impl Look<'_> {
         let rows = file.group_rows(morsel.group);
         let mut notes = Notes::default();
         for start in (0..rows).step_by(SLAB) {
-            if self.watch.interrupted() {
+            if self.progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             let end = rows.min(start + SLAB);
             self.slab(morsel, start, end, desk, &mut notes)?;
-            self.watch.advance((end - start) as u64);
+            self.progress.advance((end - start) as u64);
         }
         for (_, bound) in file.columns.iter() {
             file.map().release(file.chunk_range(morsel.group, bound)?);

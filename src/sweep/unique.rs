@@ -14,8 +14,8 @@ use super::morsel::Morsel;
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId};
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::Snapshot;
-use crate::watch::{Stage, Watch};
 
 /// How many buckets there are.
 const BUCKETS: usize = 256;
@@ -37,11 +37,11 @@ pub struct Duplicates {
 ///
 /// # Errors
 /// Damaged data, a temporary folder that is full, or an interruption.
-pub fn duplicates(snapshot: &Snapshot, reader: Reader, pool: &Pool, watch: &dyn Watch) -> Result<Duplicates> {
-    watch.begin(Stage::Unique, snapshot.rows());
+pub fn duplicates(snapshot: &Snapshot, reader: Reader, pool: &Pool, progress: &dyn Progress) -> Result<Duplicates> {
+    progress.begin(Stage::Unique, snapshot.rows());
     let buckets: Vec<Mutex<Bucket>> = (0..BUCKETS).map(|_| Mutex::default()).collect();
     pool.map_with(morsels(snapshot), Spread::default, |spread, morsel| {
-        each_id(snapshot, morsel, reader, &mut spread.lanes, watch, |_, id| {
+        each_id(snapshot, morsel, reader, &mut spread.lanes, progress, |_, id| {
             let Some(id) = id else { return Ok(()) };
             let bucket = bucket_of(id);
             let waiting = &mut spread.waiting[bucket];
@@ -71,7 +71,7 @@ pub fn each_id(
     morsel: Morsel,
     reader: Reader,
     buffers: &mut LaneBuffers,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
     mut each: impl FnMut(u64, Option<DeviceId>) -> Result<()>,
 ) -> Result<()> {
     let file = &snapshot.files()[morsel.file];
@@ -79,7 +79,7 @@ pub fn each_id(
     let lane = Lane { file, group: morsel.group, bound };
     let rows = file.group_rows(morsel.group) as u32;
     for start in (0..rows).step_by(SLAB as usize) {
-        if watch.interrupted() {
+        if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let slab: Vec<u32> = (start..rows.min(start.saturating_add(SLAB))).collect();
@@ -91,7 +91,7 @@ pub fn each_id(
             }
         })?;
         outcome?;
-        watch.advance(slab.len() as u64);
+        progress.advance(slab.len() as u64);
     }
     file.map().release(file.chunk_range(morsel.group, bound)?);
     Ok(())

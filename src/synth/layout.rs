@@ -17,8 +17,8 @@ use parquet::schema::types::ColumnPath;
 use super::estate::{Estate, SynthRow};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
+use crate::progress::Progress;
 use crate::snapshot::TAKEN_AT_KEY;
-use crate::watch::Watch;
 
 /// Rows of a synthetic estate by their place, from 0, and what its files say.
 pub(super) trait Rows: Sync {
@@ -124,7 +124,7 @@ pub(super) fn write_file(
     layout: Layout,
     rows: Range<u64>,
     path: &Path,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<u64> {
     let properties = layout.properties(estate).map_err(Error::write(path))?;
     let schema = schema(layout, estate);
@@ -133,7 +133,7 @@ pub(super) fn write_file(
     let order = if layout == Layout::Clustered { Some(clustered(estate, rows.clone())) } else { None };
     let total = (rows.end - rows.start) as usize;
     for start in (0..total).step_by(BATCH) {
-        if watch.interrupted() {
+        if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let end = total.min(start + BATCH);
@@ -143,7 +143,7 @@ pub(super) fn write_file(
         let batch =
             RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| Error::write(path)(error.into()))?;
         writer.write(&batch).map_err(Error::write(path))?;
-        watch.advance((end - start) as u64);
+        progress.advance((end - start) as u64);
     }
     let file = writer.into_inner().map_err(Error::write(path))?;
     Ok(file.metadata().map_err(Error::io("inspect", path))?.len())

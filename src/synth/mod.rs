@@ -20,7 +20,7 @@ pub use layout::Layout;
 use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::pool::Pool;
-use crate::watch::{Stage, Watch};
+use crate::progress::{Progress, Stage};
 use layout::Rows;
 
 /// What was written.
@@ -54,9 +54,9 @@ pub fn write(
     files: usize,
     folder: &Path,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Summary> {
-    write_rows(estate, layout, files, folder, pool, watch)
+    write_rows(estate, layout, files, folder, pool, progress)
 }
 
 /// Name of the file beside the snapshots of a history that says what a forecast should find.
@@ -73,14 +73,14 @@ pub fn write_history(
     files: usize,
     folder: &Path,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Summary> {
     let mut all = Summary { files: 0, rows: 0, bytes: 0 };
     for month in 0..history.snapshots() {
         let moment = history.at(month);
         let path = folder.join(time::format_day(time::day_of(moment.as_of())));
         fs::create_dir(&path).map_err(Error::io("create", &path))?;
-        let own = write_rows(&moment, layout, files, &path, pool, watch)?;
+        let own = write_rows(&moment, layout, files, &path, pool, progress)?;
         all = Summary { files: all.files + own.files, rows: own.rows, bytes: all.bytes + own.bytes };
     }
     let path = folder.join(TRUTH);
@@ -94,18 +94,18 @@ fn write_rows(
     files: usize,
     folder: &Path,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Summary> {
     let files = files.max(1) as u64;
     let rows = estate.rows();
     let parts: Vec<(u64, std::ops::Range<u64>)> =
         (0..files).map(|part| (part, rows * part / files..rows * (part + 1) / files)).collect();
-    watch.begin(Stage::Write, rows);
+    progress.begin(Stage::Write, rows);
     let sizes = pool.map(parts, |(part, rows)| {
         let path = folder.join(format!("part-{part:05}.parquet"));
-        layout::write_file(estate, layout, rows, &path, watch)
+        layout::write_file(estate, layout, rows, &path, progress)
     })?;
-    if watch.interrupted() {
+    if progress.interrupted() {
         return Err(Error::Interrupted);
     }
     Ok(Summary { files: files as usize, rows, bytes: sizes.into_iter().sum() })
@@ -176,7 +176,8 @@ mod tests {
         for layout in Layout::ALL {
             let bytes = |threads| {
                 let folder = tempfile::tempdir().unwrap();
-                write(&estate, layout, 2, folder.path(), &Pool::new(Some(threads)), &crate::watch::Unwatched).unwrap();
+                write(&estate, layout, 2, folder.path(), &Pool::new(Some(threads)), &crate::progress::NoProgress)
+                    .unwrap();
                 (0..2)
                     .map(|n| std::fs::read(folder.path().join(format!("part-0000{n}.parquet"))).unwrap())
                     .collect::<Vec<_>>()

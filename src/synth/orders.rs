@@ -14,10 +14,10 @@ use crate::error::{Error, Result};
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::snapshot::Snapshot;
 use crate::sweep::pick::{Desk, Pick, Picked};
 use crate::sweep::{Morsel, morsels};
-use crate::watch::{Stage, Watch};
 
 /// Name of the order book.
 pub const ORDERS: &str = "orders.csv";
@@ -101,9 +101,9 @@ pub fn write(
     making: Making<'_>,
     folder: &Path,
     pool: &Pool,
-    watch: &dyn Watch,
+    progress: &dyn Progress,
 ) -> Result<Written> {
-    watch.begin(Stage::Scan, snapshot.rows());
+    progress.begin(Stage::Scan, snapshot.rows());
     let create = |name: &str, header: &str| -> Result<BufWriter<File>> {
         let path = folder.join(name);
         let mut file = BufWriter::new(File::create_new(&path).map_err(Error::io("create", &path))?);
@@ -117,7 +117,7 @@ pub fn write(
     let all: Vec<Morsel> = morsels(snapshot);
     for some in all.chunks(pool.threads() * 4) {
         let types: TypeSet = [DeviceType::CHF].into_iter().collect();
-        let picker = Pick { snapshot, policy: making.policy, types, watch };
+        let picker = Pick { snapshot, policy: making.policy, types, progress };
         let texts = pool.map_with(some.to_vec(), Desk::default, |desk, morsel| {
             let mut text = Text::default();
             picker.read(morsel, desk, |hubs| hubs.iter().for_each(|hub| making.hub(hub, &mut text)))?;

@@ -1,5 +1,4 @@
 //! Snapshots of two devices, column by column, for tests of what single columns may be.
-#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,10 @@
-//! What several tests share: opening, sweeping, running the binary.
-#![allow(dead_code, reason = "each test uses a part of it, and one uses all")]
+//! Shared by all test binaries: opening, sweeping, running the binary, estates, PostgreSQL servers.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub mod columns;
+pub mod estates;
+pub mod server;
+pub mod throwaway;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -7,9 +12,9 @@ use std::process::{Command, Output};
 use smi_sweep::estate::time;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{self, Expected, Options, Reader, Swept};
-use smi_sweep::watch::Unwatched;
 
 /// The folder of fixtures.
 pub fn fixtures() -> PathBuf {
@@ -32,7 +37,7 @@ pub fn unguarded(name: &str) -> Policy {
 
 /// Opens a snapshot that is fine.
 pub fn open(paths: &[PathBuf], policy: &Policy) -> Snapshot {
-    Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &Unwatched)
+    Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &NoProgress)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -40,7 +45,7 @@ pub fn open(paths: &[PathBuf], policy: &Policy) -> Snapshot {
 pub fn sweep(snapshot: &Snapshot, policy: &Policy, as_of: i64, reader: Reader, threads: usize) -> Swept {
     let policies = std::slice::from_ref(policy);
     let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[], reader };
-    let mut swept = sweep::sweep(snapshot, &options, &Pool::new(Some(threads)), &Unwatched)
+    let mut swept = sweep::sweep(snapshot, &options, &Pool::new(Some(threads)), &NoProgress)
         .unwrap_or_else(|error| panic!("{error}"));
     swept.pop().expect("one for each policy")
 }

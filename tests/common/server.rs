@@ -1,5 +1,4 @@
 //! A PostgreSQL server of a test's own, on a socket in a temporary directory, and a synthetic inventory in it.
-#![allow(dead_code, reason = "each test uses a part of it, and one uses all")]
 
 use std::fs;
 use std::os::unix::fs::chown;

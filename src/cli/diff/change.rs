@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::Args;
 use crate::cli::figures::{count, table};
-use crate::cli::progress::Progress;
+use crate::cli::progress::TerminalProgress;
 use crate::cli::{Common, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::policy::{Policy, changes};
@@ -36,7 +36,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     // Nothing is published: a question needs no guard. Which would have stopped a run is told.
     let policies: Vec<Policy> = signed.iter().cloned().map(unguarded).collect();
     let pool = common.pool();
-    let progress = Progress::new(common);
+    let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.paths, &policies[0].spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
     let options =

@@ -6,7 +6,7 @@ use super::super::case::Ending;
 use super::super::{Outcome, Trace};
 use super::Evidence;
 use crate::estate::time::format_instant;
-use crate::html::{Page, count};
+use crate::output::html::{Page, count};
 
 /// The page of a run.
 #[must_use]

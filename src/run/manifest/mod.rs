@@ -16,9 +16,9 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesPtr, WriterVer
 use codes::DueDays;
 use sheet::{ALERT_COLUMNS, DELETE_COLUMNS, Sheet};
 
-use super::digest::Written;
 use crate::error::{Error, Result};
 use crate::estate::TypeNames;
+use crate::output::Written;
 use crate::pool::Pool;
 use crate::sweep::{Findings, Spot};
 

@@ -12,7 +12,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use super::{GROUP_ROWS, Manifests, properties};
 use crate::error::{Error, Result};
 use crate::estate::Reason;
-use crate::run::digest::{DigestingFile, Written};
+use crate::output::{DigestingFile, Written};
 use crate::sweep::Quarantined;
 
 /// Writes the rows, which are in the order of the snapshot.

@@ -14,9 +14,9 @@ use super::codes::{DueDays, MOST_DAYS, PartyCodes};
 use super::{ALERTS, DELETE, GROUP_ROWS, properties};
 use crate::error::{Error, Result};
 use crate::estate::{SmiStatus, TypeNames};
+use crate::output::parquet::{ChunkWriter, EncodedChunk};
+use crate::output::{DigestingFile, Written};
 use crate::pool::Pool;
-use crate::run::digest::{DigestingFile, Written};
-use crate::snapshot::encoded::write::{ChunkWriter, EncodedChunk};
 use crate::sweep::{Due, DueRows, Parties, Spot};
 
 /// A column of the two manifests of due rows.

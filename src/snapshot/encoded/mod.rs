@@ -10,11 +10,9 @@
 
 mod codec;
 mod cursor;
-mod delta;
 mod hybrid;
 mod pages;
 pub mod snappy;
-pub mod write;
 
 pub use codec::{Codec, Unpacker};
 pub use cursor::{Buffers, Chunk, Dictionary, Head, Page, PageCursor, Validity, Values};

@@ -1,15 +1,13 @@
 //! The command line as scripts and people meet it: exit codes, one clear line for each mistake, nothing left behind.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::{binary, fixtures, outcome, run};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use common::{binary, fixtures, outcome, run};
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use tempfile::TempDir;

@@ -1,20 +1,16 @@
 //! Who is told: a party has one name however it is written, and all commands agree on whether it names anybody.
 
-#[path = "common/columns.rs"]
-mod columns;
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::slice::from_ref;
 use std::sync::Arc;
 
+use crate::common::columns::{Columns, meters, text, with, write};
+use crate::common::{at, open, run, sweep, unguarded};
 use arrow_array::{ArrayRef, BinaryArray, TimestampMicrosecondArray};
-use columns::{Columns, meters, text, with, write};
-use common::{at, open, run, sweep, unguarded};
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::sweep::{Reader, explain, survey};
-use smi_sweep::watch::Unwatched;
 
 /// What the sweep lists, and what a survey counts, by reason or kind.
 fn both(path: &Path) -> (BTreeMap<&'static str, usize>, BTreeMap<&'static str, u64>) {
@@ -25,7 +21,7 @@ fn both(path: &Path) -> (BTreeMap<&'static str, usize>, BTreeMap<&'static str, u
     for row in &swept.findings.quarantined {
         *reasons.entry(row.reason.name()).or_default() += 1;
     }
-    let found = survey::survey(&snapshot, &policy, Some(at("2026-11-01")), &Pool::new(Some(1)), &Unwatched).unwrap();
+    let found = survey::survey(&snapshot, &policy, Some(at("2026-11-01")), &Pool::new(Some(1)), &NoProgress).unwrap();
     (reasons, found.findings.iter().map(|finding| (finding.kind.name(), finding.rows)).collect())
 }
 
@@ -106,7 +102,7 @@ fn an_explanation_gives_the_right_reason_for_silence() {
         let snapshot = open(from_ref(&path), &policy);
         let id = "00-DB-12-34-56-78-00-A0".parse().unwrap();
         let pool = Pool::new(Some(1));
-        let found = explain::explain(&snapshot, &policy, at("2026-11-01"), id, unique, &pool, &Unwatched).unwrap();
+        let found = explain::explain(&snapshot, &policy, at("2026-11-01"), id, unique, &pool, &NoProgress).unwrap();
         found[0].because.clone()
     };
     let hubs = || ("device_type", text([Some("CHF"), Some("CHF")]));

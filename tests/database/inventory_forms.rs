@@ -1,13 +1,9 @@
 //! Inventories that store and spell things their own way, and hostile ones: the circle is the same.
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
-
 use std::fs;
 
+use crate::common::server::{Database, Server, confirmation};
 use serde_json::Value;
-use server::{Database, Server, confirmation};
 
 /// Words that would do harm if they were ever more than words.
 const EVIL: &str = "\"; DROP TABLE device; --'); DROP TABLE device; $1 %s \\ :inventory";

@@ -1,21 +1,17 @@
 //! What must always hold, whatever the estate, the layout of its files and the number of threads.
 
-mod common;
-#[path = "common/estates.rs"]
-mod estates;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use common::{at, open, sweep, unguarded};
-use estates::{Layout, Row, SPELLINGS, TYPE_SPELLINGS, ends, held, layouts, rows, write};
+use crate::common::estates::{Layout, Row, SPELLINGS, TYPE_SPELLINGS, ends, held, layouts, rows, write};
+use crate::common::{at, open, sweep, unguarded};
 use proptest::prelude::*;
 use smi_sweep::estate::{DeviceType, SmiStatus, TypeSet};
 use smi_sweep::policy::{Boundary, Policy};
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{Expected, Options, Reader, Swept};
-use smi_sweep::watch::Unwatched;
 
 /// Moments at which months end in different ways.
 const MOMENTS: [&str; 6] = [
@@ -208,7 +204,7 @@ proptest! {
         let snapshot = open(&paths, &one);
         let policies = [one, other];
         let options = Options { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-        let together = smi_sweep::sweep::sweep(&snapshot, &options, &Pool::new(Some(2)), &Unwatched).unwrap();
+        let together = smi_sweep::sweep::sweep(&snapshot, &options, &Pool::new(Some(2)), &NoProgress).unwrap();
         for (policy, swept) in policies.iter().zip(together) {
             let alone = sweep(&snapshot, policy, at(MOMENTS[1]), Reader::Encoded, 1);
             prop_assert_eq!(listed(&alone), listed(&swept));
@@ -233,9 +229,9 @@ proptest! {
         std::fs::write(&paths[0], bytes).unwrap();
         let policy = unguarded("pre-change");
         let pool = Pool::new(Some(1));
-        if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings.columns, &pool, &Unwatched) {
+        if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings.columns, &pool, &NoProgress) {
             let options = Options { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-            let _ = smi_sweep::sweep::sweep(&snapshot, &options, &pool, &Unwatched);
+            let _ = smi_sweep::sweep::sweep(&snapshot, &options, &pool, &NoProgress);
         }
     }
 }

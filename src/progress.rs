@@ -1,6 +1,6 @@
 //! What a long operation tells those who wait, and how they stop it.
 //!
-//! The library neither prints nor looks at the clock; a caller that wants progress or timings passes a [`Watch`].
+//! The library neither prints nor looks at the clock; a caller that wants progress or timings passes a [`Progress`].
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Stage {
 }
 
 /// Somebody who waits for an operation. Called from many threads.
-pub trait Watch: Sync {
+pub trait Progress: Sync {
     /// A stage begins, of so many units (rows or bytes; 0 where that is not known).
     fn begin(&self, stage: Stage, units: u64);
     /// So many units of the current stage are done.
@@ -67,9 +67,9 @@ pub trait Watch: Sync {
 
 /// Nobody waits.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Unwatched;
+pub struct NoProgress;
 
-impl Watch for Unwatched {
+impl Progress for NoProgress {
     fn begin(&self, _: Stage, _: u64) {}
     fn advance(&self, _: u64) {}
     fn interrupted(&self) -> bool {

@@ -2,12 +2,10 @@
 //!
 //! `scripts/make-fixtures` wrote the files, and worked out by itself, row by row, what becomes of each.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 
-use common::{at, fixtures, open, sweep, unguarded};
+use crate::common::{at, fixtures, open, sweep, unguarded};
 use smi_sweep::estate::time;
 use smi_sweep::sweep::Reader;
 

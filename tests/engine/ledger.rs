@@ -1,30 +1,25 @@
 //! The law of the ledger: adding up its counts says exactly what a sweep of the same snapshot says, for every threshold
 //! and exclusion list, on hostile estates too.
 
-mod common;
-#[expect(dead_code, reason = "what becomes of each row is for the laws of the engine")]
-#[path = "common/estates.rs"]
-mod estates;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{at, fixtures, open, outcome, run, unguarded};
-use estates::{Layout, Row, held, layouts, rows, write};
+use crate::common::estates::{Layout, Row, held, layouts, rows, write};
+use crate::common::{at, fixtures, open, outcome, run, unguarded};
 use proptest::prelude::*;
 use smi_sweep::estate::time::DAY_MICROS;
 use smi_sweep::estate::{DeviceType, TypeSet};
 use smi_sweep::ledger::Ledger;
 use smi_sweep::policy::{Boundary, Policy};
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{self, Expected, Options, Parties, Reader, Swept};
-use smi_sweep::watch::Unwatched;
 
 const MOMENTS: [&str; 3] = ["2026-02-28T12:00:00Z", "2024-02-29", "2026-11-01"];
 
 fn take(snapshot: &Snapshot, policy: &Policy, as_of: i64, threads: usize) -> Ledger {
-    Ledger::take(snapshot, policy, as_of, None, &Pool::new(Some(threads)), &Unwatched).unwrap()
+    Ledger::take(snapshot, policy, as_of, None, &Pool::new(Some(threads)), &NoProgress).unwrap()
 }
 
 /// Deletions and alerts by the name of the party.
@@ -102,7 +97,7 @@ proptest! {
             let policies = policies_of(&excluded, &own, silent, boundary);
             let snapshot = open(&paths, &policies[0]);
             let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-            let swept = sweep::sweep(&snapshot, &options, &Pool::new(Some(1)), &Unwatched).unwrap();
+            let swept = sweep::sweep(&snapshot, &options, &Pool::new(Some(1)), &NoProgress).unwrap();
             let ledger = take(&snapshot, &policies[0], as_of, 2);
             prop_assert_eq!(&ledger.census, &take(&snapshot, &policies[0], as_of, 1).census);
 
@@ -146,7 +141,7 @@ fn the_fixture_estate_by_every_threshold_and_exclusion() {
     let ledger = take(&snapshot, &policies[0], as_of, 2);
     let options =
         Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-    let swept = sweep::sweep(&snapshot, &options, &Pool::new(Some(2)), &Unwatched).unwrap();
+    let swept = sweep::sweep(&snapshot, &options, &Pool::new(Some(2)), &NoProgress).unwrap();
     for (policy, swept) in policies.iter().zip(&swept) {
         assert_eq!(ledger.tally(policy).unwrap().by_type, swept.findings.by_type);
     }
@@ -198,7 +193,7 @@ fn the_command_answers_as_a_sweep_does() {
     let estate = fixtures().join("estate");
     let runs = folder.path().join("run");
     let swept = outcome(
-        &common::binary()
+        &crate::common::binary()
             .args([
                 "sweep",
                 estate.to_str().unwrap(),
@@ -282,8 +277,8 @@ fn parties_that_no_cell_names_are_forgotten() {
         role: Some(role.into()),
     };
     let rows = [row("00-DB-12-00-00-00-00-00", "Acme", "csp"), row("00-DB-12-00-00-00-00-01", "Zenith", "CSP")];
-    let layout = estates::Layout {
-        ids: estates::Ids::Text,
+    let layout = crate::common::estates::Layout {
+        ids: crate::common::estates::Ids::Text,
         unit: arrow_schema::TimeUnit::Microsecond,
         days: false,
         dictionary: true,

@@ -1,25 +1,18 @@
 //! Manifests handed over to a real PostgreSQL: `COPY` takes the CSV as it is, and the SQL deletes exactly what is still due.
 
-mod common;
-#[path = "common/estates.rs"]
-#[expect(dead_code, reason = "estates at random are for the laws")]
-mod estates;
-#[path = "common/throwaway.rs"]
-mod throwaway;
-
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::common::estates::text_id;
+use crate::common::throwaway::Server;
+use crate::common::{at, run};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
-use common::{at, run};
-use estates::text_id;
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use smi_sweep::estate::time::DAY_MICROS;
 use tempfile::TempDir;
-use throwaway::Server;
 
 const AS_OF: &str = "2026-11-01";
 /// Devices of one transaction.

@@ -1,18 +1,14 @@
 //! The whole circle on a real server: export, sweep, load while others write, load again, undo.
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
-
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::common::server::{Database, POLICY, Server, confirmation};
 use arrow_array::cast::AsArray;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use postgres::Client;
 use serde_json::Value;
-use server::{Database, POLICY, Server, confirmation};
 
 /// Whatever happens to a device is written down by the database itself, with what it was before and by whom.
 const HISTORY: &str = "CREATE TABLE history (op text, by_whom text, was device); \

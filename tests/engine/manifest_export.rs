@@ -1,20 +1,15 @@
 //! Manifests handed over: in every form exactly the manifest's rows, read back by somebody else's reader, whatever is in them.
 
-mod common;
-#[path = "common/estates.rs"]
-#[expect(dead_code, reason = "estates at random are for the laws")]
-mod estates;
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use crate::common::estates::{Ids, Layout, Row, text_id, write};
+use crate::common::{at, run};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
-use common::{at, run};
-use estates::{Ids, Layout, Row, text_id, write};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use smi_sweep::approval::KeyPair;
@@ -402,7 +397,7 @@ fn only_what_is_approved_where_that_is_asked_for() {
 }
 
 /// The one thing that this project has no copy of is the schema. Whoever has it names its folder:
-/// `SMI_SWEEP_DUIS=FOLDER cargo test --test manifest_export -- --ignored`, with `xmllint` installed.
+/// `SMI_SWEEP_DUIS=FOLDER cargo test --test engine manifest_export -- --ignored`, with `xmllint` installed.
 #[test]
 #[ignore = "needs a folder with the schema of DUIS V5.4, named by SMI_SWEEP_DUIS, and xmllint"]
 fn every_document_is_valid_by_the_schema_of_duis() {
@@ -430,7 +425,7 @@ fn every_document_is_valid_by_the_schema_of_duis() {
     let validate = |documents: &[PathBuf]| {
         let mut xmllint = std::process::Command::new("xmllint");
         xmllint.args(["--nonet", "--noout", "--schema"]).arg(desk.path("DUIS-Schema-V5.4.xsd")).args(documents);
-        common::outcome(&xmllint.output().expect("xmllint runs"))
+        crate::common::outcome(&xmllint.output().expect("xmllint runs"))
     };
     for some in documents.chunks(1000) {
         let (code, _, err) = validate(some);

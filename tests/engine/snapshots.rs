@@ -1,9 +1,5 @@
 //! What is refused of a snapshot before a row is judged, and while rows are read; and what is not.
 
-#[path = "common/columns.rs"]
-mod columns;
-mod common;
-
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -11,26 +7,26 @@ use std::process::Command;
 use std::slice::from_ref;
 use std::sync::Arc;
 
+use crate::common::columns::{meters, text, with, without, write, write_at};
+use crate::common::{at, fixtures, open, run, sweep, unguarded};
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, NullArray, UInt64Array};
-use columns::{meters, text, with, without, write, write_at};
-use common::{at, fixtures, open, run, sweep, unguarded};
 use smi_sweep::error::ExitCode;
 use smi_sweep::estate::Column;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::snapshot::{AsOfFrom, SEAL_FILE, Seal, Snapshot, encoded::PageWalk, heed_cut_files};
 use smi_sweep::sweep::{Expected, Options, Reader, Swept};
-use smi_sweep::watch::Unwatched;
 
 fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snapshot> {
-    Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &Unwatched)
+    Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &NoProgress)
 }
 
 /// A sweep with nothing in its way but the snapshot.
 fn try_sweep(snapshot: &Snapshot, policy: &Policy, reader: Reader) -> smi_sweep::error::Result<Swept> {
     let policies = std::slice::from_ref(policy);
     let options = Options { policies, as_of: at("2026-11-01"), expected: Expected::default(), duplicates: &[], reader };
-    Ok(smi_sweep::sweep::sweep(snapshot, &options, &Pool::new(Some(1)), &Unwatched)?.remove(0))
+    Ok(smi_sweep::sweep::sweep(snapshot, &options, &Pool::new(Some(1)), &NoProgress)?.remove(0))
 }
 
 #[track_caller]
@@ -297,7 +293,7 @@ fn a_file_that_is_cut_short_ends_the_process_with_a_clear_line() {
     // Longer than a page of memory, so that something is lost.
     fs::copy(fixtures().join("estate/part-00000.parquet"), &path).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "reads_on_in_a_file_that_it_cut_short", "--nocapture", "--test-threads", "1"])
+        .args(["--exact", "snapshots::reads_on_in_a_file_that_it_cut_short", "--nocapture", "--test-threads", "1"])
         .env("FILE_TO_CUT_SHORT", &path)
         .output()
         .unwrap();
@@ -350,7 +346,7 @@ fn a_folder_for_temporary_files_that_is_not_there_is_named() {
     // All of one Device ID, so that one bucket of many is full.
     let rows = 40_000;
     let of = |value: &str| -> ArrayRef { Arc::new(arrow_array::StringArray::from(vec![value; rows])) };
-    let columns: columns::Columns = vec![
+    let columns: crate::common::columns::Columns = vec![
         ("device_id", of("00-DB-12-34-56-78-90-A0")),
         ("device_type", of("ESME")),
         ("smi_status", of("Pending")),
@@ -358,11 +354,11 @@ fn a_folder_for_temporary_files_that_is_not_there_is_named() {
         ("notifying_party", of("Acme")),
     ];
     write(&path, columns);
-    let output = common::binary()
+    let output = crate::common::binary()
         .args(["check", path.to_str().unwrap()])
         .env("TMPDIR", home.path().join("nowhere"))
         .output()
         .unwrap();
-    let (code, _, err) = common::outcome(&output);
+    let (code, _, err) = crate::common::outcome(&output);
     assert!(code == 1 && err.contains("nowhere: cannot put data aside") && err.contains("TMPDIR"), "{err}");
 }

@@ -13,7 +13,9 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
 use crate::error::{Error, Result};
 use crate::pool::Pool;
-use crate::snapshot::SEAL_FILE;
+
+/// Name of the seal of a snapshot. A directory that has one is a snapshot: no output may be placed inside it.
+pub const SEAL_FILE: &str = "_snapshot.json";
 
 /// A directory in the making. Dropped before it is published, it is removed.
 #[derive(Debug)]

@@ -1,20 +1,15 @@
 //! The laws of the count: every hub in one place, the same bytes in whatever order things come and with any number of
 //! threads, and the count said once more, hub by hub, in other words.
 
-mod common;
-#[path = "common/estates.rs"]
-#[expect(dead_code, reason = "estates of every kind are for other tests")]
-mod estates;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use crate::common::estates::{Layout, Row, layouts, text_id, write};
+use crate::common::{at, run};
 use arrow_array::StringArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
-use common::{at, run};
-use estates::{Layout, Row, layouts, text_id, write};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use serde_json::Value;

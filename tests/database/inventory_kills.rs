@@ -1,15 +1,11 @@
 //! A load that is killed, or whose server is, at any moment: it goes on where it was, and ends as if nothing had happened.
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
-
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::outcome;
-use server::{Database, POLICY, Server, confirmation};
+use crate::common::outcome;
+use crate::common::server::{Database, POLICY, Server, confirmation};
 
 /// Kills of each kind.
 const KILLS: u32 = 32;

@@ -1,21 +1,16 @@
 //! Run directories: what a sweep writes is verified, what anybody changes about it is noticed, and two of them compare.
 
-mod common;
-#[path = "common/estates.rs"]
-#[expect(dead_code, reason = "estates at random are for the laws")]
-mod estates;
-
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::estates::{Ids, Layout, Row, text_id, write};
+use crate::common::{at, binary, run};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
 use arrow_schema::TimeUnit;
-use common::{at, binary, run};
-use estates::{Ids, Layout, Row, text_id, write};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;

@@ -1,28 +1,23 @@
 //! The count of stock: a worked example, figure by figure as it was done by hand, and nonsense that is refused.
 
-mod common;
-#[path = "common/estates.rs"]
-#[expect(dead_code, reason = "estates at random are for the laws")]
-mod estates;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use std::sync::Arc;
 
+use crate::common::estates::{Ids, Layout, Row, write};
+use crate::common::{at, fixtures, run};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int32Type};
 use arrow_array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
 use arrow_schema::TimeUnit;
-use common::{at, fixtures, run};
-use estates::{Ids, Layout, Row, write};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use smi_sweep::ExitCode;
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::stock::Book;
-use smi_sweep::watch::Unwatched;
 use tempfile::TempDir;
 
 const LAYOUT: Layout = Layout {
@@ -411,7 +406,7 @@ fn a_damaged_order_book_in_parquet_is_refused() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         fs::write(&path, &bytes).unwrap();
-        match Book::read(std::slice::from_ref(&path), &pool, &Unwatched) {
+        match Book::read(std::slice::from_ref(&path), &pool, &NoProgress) {
             Ok(book) => assert!(book.hubs.len() <= 16),
             Err(error) => {
                 assert_eq!(error.exit_code(), ExitCode::Snapshot, "byte {at}: {error}");

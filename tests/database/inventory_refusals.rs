@@ -1,16 +1,12 @@
 //! What goes wrong around a live inventory: a clear line, the right exit code, no secret told, and nothing lost.
 
-mod common;
-#[path = "common/server.rs"]
-mod server;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::server::{DEVICE, Database, POLICY, Server, confirmation, failed};
 use serde_json::Value;
-use server::{DEVICE, Database, POLICY, Server, confirmation, failed};
 
 /// An inventory of 3000 devices, made ready, and a run for it.
 fn ready<'s>(server: &'s Server, name: &str, folder: &Path) -> (Database<'s>, String) {

@@ -1,12 +1,10 @@
 //! Approvals: what two people sign is this very run, and nothing that changed since, nobody unknown and nobody twice counts.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use common::{fixtures, run};
+use crate::common::{fixtures, run};
 use serde_json::Value;
 use smi_sweep::Error;
 use smi_sweep::approval::{self, KeyPair, PrivateKey, Proposal, Required};

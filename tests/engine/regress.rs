@@ -1,11 +1,9 @@
 //! Regression cases: all of the project's own pass, and whatever is wrong with one is said.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{binary, fixtures, run};
+use crate::common::{binary, fixtures, run};
 use tempfile::TempDir;
 
 const EDGE: &str = "before-edge-of-twelve-months";
@@ -231,7 +229,7 @@ fn whether_statements_are_checked_is_said() {
     fs::copy(fixtures().join("requirements.toml"), desk.path("requirements.toml")).unwrap();
     let inside = |folder: &str| {
         let command = ["regress", "--quick", "."];
-        common::outcome(&binary().args(command).current_dir(desk.path(folder)).output().unwrap())
+        crate::common::outcome(&binary().args(command).current_dir(desk.path(folder)).output().unwrap())
     };
     let (code, out, _) = inside("cases");
     assert!(code == 6 && out.contains("R1: no passing case shows"), "{out}");

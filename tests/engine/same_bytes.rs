@@ -1,16 +1,11 @@
 //! The same rows give the same manifests, byte for byte, however they are stored and however many workers there are.
 
-mod common;
-#[path = "common/estates.rs"]
-#[expect(dead_code, reason = "estates at random are for the laws")]
-mod estates;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::common::estates::{Ids, Layout, Row, text_id, write};
+use crate::common::{at, fixtures, run};
 use arrow_schema::TimeUnit;
-use common::{at, fixtures, run};
-use estates::{Ids, Layout, Row, text_id, write};
 use smi_sweep::estate::time::DAY_MICROS;
 
 const MANIFESTS: [&str; 2] = ["delete.parquet", "alerts.parquet"];

@@ -1,12 +1,10 @@
-//! What people see, as it stands in `tests/snapshots`, and whether it fits their terminal.
+//! What people see, as it stands in `tests/command_line/snapshots`, and whether it fits their terminal.
 //!
-//! Where a change is meant: `INSTA_UPDATE=always cargo test --test shown`, and look at what changed before it is taken.
-
-mod common;
+//! Where a change is meant: `INSTA_UPDATE=always cargo test --test command_line shown`, and look at what changed before it is taken.
 
 use std::fs;
 
-use common::{binary, fixtures, outcome};
+use crate::common::{binary, fixtures, outcome};
 use tempfile::TempDir;
 
 /// A folder with the fixture estate and a few policies; commands run in it, so that no path of this machine is shown.
@@ -73,7 +71,7 @@ impl Desk {
     }
 }
 
-/// Compares with what stands in `tests/snapshots`; seconds differ from run to run.
+/// Compares with what stands in `tests/command_line/snapshots`; seconds differ from run to run.
 macro_rules! same {
     ($name:expr, $shown:expr) => {
         insta::with_settings!({ omit_expression => true, filters => vec![(r"\d+\.\d+ s\b", "[seconds] s")] }, {

@@ -2,12 +2,10 @@
 
 #![expect(clippy::cast_precision_loss, reason = "shares of counts")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{at, run, unguarded};
+use crate::common::{at, run, unguarded};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Binomial, Distribution, Poisson};
@@ -20,10 +18,10 @@ use smi_sweep::forecast::{Measure, PartyOutlook, Series, forecast, history};
 use smi_sweep::ledger::{Ledger, Weight};
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
 use smi_sweep::sweep::Parties;
 use smi_sweep::sweep::census::{Cell, Census};
 use smi_sweep::synth;
-use smi_sweep::watch::Unwatched;
 
 const START: &str = "2024-01-01";
 
@@ -156,7 +154,7 @@ fn hubs_retained_in_a_year_are_forecast_within_five_per_cent() {
         let (known, held_out) = ledgers.split_at(25);
         let scenario = scenario(12, 200);
         let rates = estimate(known, &scenario).unwrap();
-        let forecast = forecast(known.last().unwrap(), &rates, &scenario, &Pool::new(None), &Unwatched).unwrap();
+        let forecast = forecast(known.last().unwrap(), &rates, &scenario, &Pool::new(None), &NoProgress).unwrap();
         let retained = series(&forecast, 0, "CHF").months[12][Measure::Retained as usize];
         let truth = held_out.last().unwrap().tally(&scenario.policies[0]).unwrap();
         let excluded = truth.by_type.get(DeviceType::CHF.code()).excluded;
@@ -178,7 +176,7 @@ fn the_band_holds_what_it_says_over_a_hundred_seeds() {
     for seed in 0..100 {
         let ledgers = history::in_order(world(&[HUBS, METERS], 18, 1000 + seed)).unwrap();
         let scenario = Scenario { simulations: 100, seed, ..Scenario::default() };
-        let tested = backtest(&ledgers, &scenario, Some(6), &Pool::new(None), &Unwatched).unwrap();
+        let tested = backtest(&ledgers, &scenario, Some(6), &Pool::new(None), &NoProgress).unwrap();
         assert_eq!(tested.horizons().len(), 6);
         held += tested.held() * tested.points.len() as f64;
         points += tested.points.len();
@@ -196,7 +194,7 @@ fn what_comes_in_and_goes_out_adds_up() {
     let mut scenario = scenario(24, 50);
     scenario.policies.push(unguarded("pre-change"));
     let rates = estimate(&ledgers, &scenario).unwrap();
-    let forecast = forecast(last, &rates, &scenario, &Pool::new(Some(2)), &Unwatched).unwrap();
+    let forecast = forecast(last, &rates, &scenario, &Pool::new(Some(2)), &NoProgress).unwrap();
     for (index, policy) in scenario.policies.iter().enumerate() {
         let tallied = last.tally(policy).unwrap();
         for (name, code) in [("CHF", DeviceType::CHF), ("ESME", DeviceType::ESME)] {
@@ -231,10 +229,10 @@ fn the_same_seed_gives_the_same_numbers_with_any_number_of_threads() {
     let scenario = scenario(12, 60);
     let rates = estimate(&ledgers, &scenario).unwrap();
     let with =
-        |threads| forecast(ledgers.last().unwrap(), &rates, &scenario, &Pool::new(Some(threads)), &Unwatched).unwrap();
+        |threads| forecast(ledgers.last().unwrap(), &rates, &scenario, &Pool::new(Some(threads)), &NoProgress).unwrap();
     assert_eq!(with(1), with(3));
     let other = Scenario { seed: 2, ..scenario.clone() };
-    assert_ne!(with(1), forecast(ledgers.last().unwrap(), &rates, &other, &Pool::new(Some(1)), &Unwatched).unwrap());
+    assert_ne!(with(1), forecast(ledgers.last().unwrap(), &rates, &other, &Pool::new(Some(1)), &NoProgress).unwrap());
 }
 
 /// One ledger of a world that does not change says how fast its devices leave.

@@ -367,8 +367,8 @@ pub(super) fn pack(values: &[u32], width: u8, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Run, Runs, code_at};
     use super::*;
+    use crate::snapshot::encoded::{Run, Runs, code_at};
     use proptest::prelude::*;
 
     proptest! {

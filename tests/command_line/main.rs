@@ -1,0 +1,7 @@
+//! Tests of the binary: arguments, exit codes, and what is printed.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod cli;
+mod shown;

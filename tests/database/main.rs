@@ -1,0 +1,10 @@
+//! Tests against a real PostgreSQL server, which each test starts in a temporary directory.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod inventory;
+mod inventory_forms;
+mod inventory_kills;
+mod inventory_refusals;
+mod manifest_export_postgres;

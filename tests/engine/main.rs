@@ -1,0 +1,20 @@
+//! Tests of the library, room by room: snapshots, sweeps, runs, ledgers, forecasts, stock, regression cases.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod approvals;
+mod forecast;
+mod laws;
+mod ledger;
+mod manifest_export;
+mod parties;
+mod recluster;
+mod regress;
+mod runs;
+mod same_bytes;
+mod snapshots;
+mod stock;
+mod stock_laws;
+mod tidy;
+mod writers;
