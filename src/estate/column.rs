@@ -23,8 +23,8 @@ pub enum Column {
 }
 
 impl Column {
-    /// The columns that the rule reads, in the order of the contract: all but the region, which costs a sweep nothing.
-    pub const ALL: [Self; 6] = [
+    /// The columns that a sweep reads, in the order of the contract: all but the region, which no rule looks at.
+    pub const READ_BY_SWEEP: [Self; 6] = [
         Self::DeviceId,
         Self::DeviceType,
         Self::SmiStatus,
@@ -33,8 +33,8 @@ impl Column {
         Self::NotifyingRole,
     ];
 
-    /// Those, and the region.
-    pub const EVERY: [Self; 7] = [
+    /// Every column, in the order of the contract.
+    pub const ALL: [Self; 7] = [
         Self::DeviceId,
         Self::DeviceType,
         Self::SmiStatus,
@@ -61,7 +61,7 @@ impl Column {
     /// The column of this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::EVERY.into_iter().find(|column| column.name() == name)
+        Self::ALL.into_iter().find(|column| column.name() == name)
     }
 
     /// Whether a snapshot must have it.

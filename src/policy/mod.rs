@@ -63,6 +63,12 @@ impl Thresholds {
     pub fn months(&self, device_type: DeviceType) -> u32 {
         self.by_type.get(&device_type).copied().unwrap_or(self.default)
     }
+
+    /// The longest threshold of any type.
+    #[must_use]
+    pub fn longest(&self) -> u32 {
+        self.by_type.values().copied().fold(self.default, u32::max)
+    }
 }
 
 /// Who is told of a deletion.

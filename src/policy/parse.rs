@@ -152,8 +152,8 @@ fn spellings(root: &Section<'_>, types: &TypeNames) -> Result<Spellings> {
     if let Some(columns) = section.section("columns")? {
         for (key, value) in columns.entries() {
             let name = value.text()?;
-            let column = Column::from_name(name)
-                .ok_or_else(|| value.unknown("column", name, Column::EVERY.map(Column::name)))?;
+            let column =
+                Column::from_name(name).ok_or_else(|| value.unknown("column", name, Column::ALL.map(Column::name)))?;
             if spellings.columns.values().any(|&taken| taken == column) {
                 return Err(value.refuse(format!("a second column is read as `{column}`"), "map one column to it"));
             }

@@ -193,9 +193,16 @@ impl Rules {
 
     /// Whether status, type and date of a row make it due. Its Device ID, role and party are then still to be looked at.
     #[must_use]
-    pub fn is_due(&self, row: &Row) -> bool {
-        self.pair(row.status_code, row.type_code) == Pair::Judge
-            && self.judge_date(row.type_code, row.since) == DateVerdict::Due
+    pub fn is_due(&self, status_code: u8, type_code: u8, since: Option<i64>) -> bool {
+        self.pair(status_code, type_code) == Pair::Judge && self.judge_date(type_code, since) == DateVerdict::Due
+    }
+
+    /// Whether a status of this age, in whole calendar months between dates, has reached the threshold of its type. It
+    /// says nothing of the exclusion list. Under [`Boundary::Instant`] a status may come to its due instant only later
+    /// on the day on which this is true.
+    #[must_use]
+    pub fn reached_at_age(&self, type_code: u8, age_months: u32) -> bool {
+        age_months >= self.months(type_code)
     }
 
     /// The cutoff of a type code.

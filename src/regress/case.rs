@@ -321,7 +321,7 @@ fn digest(folder: &Path) -> String {
 }
 
 fn read_devices(path: &Path) -> Result<Vec<Device>> {
-    let columns = Column::ALL.map(Column::name);
+    let columns = Column::READ_BY_SWEEP.map(Column::name);
     let device = |line: table::Line| {
         let text = |column: Column| match line.cells.get(column as usize).map(String::as_str) {
             None | Some("") => None,

@@ -48,7 +48,7 @@ pub(super) fn write(cell: &Cell, devices: &[Device], folder: &Path) -> Result<Ve
 
 fn write_file(cell: &Cell, devices: &[Device], roles: bool, file: File) -> Result<(), ParquetError> {
     let columns: Vec<Column> =
-        Column::ALL.into_iter().filter(|&column| roles || column != Column::NotifyingRole).collect();
+        Column::READ_BY_SWEEP.into_iter().filter(|&column| roles || column != Column::NotifyingRole).collect();
     let fields = columns.iter().map(|&column| schema_of(cell, column).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
     let schema = Arc::new(Type::group_type_builder("snapshot").with_fields(fields).build()?);
     let properties = Arc::new(properties(cell, &columns));

@@ -181,7 +181,7 @@ fn fetch(
     mut files: Files<'_>,
     progress: &dyn Progress,
 ) -> Result<u64> {
-    let columns: Vec<String> = Column::ALL
+    let columns: Vec<String> = Column::READ_BY_SWEEP
         .into_iter()
         .map(|column| table.column(column).map_or_else(|_| "NULL::text".into(), Bound::exported))
         .collect();

@@ -154,7 +154,7 @@ impl Table {
         let columns: Vec<(String, String, bool, bool)> =
             rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
         let mut bound = Vec::new();
-        for column in Column::ALL {
+        for column in Column::READ_BY_SWEEP {
             let name = config.column(policy, column);
             let Some((_, type_name, is_enum, _)) = columns.iter().find(|(found, ..)| *found == name) else {
                 if column.required() {

@@ -76,7 +76,7 @@ pub struct Bound {
 
 /// The columns of one file, by [`Column`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns([Option<Bound>; Column::EVERY.len()]);
+pub struct Columns([Option<Bound>; Column::ALL.len()]);
 
 impl Columns {
     /// The column, where the file has it. All but the role and the region are always there.
@@ -85,9 +85,9 @@ impl Columns {
         self.0[column as usize].as_ref()
     }
 
-    /// Those of [`Column::ALL`] that are there: what a sweep may have to read.
+    /// Those of [`Column::READ_BY_SWEEP`] that are there: what a sweep may have to read.
     pub fn iter(&self) -> impl Iterator<Item = (Column, &Bound)> {
-        Column::ALL.into_iter().filter_map(|column| Some((column, self.get(column)?)))
+        Column::READ_BY_SWEEP.into_iter().filter_map(|column| Some((column, self.get(column)?)))
     }
 
     /// Finds the columns of the contract in a file. `names` maps names of the file to ours; a column that is mapped
@@ -97,8 +97,8 @@ impl Columns {
     /// A column that is missing, there twice, or of a type that the contract does not accept; one that may be missing
     /// and is there under a name that only looks like it.
     pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
-        let mut columns: [Option<Bound>; Column::EVERY.len()] = Default::default();
-        for column in Column::EVERY {
+        let mut columns: [Option<Bound>; Column::ALL.len()] = Default::default();
+        for column in Column::ALL {
             let mapped = names.iter().find(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str());
             columns[column as usize] = find(file, column, mapped, place)?;
         }

@@ -61,10 +61,11 @@ pub fn explain(
     })?;
     let mut found: Vec<Found> = found.into_iter().flatten().collect();
     // A Device ID that several due rows share is not deleted for any of them.
-    let due = found.iter().filter(|row| rules.is_due(&row.judged)).count();
+    let due =
+        found.iter().filter(|row| rules.is_due(row.judged.status_code, row.judged.type_code, row.judged.since)).count();
     let duplicate = due > 1 || unique && found.len() > 1;
     for row in &mut found {
-        row.disposition = if duplicate && rules.is_due(&row.judged) {
+        row.disposition = if duplicate && rules.is_due(row.judged.status_code, row.judged.type_code, row.judged.since) {
             Disposition::Quarantined(Reason::DuplicateDeviceId)
         } else {
             rules.judge(&row.judged)

@@ -43,7 +43,13 @@ impl Names {
             let mapped = policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
             mapped.map_or_else(|| column.name().to_owned(), |(theirs, _)| theirs.clone())
         };
-        Self(Column::ALL.into_iter().filter(|&column| there(column)).map(|column| (column, name(column))).collect())
+        Self(
+            Column::READ_BY_SWEEP
+                .into_iter()
+                .filter(|&column| there(column))
+                .map(|column| (column, name(column)))
+                .collect(),
+        )
     }
 
     fn of_column(&self, column: Column) -> ColumnPath {
@@ -198,7 +204,7 @@ impl Target<'_> {
             Column::DeviceType => text(&rows.types, keys),
             Column::SmiStatus => text(&rows.statuses, keys),
             Column::NotifyingParty => text(&rows.parties, keys),
-            // The region is left behind: `Names` has the columns of `Column::ALL` only.
+            // The region is left behind: `Names` has the columns of `Column::READ_BY_SWEEP` only.
             Column::NotifyingRole | Column::CspRegion => text(&rows.roles, keys),
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
