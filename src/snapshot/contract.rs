@@ -174,7 +174,7 @@ fn form_of(column: Column, descriptor: &ColumnDescriptor, file: &FileMetaData, l
         Physical::INT64 if is_integer(descriptor) => Some(Form::Number),
         _ => None,
     };
-    // Where null means something in every row, a column without a type may stand for that.
+    // Null is a legal value of these columns, so a column of Parquet's null type is accepted: every row is null.
     let null = || is_null(descriptor).then_some(Form::Null);
     match column {
         Column::DeviceType => text,

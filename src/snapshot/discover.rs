@@ -33,7 +33,7 @@ pub struct Discovered {
 ///
 /// # Errors
 /// A path with nothing there, or with something else than a file or a folder; a folder without files; a file or folder
-/// that is met twice.
+/// that is named twice, directly or through links.
 pub fn discover(paths: &[PathBuf]) -> Result<Discovered> {
     let mut walk = Walk::default();
     for path in paths {
@@ -70,7 +70,7 @@ fn inspect(path: &Path) -> Result<Metadata> {
 #[derive(Default)]
 struct Walk {
     found: Discovered,
-    /// Where files and folders really are, so that none is met twice: not by two names, and not in a circle of links.
+    /// Canonical paths of the files and folders seen so far: refuses duplicates and loops of links.
     met: HashSet<PathBuf>,
 }
 

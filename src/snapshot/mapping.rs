@@ -1,4 +1,4 @@
-//! Files mapped into memory. The only place in the project where `unsafe` stands for the sake of reading.
+//! Files mapped into memory. `unsafe` is needed here to map a file and to release its pages.
 //!
 //! A snapshot is immutable by contract, and the engine checks before it publishes that no file changed meanwhile
 //! (see [`super::SourceFile::unchanged`]). What a mapping cannot survive is a file that is cut short while it is
@@ -33,12 +33,12 @@ impl AsRef<[u8]> for Owner {
     }
 }
 
-/// What is said of a file that was cut short, by a process that can do nothing else any more.
+/// The message for a truncated file. It is written from a signal handler, so it must be a constant.
 const CUT: &[u8] = b"smi-sweep: a file of the snapshot was cut short while it was read; nothing was published\n  \
     help: sweep a snapshot that nobody writes to\n";
 
-/// Ends the process with a clear line, as one whose snapshot is refused, where a mapped file is cut short (or its disk
-/// fails) under it.
+/// Installs a SIGBUS handler: if a mapped file is truncated or its disk fails, the process prints one line and exits
+/// with the code of a refused snapshot.
 pub fn heed_cut_files() {
     let end = || {
         // SAFETY: descriptor 2 is standard error, borrowed for one call; were it closed, the call would fail.
@@ -59,9 +59,9 @@ impl Mapped {
     pub fn open(path: &Path) -> Result<(Self, Metadata)> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let metadata = file.metadata().map_err(Error::io("inspect", path))?;
-        // SAFETY: the bytes are only ever read, as untrusted input, through code that checks every length. That nobody
-        // writes to a snapshot while it is swept is the contract of those who run the engine; `SourceFile::unchanged`
-        // holds them to it before anything is published.
+        // SAFETY: the bytes are only read, as untrusted input, through code that checks every length. The caller of the
+        // engine guarantees that no process writes to a snapshot during a sweep; `SourceFile::unchanged` checks this before
+        // anything is published.
         let map = unsafe { MmapOptions::new().map(&file) }.map_err(Error::io("map into memory", path))?;
         Ok((Self { map: Arc::new(map) }, metadata))
     }

@@ -61,7 +61,7 @@ struct Verified {
     taken_at: Vec<(PathBuf, String)>,
     /// Names of files that lie below none of those.
     undated: HashSet<String>,
-    /// Files that lie beside files of the snapshot, sealed together with them, and are not of the snapshot.
+    /// Number of files that the same seals list and that are not part of this snapshot.
     left_out: usize,
 }
 
@@ -135,8 +135,8 @@ impl Snapshot {
         self.files.iter().map(SourceFile::bytes).sum()
     }
 
-    /// How many files lie beside those of the snapshot, were sealed together with them, and are not of it, since the
-    /// user named single files.
+    /// Number of files that the same seals list and that are not part of this snapshot, because the user named single
+    /// files.
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.seals.left_out
@@ -156,7 +156,7 @@ impl Snapshot {
         Ok(self.files_taken_at()?.map(|micros| (micros, AsOfFrom::Files)))
     }
 
-    /// When the files themselves say that they were taken, whatever their seals say.
+    /// The time in the files' own metadata (`smi.taken_at`), UTC microseconds. Seals are not consulted.
     ///
     /// # Errors
     /// Files that contradict each other, or say it in a way that cannot be read.
@@ -201,7 +201,8 @@ impl Snapshot {
     }
 }
 
-/// A role that some files have and others lack would decide in some files only who is told.
+/// Refuses a snapshot in which some files have a role column and others lack it: who is alerted would be decided by
+/// different rules in different files.
 fn same_columns(files: &[SourceFile]) -> Result<()> {
     let column = Column::NotifyingRole;
     let with = files.iter().find(|file| file.columns.get(column).is_some());
@@ -210,8 +211,7 @@ fn same_columns(files: &[SourceFile]) -> Result<()> {
     Err(without.place().column(column.name()).refuse(Fault::InSomeFiles(with.path.clone())))
 }
 
-/// Verifies the seal of every folder that has one: those that were walked, and those in which files lie that the user
-/// named one by one.
+/// Verifies the seal of every folder that has one: folders the user named, and the parent folders of single files.
 fn verify_seals(
     files: &mut [SourceFile],
     walked: BTreeSet<PathBuf>,

@@ -1,8 +1,8 @@
 //! The seal of a snapshot folder: `_snapshot.json`, with bytes, rows and BLAKE3 digest of each file.
 //!
 //! Parquet itself does not notice a flipped bit. Where a folder carries a seal, every byte of it is verified before
-//! anything is judged, and a file too many or too few is refused as well. Files that are named one by one are held
-//! against the seal beside them, too: each must be in it and as it says, and the others need not be there.
+//! anything is judged, and a missing or additional file is refused. Files that the user names one by one are compared
+//! with the seal in their folder: each must be listed and match; other listed files need not be present.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

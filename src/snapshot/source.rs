@@ -186,7 +186,7 @@ impl SourceFile {
         Ok(start..end)
     }
 
-    /// A column chunk in its encoded form; `None` where its codec is left to the arrow reader.
+    /// A column chunk in its encoded form; `None` if only the reference reader supports its codec.
     ///
     /// # Errors
     /// As [`chunk_range`](Self::chunk_range).
@@ -211,8 +211,7 @@ impl SourceFile {
     }
 }
 
-/// Reads the page index of the date column, the one whose pages are told apart by it. An index that cannot be read is
-/// as good as none.
+/// Reads the page index of the date column, the only one that is used for pruning. An unreadable index is ignored.
 fn with_date_index(footer: ParquetMetaData, columns: &Columns, map: &Mapped) -> ParquetMetaData {
     let Some(date) = columns.get(Column::StatusSince) else { return footer };
     if footer.row_groups().iter().all(|group| group.column(date.leaf).column_index_range().is_none()) {

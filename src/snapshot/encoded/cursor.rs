@@ -147,7 +147,7 @@ impl Dictionary {
 pub struct Buffers {
     unpacker: Unpacker,
     page: Vec<u8>,
-    /// The page behind that one, where it was decompressed in step with it.
+    /// The next page, if it was decompressed together with the current one.
     ahead: Vec<u8>,
     dictionary: Dictionary,
     words: Vec<u64>,
@@ -348,8 +348,8 @@ impl<'a> PageCursor<'a, '_> {
 
 /// The body of a data page as it is stored.
 struct Stored<'p> {
-    /// Definition levels, where they stand by themselves: the second layout keeps them before the values and
-    /// uncompressed, the first has all in one.
+    /// Definition levels, if they are stored separately: v2 pages store them uncompressed before the values, v1 pages
+    /// compress levels and values together.
     levels: Option<&'p [u8]>,
     /// What is left.
     packed: &'p [u8],

@@ -24,7 +24,7 @@ pub use pages::{Encoding, PageHeader, PageKind, PageWalk};
 pub enum Damage {
     /// The bytes contradict themselves or the footer.
     Corrupt(String),
-    /// Sound as far as can be told, but in a form that is left to the arrow reader.
+    /// No fault was found, but only the reference reader supports this form.
     Unhandled,
 }
 

@@ -10,9 +10,9 @@ use super::{Damage, Result};
 pub enum PageKind {
     /// Values of the dictionary.
     Dictionary,
-    /// Rows, in the first layout: levels and values are compressed together.
+    /// Rows of a v1 page: levels and values are compressed together.
     Data,
-    /// Rows, in the second layout: levels stand before the values, uncompressed.
+    /// Rows of a v2 page: levels are stored before the values, uncompressed.
     DataV2 {
         /// Bytes of the repetition levels.
         repetition_bytes: usize,

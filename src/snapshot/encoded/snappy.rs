@@ -1,13 +1,13 @@
-//! Snappy decompression, one page at a time or two in step.
+//! Snappy decompression, one page at a time or two pages interleaved.
 //!
 //! A column of identifiers as text is where a sweep of the most common layout spends its time: short literals and short
-//! copies, each of which must be understood before the next can be found. That waiting is hidden by decoding two
-//! independent pages in step. Within a page nothing is branched on that cannot be foreseen: every element copies sixteen
-//! bytes, whatever its length, and the next one overwrites what was too much.
+//! copies. Each element must be decoded before the start of the next is known; interleaving two independent pages hides
+//! this latency. Within a page there are no unpredictable branches: every element copies sixteen bytes regardless of its
+//! length, and the next element overwrites the excess.
 //!
 //! For that, output and input lie in one buffer, the input behind the output with a gap between them. An element is then
-//! a copy from one place of the buffer to another, and one comparison holds both against its end: the input is trusted
-//! in nothing. This is the one file besides the mapping of files where `unsafe` stands.
+//! a copy within one buffer, and one comparison checks source and destination against its end. No length in the input
+//! is trusted. Besides `mapping.rs`, this is the only file with `unsafe`.
 
 #![expect(unsafe_code, reason = "measured: bound checks on every element cost a quarter of the time of a whole sweep")]
 #![expect(clippy::inline_always, clippy::needless_bitwise_bool, reason = "measured: the loop is all there is")]
@@ -30,7 +30,7 @@ pub fn unpack(packed: &[u8], expected: usize, buffer: &mut Vec<u8>) -> Result<()
 /// A page to be decompressed: its bytes, the length it unpacks to, and where to.
 pub type Task<'t> = (&'t [u8], usize, &'t mut Vec<u8>);
 
-/// Decompresses two pages in step, each as [`unpack`] does.
+/// Decompresses two pages interleaved, each as [`unpack`] does.
 ///
 /// # Errors
 /// As [`unpack`]; the second page's outcome is its own, so that a page that is not wanted after all does no harm.
@@ -45,7 +45,7 @@ pub fn unpack_two(first: Task<'_>, second: Task<'_>) -> (Result<()>, Result<()>)
         Ok(other) => other,
         Err(damage) => return (one.rest(expected_one), Err(damage)),
     };
-    // A page that does not make sense stays where it is, and is refused when it is tried again by itself.
+    // An invalid page stops here; `rest` then reports it.
     while one.more() & other.more() {
         if !(one.step() & other.step()) {
             break;
@@ -61,10 +61,9 @@ struct Tag {
     len: u8,
     /// Bytes that go in, the tag among them.
     advance: u8,
-    /// Whether the bytes stand behind the tag; else they came out before.
+    /// Whether this is a literal, whose bytes follow the tag, or a copy of earlier output.
     literal: bool,
-    /// A copy from nearer than this overlaps itself, and is not taken in stride; nor is anything rare, whose offset
-    /// always is.
+    /// Copies with an offset below this overlap their own output and take the slow path; rare elements always do.
     nearest: u8,
     /// Which of the two bytes behind the tag are of the offset,
     mask: u16,
@@ -100,8 +99,8 @@ const TAGS: [Tag; 256] = {
 
 /// The elements of a page, on their way from input to output.
 ///
-/// There is little state, so that that of two pages fits into registers. An element that claims too much is not stopped
-/// at once: it cannot leave the buffer, and [`finish`](Self::finish) sees that input and output do not end together.
+/// The state is small, so that the state of two pages fits into registers. An element that is too long is not detected
+/// at once: it cannot leave the buffer, and [`rest`](Self::rest) checks that input and output end at the same time.
 struct Elements<'b> {
     /// Output, gap, input, gap.
     buffer: &'b mut [u8],
@@ -141,7 +140,7 @@ impl<'b> Elements<'b> {
         if whole { Ok(()) } else { Err(Damage::corrupt("a snappy page contradicts itself")) }
     }
 
-    /// Takes one element, or leaves it where it makes no sense. There must be [`more`](Self::more).
+    /// Decodes one element; returns `false` and leaves the state unchanged if it is invalid. Requires [`more`](Self::more).
     #[inline(always)]
     fn step(&mut self) -> bool {
         let [byte, b1, b2] = self.read::<3>(self.input);
@@ -173,7 +172,7 @@ impl<'b> Elements<'b> {
     fn read<const N: usize>(&self, from: usize) -> [u8; N] {
         debug_assert!(from + N <= self.buffer.len());
         // SAFETY: `step` is the only caller. It reads three bytes at `input`, of which `more` says that a gap follows it;
-        // and up to 64 bytes in pieces from a place that it has just held against the buffer's end less the gap.
+        // and up to 64 bytes in pieces from a position that it has just checked against the buffer's end less the gap.
         unsafe { self.buffer.as_ptr().add(from).cast::<[u8; N]>().read_unaligned() }
     }
 
@@ -181,7 +180,7 @@ impl<'b> Elements<'b> {
     #[inline(always)]
     fn write<const N: usize>(&mut self, to: usize, bytes: [u8; N]) {
         debug_assert!(to + N <= self.buffer.len());
-        // SAFETY: as for `read`: `step` has held the place against the buffer's end less the gap of 64 bytes, and writes
+        // SAFETY: as for `read`: `step` has checked the position against the buffer's end less the gap of 64 bytes, and writes
         // no more than that behind it.
         unsafe { self.buffer.as_mut_ptr().add(to).cast::<[u8; N]>().write_unaligned(bytes) }
     }
