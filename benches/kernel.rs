@@ -1,10 +1,10 @@
 //! The kernel by itself, in the shapes that estates come in.
 //!
-//! - `classes`: status and type codes of a row group. *unsorted* stands for an estate in no order, where every run is
+//! - `codes`: status and type codes of a row group. *unsorted* stands for an estate in no order, where every run is
 //!   packed; *clustered* for one sorted by status, where a run is a row group long; *nulls* has one row in twenty without
 //!   a status, as Type 2 devices have none.
-//! - `sparse`: Device IDs of one row in ninety, as text in snappy pages and as eight bytes: what due rows cost.
-//! - `decode_only`: the same pages merely decompressed: the floor under `sparse`.
+//! - `values`: Device IDs of one row in ninety, as text in snappy pages and as eight bytes: what due rows cost.
+//! - `decode_only`: the same pages merely decompressed: the floor under `values`.
 //! - `cutoff`: judging dates, by date and by instant at a month's end.
 
 use std::hint::black_box;
@@ -15,11 +15,10 @@ use smi_sweep::estate::{Column, time};
 use smi_sweep::policy::{Boundary, Cutoff, Policy};
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
+use smi_sweep::scan::columns::codes::Codes;
+use smi_sweep::scan::columns::{ColumnBuffers, ColumnChunk, ColumnReader};
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::snapshot::encoded::{Buffers, PageCursor};
-use smi_sweep::sweep::Reader;
-use smi_sweep::sweep::lanes::classes::{self, Classes};
-use smi_sweep::sweep::lanes::{Lane, LaneBuffers, sparse};
 use smi_sweep::synth::{self, Estate, Layout};
 
 const ROWS: u64 = 500_000;
@@ -36,16 +35,16 @@ fn snapshot(layout: Layout) -> (tempfile::TempDir, Snapshot) {
     (folder, snapshot)
 }
 
-fn lane(snapshot: &Snapshot, column: Column) -> Lane<'_> {
+fn chunk(snapshot: &Snapshot, column: Column) -> ColumnChunk<'_> {
     let file = &snapshot.files()[0];
-    Lane { file, group: 0, bound: file.columns.get(column).expect("a column") }
+    ColumnChunk { file, group: 0, bound: file.columns.get(column).expect("a column") }
 }
 
 fn kernel(criterion: &mut Criterion) {
     let estates = [Layout::Strings, Layout::Bytes, Layout::Clustered].map(|layout| (layout, snapshot(layout)));
     let policy = Policy::load("secmp0060").expect("a policy");
 
-    let mut group = criterion.benchmark_group("classes");
+    let mut group = criterion.benchmark_group("codes");
     group.throughput(Throughput::Elements(ROWS));
     for (layout, (_folder, snapshot)) in &estates {
         let name = if *layout == Layout::Clustered { "clustered" } else { "unsorted" };
@@ -53,8 +52,8 @@ fn kernel(criterion: &mut Criterion) {
             continue;
         }
         for (column, shape) in [(Column::DeviceType, ""), (Column::SmiStatus, ", nulls")] {
-            let lane = lane(snapshot, column);
-            let (mut buffers, mut out) = (LaneBuffers::default(), Classes::default());
+            let chunk = chunk(snapshot, column);
+            let (mut buffers, mut out) = (ColumnBuffers::default(), Codes::default());
             group.bench_function(format!("{column} {name}{shape}"), |bencher| {
                 bencher.iter(|| {
                     let classify = |value: Option<&[u8]>| match (column, value) {
@@ -62,8 +61,8 @@ fn kernel(criterion: &mut Criterion) {
                         (Column::SmiStatus, Some(value)) => policy.status_code(value),
                         (_, Some(value)) => policy.type_code(value),
                     };
-                    let rows = 0..lane.file.group_rows(0);
-                    classes::read(lane, rows, Reader::Encoded, &classify, &mut buffers, &mut out).expect("classes");
+                    let rows = 0..chunk.file.group_rows(0);
+                    ColumnReader::new(chunk, column, &mut buffers).codes(rows, &classify, &mut out).expect("codes");
                     black_box(&out);
                 });
             });
@@ -75,27 +74,26 @@ fn kernel(criterion: &mut Criterion) {
         if *layout == Layout::Clustered {
             continue;
         }
-        let lane = lane(snapshot, Column::DeviceId);
-        let rows = lane.file.group_rows(0);
+        let chunk = chunk(snapshot, Column::DeviceId);
+        let rows = chunk.file.group_rows(0);
         let picked: Vec<u32> = (0..rows as u32).step_by(90).collect();
         let mut group = criterion.benchmark_group("Device IDs");
         group.throughput(Throughput::Elements(rows as u64));
-        let mut buffers = LaneBuffers::default();
-        group.bench_function(format!("sparse, {}", layout.name()), |bencher| {
+        let mut buffers = ColumnBuffers::default();
+        group.bench_function(format!("values, {}", layout.name()), |bencher| {
             bencher.iter(|| {
                 let mut sum = 0usize;
-                sparse::read(lane, &picked, Reader::Encoded, &mut buffers, |_, value| {
-                    sum += value.bytes.map_or(0, <[u8]>::len);
-                })
-                .expect("identifiers");
+                ColumnReader::new(chunk, Column::DeviceId, &mut buffers)
+                    .values(&picked, |_, value| sum += value.bytes.map_or(0, <[u8]>::len))
+                    .expect("identifiers");
                 black_box(sum)
             });
         });
         let mut buffers = Buffers::default();
         group.bench_function(format!("decode_only, {}", layout.name()), |bencher| {
             bencher.iter(|| {
-                let chunk = lane.file.chunk(0, lane.bound).expect("a chunk").expect("an encoded chunk");
-                let mut cursor = PageCursor::new(chunk, &mut buffers);
+                let encoded = chunk.file.chunk(0, chunk.bound).expect("a chunk").expect("an encoded chunk");
+                let mut cursor = PageCursor::new(encoded, &mut buffers);
                 let mut row = 0;
                 while row < rows {
                     let head = cursor.find(row).expect("a page");

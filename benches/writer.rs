@@ -6,7 +6,8 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use smi_sweep::estate::{DeviceId, Disposition, TypeNames, time};
 use smi_sweep::pool::Pool;
 use smi_sweep::run::manifest::{self, Manifests};
-use smi_sweep::sweep::{Due, Findings, Parties, PartyCounts};
+use smi_sweep::scan::{Parties, PartyCounts};
+use smi_sweep::sweep::{Due, Findings};
 
 const ROWS: u64 = 1_100_000;
 const PARTIES: u32 = 150;

@@ -10,7 +10,8 @@
 //! use smi_sweep::policy::Policy;
 //! use smi_sweep::pool::Pool;
 //! use smi_sweep::snapshot::Snapshot;
-//! use smi_sweep::sweep::{self, Expected, Options, Reader};
+//! use smi_sweep::scan::Scan;
+//! use smi_sweep::sweep::{self, Expected, Options};
 //! use smi_sweep::synth::{self, Estate, Layout};
 //! use smi_sweep::progress::NoProgress;
 //!
@@ -31,9 +32,8 @@
 //!     as_of,
 //!     expected: Expected::default(),
 //!     duplicates: &[],
-//!     reader: Reader::Encoded,
 //! };
-//! let swept = sweep::sweep(&snapshot, &options, &pool, &NoProgress)?;
+//! let swept = sweep::sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options)?;
 //! let total = swept[0].findings.by_type.total();
 //! assert_eq!(total.rows(), 10_000);
 //! assert_eq!(total.deletes(), swept[0].findings.due.len() as u64);
@@ -55,6 +55,12 @@ pub mod plot;
 pub mod policy;
 pub mod snapshot;
 
+pub mod scan;
+
+pub mod check;
+pub mod explain;
+pub mod ledger;
+pub mod recluster;
 pub mod sweep;
 
 pub mod run;
@@ -62,11 +68,9 @@ pub mod run;
 pub mod approval;
 
 pub mod handover;
-pub mod ledger;
 
 pub mod forecast;
 
-pub mod recluster;
 pub mod regress;
 pub mod report;
 pub mod smi;

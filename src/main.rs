@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    cli::heed_cut_files();
+    cli::install_sigbus_handler();
     cli::heed_panics();
     cli::heed_interrupts();
     match cli.run() {

@@ -10,8 +10,9 @@ use libfuzzer_sys::fuzz_target;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::lanes::reference::expecting_panic;
-use smi_sweep::sweep::{Expected, Options, Reader, Swept, sweep};
+use smi_sweep::scan::columns::reference::expecting_panic;
+use smi_sweep::scan::{Reader, Scan};
+use smi_sweep::sweep::{Expected, Options, Swept, sweep};
 use smi_sweep::progress::NoProgress;
 
 static HOOK: Once = Once::new();
@@ -38,8 +39,8 @@ fuzz_target!(|bytes: &[u8]| {
     let swept = |reader| -> Option<Swept> {
         let policies = std::slice::from_ref(&policy);
         let as_of = 1_793_491_200_000_000; // 2026-11-01
-        let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[], reader };
-        sweep(&snapshot, &options, &pool, &NoProgress).ok()?.pop()
+        let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[] };
+        sweep(&Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader), &options).ok()?.pop()
     };
     if let (Some(encoded), Some(reference)) = (swept(Reader::Encoded), swept(Reader::Reference)) {
         // Statistics spare pages in one reader and not in the other: what is deleted must be the same all the same.

@@ -6,11 +6,12 @@ use serde_json::json;
 
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, speak_of_left_out};
+use crate::check::{CheckFinding, Checked, check};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::time;
 use crate::policy::Policy;
+use crate::scan::Scan;
 use crate::snapshot::{SEAL_FILE, Seal, Snapshot};
-use crate::sweep::survey::{self, Finding, Survey};
 
 /// Look a whole snapshot over: spellings, nulls, dates, Device IDs that occur twice; and seal it
 ///
@@ -55,12 +56,12 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         Some(as_of) => Some(as_of),
         None => snapshot.taken_at()?.map(|(as_of, _)| as_of),
     };
-    let survey = survey::survey(&snapshot, &policy, as_of, &pool, &progress)?;
+    let checked = check(&Scan::new(&snapshot, &pool, &progress), &policy, as_of)?;
     snapshot.unchanged()?;
-    if args.strict && !survey.findings.is_empty() {
+    if args.strict && !checked.findings.is_empty() {
         progress.finish();
-        show(common, &snapshot, as_of, &survey, None)?;
-        return Err(Place::file(&paths[0]).refuse(Fault::Findings(survey.findings.len())));
+        show(common, &snapshot, as_of, &checked, None)?;
+        return Err(Place::file(&paths[0]).refuse(Fault::Findings(checked.findings.len())));
     }
     let mut sealed = None;
     if let Some(folder) = folder {
@@ -77,7 +78,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         sealed = Some(folder.join(SEAL_FILE));
     }
     progress.finish();
-    show(common, &snapshot, as_of, &survey, sealed)
+    show(common, &snapshot, as_of, &checked, sealed)
 }
 
 /// Says so where files are sealed as of another moment than they give themselves.
@@ -105,10 +106,10 @@ fn show(
     common: &Common,
     snapshot: &Snapshot,
     as_of: Option<i64>,
-    survey: &Survey,
+    checked: &Checked,
     sealed: Option<PathBuf>,
 ) -> Result<()> {
-    let places = |finding: &Finding| -> Vec<(String, u64)> {
+    let places = |finding: &CheckFinding| -> Vec<(String, u64)> {
         finding
             .first
             .iter()
@@ -117,7 +118,7 @@ fn show(
             .collect()
     };
     if common.json {
-        let findings: Vec<_> = survey
+        let findings: Vec<_> = checked
             .findings
             .iter()
             .map(|finding| {
@@ -134,7 +135,7 @@ fn show(
             "bytes": snapshot.bytes(),
             "as_of": as_of.map(time::format_instant),
             "findings": findings,
-            "duplicate_device_ids": survey.duplicate_ids,
+            "duplicate_device_ids": checked.duplicate_ids,
             "seal": sealed,
         }));
     }
@@ -146,10 +147,10 @@ fn show(
         figures::counted(snapshot.rows(), "row"),
         figures::counted(snapshot.files().len() as u64, "file")
     );
-    if survey.findings.is_empty() {
+    if checked.findings.is_empty() {
         text.push_str("nothing is wrong\n");
     } else {
-        let rows = survey.findings.iter().map(|finding| {
+        let rows = checked.findings.iter().map(|finding| {
             let first = places(finding).first().map_or_else(String::new, |(file, row)| format!("{file}, row {row}"));
             vec![
                 finding.kind.name().to_owned(),
@@ -159,10 +160,10 @@ fn show(
             ]
         });
         text.push_str(&format!("{}\n", figures::table(&["finding", "value", "rows", "first"], rows)));
-        if survey.duplicate_ids > 0 {
+        if checked.duplicate_ids > 0 {
             text.push_str(&format!(
                 "occurring more than once: {}\n",
-                figures::counted(survey.duplicate_ids, "Device ID")
+                figures::counted(checked.duplicate_ids, "Device ID")
             ));
         }
     }

@@ -6,9 +6,10 @@ use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json};
 use crate::error::Result;
 use crate::estate::{DeviceId, Disposition, time};
+use crate::explain::explain;
 use crate::policy::Policy;
+use crate::scan::Scan;
 use crate::snapshot::Snapshot;
-use crate::sweep::explain;
 
 /// Say what becomes of one device under a policy, and why, with the dates worked out
 ///
@@ -53,7 +54,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let found = explain::explain(&snapshot, &policy, as_of, args.device, args.unique, &pool, &progress)?;
+    let found = explain(&Scan::new(&snapshot, &pool, &progress), &policy, as_of, args.device, args.unique)?;
     snapshot.unchanged()?;
     progress.finish();
     let place =

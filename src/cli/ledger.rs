@@ -14,6 +14,7 @@ use crate::policy::Policy;
 use crate::progress::{Progress, Stage};
 use crate::report::ledger::{self as page, Asked};
 use crate::run::record::Counts;
+use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 
 /// Count an estate once, so that any threshold and exclusion list can be answered without another scan
@@ -99,7 +100,7 @@ fn take(args: &Args, out: &Path, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let ledger = Ledger::take(&snapshot, &policy, as_of, args.estate.as_deref(), &pool, &progress)?;
+    let ledger = Ledger::take(&Scan::new(&snapshot, &pool, &progress), &policy, as_of, args.estate.as_deref())?;
     progress.begin(Stage::Write, 0);
     ledger.write(out)?;
     let (_, seconds) = progress.finish();

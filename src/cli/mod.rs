@@ -33,7 +33,7 @@ use crate::estate::time;
 use crate::pool::Pool;
 use crate::snapshot::Snapshot;
 
-pub use crate::snapshot::heed_cut_files;
+pub use crate::snapshot::install_sigbus_handler;
 pub use progress::{heed_interrupts, heed_panics};
 
 /// Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.

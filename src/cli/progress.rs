@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Common, watched};
 use crate::progress::{Progress, Stage};
-use crate::sweep::lanes::reference::expecting_panic;
+use crate::scan::columns::reference::expecting_panic;
 
 /// Set by the first Ctrl-C (or a polite request to end); operations then stop at their next morsel.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -31,7 +31,7 @@ pub fn now() -> i64 {
 }
 
 /// Leaves panics unmentioned that are caught and reported as damage of the snapshot; see
-/// [`expecting_panic`](crate::sweep::lanes::reference::expecting_panic).
+/// [`expecting_panic`](crate::scan::columns::reference::expecting_panic).
 pub fn heed_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -9,6 +9,7 @@ use super::{Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
 use crate::output::Staging;
 use crate::policy::Policy;
+use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 
 /// Copy a snapshot into the layout that sweeps fastest, sealed, its rows proven the same
@@ -36,7 +37,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
-    let summary = crate::recluster::recluster(&snapshot, &policy, staging.path(), &pool, &progress)?;
+    let summary = crate::recluster::recluster(&Scan::new(&snapshot, &pool, &progress), &policy, staging.path())?;
     staging.sync(&pool)?;
     staging.publish()?;
     let (_, seconds) = progress.finish();

@@ -15,9 +15,11 @@ use crate::report;
 use crate::run::Record;
 use crate::run::manifest::{self, Manifests};
 use crate::run::record::{Counts, EngineRecord, OptionsRecord};
+use crate::scan::duplicates::duplicates;
+use crate::scan::{Reader, Scan};
 use crate::snapshot::Snapshot;
 use crate::sweep::guard::{self, Measure};
-use crate::sweep::{Expected, Headroom, Options, Reader, Swept, unique};
+use crate::sweep::{Expected, Headroom, Options, Swept};
 
 /// Judge a snapshot by a policy, and write delete and alert manifests
 ///
@@ -83,10 +85,10 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policies[0].spellings.columns, &pool, &progress)?;
     speak_of_left_out(common, &snapshot);
     let (as_of, as_of_from) = snapshot.as_of(args.as_of)?;
-    let duplicates =
-        if args.unique { unique::duplicates(&snapshot, args.reader, &pool, &progress)?.ids } else { Vec::new() };
-    let options = Options { policies: &policies, as_of, expected, duplicates: &duplicates, reader: args.reader };
-    let swept = crate::sweep::sweep(&snapshot, &options, &pool, &progress)?;
+    let scan = Scan::new(&snapshot, &pool, &progress).with_reader(args.reader);
+    let duplicates = if args.unique { duplicates(&scan)?.ids } else { Vec::new() };
+    let options = Options { policies: &policies, as_of, expected, duplicates: &duplicates };
+    let swept = crate::sweep::sweep(&scan, &options)?;
     if swept.iter().any(|swept| !swept.trips.is_empty()) {
         progress.finish();
         return stop(common, &policies, &swept, expected);
@@ -106,7 +108,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         version: env!("CARGO_PKG_VERSION").into(),
         threads: pool.threads(),
         seconds,
-        bytes_read: swept.first().map_or(0, |swept| swept.bytes_read),
+        bytes_read: swept.first().map_or(0, |swept| swept.metrics.bytes_read),
     };
     let asked = OptionsRecord {
         unique: args.unique,

@@ -8,9 +8,9 @@ use crate::estate::time::FIRST_DAY;
 use crate::estate::{Disposition, Reason, Role, SmiStatus};
 use crate::ledger::AgeOfDay;
 use crate::ledger::Ledger;
+use crate::ledger::count::RowClass;
 use crate::policy::{Policy, Rules};
-use crate::sweep::Parties;
-use crate::sweep::census::Cell;
+use crate::scan::Parties;
 
 /// Devices of less than so many months say how those that arrive are made up.
 const YOUNG: usize = 3;
@@ -59,7 +59,7 @@ impl Fate {
         }
         let status_code = ledger.candidates.iter().next().map_or(0, SmiStatus::code);
         // As old as can be: due under any threshold.
-        let cell = Cell {
+        let cell = RowClass {
             type_code: kind.type_code,
             status_code,
             day: Some(FIRST_DAY),

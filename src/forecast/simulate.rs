@@ -276,16 +276,16 @@ mod tests {
     use crate::estate::{SmiStatus, TypeNames};
     use crate::forecast::lines;
     use crate::forecast::rates::Basis;
+    use crate::ledger::count::{CandidateCounts, RowClass};
     use crate::ledger::{Ledger, Weight};
     use crate::policy::Policy;
     use crate::progress::NoProgress;
-    use crate::sweep::Parties;
-    use crate::sweep::census::{Cell, Census};
+    use crate::scan::Parties;
 
     /// A ledger of meters that are so many days old, and of others.
     fn ledger(days: &[(i32, u64)], others: u64) -> Ledger {
         let as_of = parse("2026-11-01").unwrap();
-        let cell = |status: SmiStatus, day: Option<i32>| Cell {
+        let cell = |status: SmiStatus, day: Option<i32>| RowClass {
             type_code: DeviceType::ESME.code(),
             status_code: status.code(),
             day,
@@ -295,7 +295,7 @@ mod tests {
             flaw: None,
         };
         let pending = days.iter().map(|&(days, rows)| (cell(SmiStatus::Pending, Some(day_of(as_of) - days)), rows));
-        let mut cells: Vec<(Cell, u64)> = pending.collect();
+        let mut cells: Vec<(RowClass, u64)> = pending.collect();
         cells.push((cell(SmiStatus::Commissioned, None), others));
         Ledger {
             name: "ledger".into(),
@@ -304,7 +304,7 @@ mod tests {
             as_of,
             types: TypeNames::default(),
             candidates: [SmiStatus::Pending].into_iter().collect(),
-            census: Census { cells, whole_days: true, ..Census::default() },
+            census: CandidateCounts { cells, whole_days: true, ..CandidateCounts::default() },
             weight: Weight::default(),
             sources: Vec::new(),
         }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::Ledger;
+use super::count::RowClass;
 use crate::estate::time::{FIRST_DAY, day_of, day_start, whole_months};
-use crate::sweep::census::Cell;
 
 /// An age in whole calendar months.
 pub type Age = u32;
@@ -43,7 +43,7 @@ impl Ledger {
     }
 
     /// Every cell of candidates of a recognised type, those that share a Device ID one by one.
-    pub fn candidates(&self) -> impl Iterator<Item = (&Cell, u64)> {
+    pub fn candidates(&self) -> impl Iterator<Item = (&RowClass, u64)> {
         let single = self.census.cells.iter().map(|(cell, rows)| (cell, *rows));
         let shared = self.census.shared.iter().map(|(_, cell)| (cell, 1));
         single.chain(shared).filter(|(cell, _)| self.is_candidate(cell))

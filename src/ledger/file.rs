@@ -22,11 +22,11 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
+use super::count::{CandidateCounts, RowClass};
 use super::{Ledger, Source, Weight};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{DeviceType, Reason, Role, SmiStatus, TypeNames, time};
-use crate::sweep::Parties;
-use crate::sweep::census::{Cell, Census};
+use crate::scan::Parties;
 
 /// What a ledger says it is.
 pub const SCHEMA: &str = "smi-sweep/ledger/1";
@@ -107,7 +107,7 @@ impl Ledger {
     }
 
     fn batch(&self) -> Result<RecordBatch, arrow_schema::ArrowError> {
-        let Census { cells, shared, parties, regions, .. } = &self.census;
+        let CandidateCounts { cells, shared, parties, regions, .. } = &self.census;
         let single = cells.iter().map(|(cell, rows)| (cell, None, *rows));
         let lines: Vec<Line<'_>> = single.chain(shared.iter().map(|(group, cell)| (cell, Some(*group), 1))).collect();
         let columns: Vec<ArrayRef> = vec![
@@ -160,10 +160,10 @@ impl Ledger {
 }
 
 /// A cell, the number of the Device ID that its row shares, and how many rows there are.
-type Line<'a> = (&'a Cell, Option<u32>, u64);
+type Line<'a> = (&'a RowClass, Option<u32>, u64);
 
 /// A column of words, each stored once.
-fn words<'w>(lines: &[Line<'_>], word: impl Fn(&Cell) -> Option<&'w str>) -> ArrayRef {
+fn words<'w>(lines: &[Line<'_>], word: impl Fn(&RowClass) -> Option<&'w str>) -> ArrayRef {
     let mut builder = StringDictionaryBuilder::<Int32Type>::new();
     for (cell, ..) in lines {
         builder.append_option(word(cell));
@@ -209,9 +209,9 @@ fn from_head(head: &Value, path: &Path) -> Result<Ledger, String> {
         as_of: text("as_of").and_then(time::parse).ok_or_else(|| wrong("as_of"))?,
         types,
         candidates,
-        census: Census {
+        census: CandidateCounts {
             whole_days: head.get("whole_days").and_then(Value::as_bool).ok_or_else(|| wrong("whole_days"))?,
-            ..Census::default()
+            ..CandidateCounts::default()
         },
         weight: Weight { rows: number("rows")?, bytes: number("bytes")?, by_column },
         sources: sources.iter().map(|own| source(own).ok_or_else(|| wrong("sources"))).collect::<Result<_, _>>()?,
@@ -221,7 +221,7 @@ fn from_head(head: &Value, path: &Path) -> Result<Ledger, String> {
 /// A ledger that is being read.
 struct Reading<'a> {
     types: &'a TypeNames,
-    lines: Vec<(Cell, Option<u32>, u64)>,
+    lines: Vec<(RowClass, Option<u32>, u64)>,
     parties: Vec<String>,
     regions: Vec<String>,
 }
@@ -250,7 +250,7 @@ impl Reading<'_> {
         let (mut party_number, mut region_number) = (Numbers::new(&mut self.parties), Numbers::new(&mut self.regions));
         for row in 0..batch.num_rows() {
             let text = |words: &'_ StringArray| words.is_valid(row).then(|| words.value(row).to_owned());
-            let cell = Cell {
+            let cell = RowClass {
                 type_code: type_code(self.types, text(types).as_deref())?,
                 status_code: status_code(text(statuses).as_deref())?,
                 day: days.is_valid(row).then(|| days.value(row)),
@@ -268,13 +268,14 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn finish(self, whole_days: bool) -> Census {
+    fn finish(self, whole_days: bool) -> CandidateCounts {
         let (parties, party_rank) = Parties::sorted(self.parties);
         let (regions, region_rank) = Parties::sorted(self.regions);
-        let mut census = Census { parties, regions, whole_days, ..Census::default() };
+        let mut census = CandidateCounts { parties, regions, whole_days, ..CandidateCounts::default() };
         for (cell, group, rows) in self.lines {
             let rank = |ranks: &[u32], number: u32| ranks.get(number as usize).copied().unwrap_or(Parties::NONE);
-            let cell = Cell { party: rank(&party_rank, cell.party), region: rank(&region_rank, cell.region), ..cell };
+            let cell =
+                RowClass { party: rank(&party_rank, cell.party), region: rank(&region_rank, cell.region), ..cell };
             match group {
                 Some(group) => census.shared.push((group, cell)),
                 None => census.cells.push((cell, rows)),

@@ -7,23 +7,23 @@
 //! happened to a device between two ledgers.
 
 mod ages;
+pub mod count;
 mod file;
 mod tally;
 
 use std::collections::BTreeMap;
 
 pub use ages::{Age, AgeOfDay, Ages};
+pub use count::CandidateCounts;
+use count::count_candidates;
 pub use file::SCHEMA;
 pub use tally::Tallied;
 
 use crate::error::Result;
 use crate::estate::{StatusSet, TypeNames};
 use crate::policy::Policy;
-use crate::pool::Pool;
-use crate::progress::Progress;
+use crate::scan::Scan;
 use crate::snapshot::Snapshot;
-use crate::sweep::Reader;
-use crate::sweep::census::{self, Census};
 
 /// The key under which files say which estate they are of.
 pub const ESTATE_KEY: &str = "smi.estate";
@@ -68,7 +68,7 @@ pub struct Ledger {
     /// The statuses that are counted by day and party; the others are counted as a whole.
     pub candidates: StatusSet,
     /// The counts.
-    pub census: Census,
+    pub census: CandidateCounts,
     /// What the snapshot weighs.
     pub weight: Weight,
     /// What was counted.
@@ -81,15 +81,9 @@ impl Ledger {
     ///
     /// # Errors
     /// Damaged data, a file that changed meanwhile, or an interruption.
-    pub fn take(
-        snapshot: &Snapshot,
-        policy: &Policy,
-        as_of: i64,
-        estate: Option<&str>,
-        pool: &Pool,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        let census = census::census(snapshot, policy, as_of, Reader::default(), pool, progress)?;
+    pub fn take(scan: &Scan<'_>, policy: &Policy, as_of: i64, estate: Option<&str>) -> Result<Self> {
+        let snapshot = scan.snapshot;
+        let census = count_candidates(scan, policy, as_of)?;
         let sources = snapshot.files().iter().map(|file| Source {
             name: file.name.clone(),
             rows: file.rows,

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 
 use super::Ledger;
+use super::count::RowClass;
 use crate::error::{Error, Result};
 use crate::estate::time::day_start;
 use crate::estate::{DeviceId, DeviceType, Disposition, Reason, SmiStatus, TallyByType, TypeNames};
 use crate::policy::{Boundary, DateVerdict, Pair, PartyField, Policy, RoleField, Row, Rules};
-use crate::sweep::PartyCounts;
-use crate::sweep::census::Cell;
+use crate::scan::PartyCounts;
 
 /// What a policy makes of a ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tallied {
     /// Counts by device type: those of a sweep.
     pub by_type: TallyByType,
-    /// Deletions by party, by its index in [`Census::parties`](crate::sweep::census::Census::parties);
-    /// [`Parties::NONE`](crate::sweep::Parties::NONE) for those without one.
+    /// Deletions by party, by its index in [`CandidateCounts::parties`](super::count::CandidateCounts::parties);
+    /// [`Parties::NONE`](crate::scan::Parties::NONE) for those without one.
     pub by_party: BTreeMap<u32, PartyCounts>,
 }
 
@@ -74,7 +74,7 @@ impl Ledger {
 
     /// What becomes of a row of this cell whose Device ID, if it has one, is its own.
     #[must_use]
-    pub fn judge(&self, rules: &Rules, cell: &Cell) -> Disposition {
+    pub fn judge(&self, rules: &Rules, cell: &RowClass) -> Disposition {
         let row = Row {
             status_code: cell.status_code,
             type_code: cell.type_code,
@@ -96,7 +96,7 @@ impl Ledger {
 
     /// Whether rows of this cell are of a recognised type, and in a status that is counted by day.
     #[must_use]
-    pub fn is_candidate(&self, cell: &Cell) -> bool {
+    pub fn is_candidate(&self, cell: &RowClass) -> bool {
         self.candidates.contains_code(cell.status_code) && DeviceType::from_code(cell.type_code).is_some()
     }
 
@@ -117,7 +117,7 @@ impl Ledger {
 }
 
 impl Tallied {
-    fn add(&mut self, cell: &Cell, disposition: Disposition, rows: u64) {
+    fn add(&mut self, cell: &RowClass, disposition: Disposition, rows: u64) {
         self.by_type.add(cell.type_code, disposition, rows);
         if let Disposition::Delete { alert } = disposition {
             let party = self.by_party.entry(cell.party).or_default();
@@ -128,7 +128,7 @@ impl Tallied {
 }
 
 /// Whether the threshold is reached, which is all that rows need to have in common to be each other's duplicates.
-fn is_due(rules: &Rules, cell: &Cell) -> bool {
+fn is_due(rules: &Rules, cell: &RowClass) -> bool {
     rules.pair(cell.status_code, cell.type_code) == Pair::Judge
         && rules.judge_date(cell.type_code, cell.day.map(day_start)) == DateVerdict::Due
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::iter::Sum;
 
-use crate::sweep::rows::{Rows, Words};
+use crate::scan::rows::{Rows, TextColumn};
 
 /// The number of rows, and the sum of their digests.
 ///
@@ -46,7 +46,7 @@ impl Fingerprint {
     }
 }
 
-fn put_word(text: &mut Vec<u8>, words: &Words, row: usize) {
+fn put_word(text: &mut Vec<u8>, words: &TextColumn, row: usize) {
     match words.get(row) {
         Some(word) => put(text, b'w', word.as_bytes()),
         None => put(text, b'-', &[]),

@@ -9,22 +9,20 @@
 //! What was written is read again, and its rows must be those of the source: see [`Fingerprint`].
 
 mod fingerprint;
+mod layout;
 
-use std::ops::Range;
 use std::path::Path;
 
 pub use fingerprint::Fingerprint;
+pub use layout::{BATCH_ROWS, BatchTarget, ColumnNames};
 
 use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::policy::Policy;
-use crate::pool::Pool;
-use crate::progress::{Progress, Stage};
+use crate::progress::Stage;
+use crate::scan::Scan;
+use crate::scan::rows::Rows;
 use crate::snapshot::{Seal, Snapshot};
-use crate::sweep::lanes::LaneBuffers;
-use crate::sweep::layout::{BATCH_ROWS, Names, Target};
-use crate::sweep::rows::Rows;
-use crate::sweep::{Morsel, morsels};
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,30 +43,25 @@ pub struct Summary {
 ///
 /// # Errors
 /// Damaged data, text that is not UTF-8, a folder that cannot be written, an interruption, and rows that differ.
-pub fn recluster(
-    snapshot: &Snapshot,
-    policy: &Policy,
-    folder: &Path,
-    pool: &Pool,
-    progress: &dyn Progress,
-) -> Result<Summary> {
+pub fn recluster(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<Summary> {
+    let Scan { snapshot, pool, progress, .. } = *scan;
     let taken_at = snapshot.taken_at()?.map(|(micros, _)| time::format_instant(micros));
-    let names = Names::of(policy, |column| snapshot.files().iter().any(|file| file.columns.get(column).is_some()));
-    progress.begin(Stage::Write, snapshot.rows());
-    let batches: Vec<(usize, Vec<Piece>)> = batches(snapshot).into_iter().enumerate().collect();
-    let prints = pool.map_with(batches, LaneBuffers::default, |buffers, (number, pieces)| {
-        let mut rows = Rows::default();
-        for piece in &pieces {
-            read(snapshot, piece, &mut rows, buffers, progress)?;
-        }
-        Target { folder, number, taken_at: taken_at.as_deref(), names: &names, policy }.write(&rows)?;
-        Ok(Fingerprint::of(&rows))
-    })?;
+    let names =
+        ColumnNames::of(policy, |column| snapshot.files().iter().any(|file| file.columns.get(column).is_some()));
+    let prints = scan.with_range_rows(BATCH_ROWS as u32 / 4).run_batches(
+        Stage::Write,
+        BATCH_ROWS as u64,
+        |range, rows: &mut Rows| rows.read(range),
+        |number, rows| {
+            BatchTarget { folder, number, taken_at: taken_at.as_deref(), names: &names, policy }.write(&rows)?;
+            Ok(Fingerprint::of(&rows))
+        },
+    )?;
     snapshot.unchanged()?;
-    let source: Fingerprint = prints.into_iter().sum();
+    let source: Fingerprint = prints.parts.into_iter().sum();
 
     let copy = Snapshot::open_unverified(&[folder.to_path_buf()], &policy.spellings.columns, pool, progress)?;
-    let copied = fingerprint_of(&copy, pool, progress)?;
+    let copied = fingerprint_of(&Scan::new(&copy, pool, progress))?;
     if copied != source {
         return Err(Error::Unbalanced(format!(
             "the copy has {} rows with fingerprint {copied}, the snapshot {} with {source}",
@@ -83,65 +76,15 @@ pub fn recluster(
 ///
 /// # Errors
 /// Damaged data, text that is not UTF-8, or an interruption.
-pub fn fingerprint_of(snapshot: &Snapshot, pool: &Pool, progress: &dyn Progress) -> Result<Fingerprint> {
-    progress.begin(Stage::Scan, snapshot.rows());
-    let prints = pool.map_with(pieces(snapshot), LaneBuffers::default, |buffers, piece| {
-        let mut rows = Rows::default();
-        read(snapshot, &piece, &mut rows, buffers, progress)?;
-        Ok::<_, Error>(Fingerprint::of(&rows))
-    })?;
-    Ok(prints.into_iter().sum())
-}
-
-/// Rows of a row group that are read at a time.
-#[derive(Debug, Clone)]
-struct Piece {
-    morsel: Morsel,
-    rows: Range<u32>,
-}
-
-fn pieces(snapshot: &Snapshot) -> Vec<Piece> {
-    let step = BATCH_ROWS as u32 / 4;
-    let of = |morsel: Morsel| {
-        let rows = snapshot.files()[morsel.file].group_rows(morsel.group) as u32;
-        (0..rows).step_by(step as usize).map(move |start| Piece { morsel, rows: start..rows.min(start + step) })
-    };
-    morsels(snapshot).into_iter().flat_map(of).collect()
-}
-
-/// Pieces of which each list comes to about [`BATCH_ROWS`] rows.
-fn batches(snapshot: &Snapshot) -> Vec<Vec<Piece>> {
-    let mut batches: Vec<Vec<Piece>> = vec![Vec::new()];
-    let mut rows = 0;
-    for piece in pieces(snapshot) {
-        let more = u64::from(piece.rows.end - piece.rows.start);
-        if rows + more > BATCH_ROWS as u64 {
-            batches.push(Vec::new());
-            rows = 0;
-        }
-        rows += more;
-        if let Some(batch) = batches.last_mut() {
-            batch.push(piece);
-        }
-    }
-    batches
-}
-
-fn read(
-    snapshot: &Snapshot,
-    piece: &Piece,
-    rows: &mut Rows,
-    buffers: &mut LaneBuffers,
-    progress: &dyn Progress,
-) -> Result<()> {
-    if progress.interrupted() {
-        return Err(Error::Interrupted);
-    }
-    rows.read(snapshot, piece.morsel, piece.rows.clone(), buffers)?;
-    let file = &snapshot.files()[piece.morsel.file];
-    for (_, bound) in file.columns.iter() {
-        file.map().release(file.chunk_range(piece.morsel.group, bound)?);
-    }
-    progress.advance(u64::from(piece.rows.end - piece.rows.start));
-    Ok(())
+pub fn fingerprint_of(scan: &Scan<'_>) -> Result<Fingerprint> {
+    let prints = scan.with_range_rows(BATCH_ROWS as u32 / 4).run(
+        Stage::Scan,
+        || (),
+        |range, ()| {
+            let mut rows = Rows::default();
+            rows.read(range)?;
+            Ok(Fingerprint::of(&rows))
+        },
+    )?;
+    Ok(prints.parts.into_iter().sum())
 }

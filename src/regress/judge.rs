@@ -9,12 +9,14 @@ use super::published::{Account, Published, account};
 use super::store;
 use crate::error::{Error, GuardTrip, Result};
 use crate::estate::{Tally, TallyByType};
+use crate::explain::explain;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::NoProgress;
 use crate::run::manifest::{self, ALERTS, DELETE, Manifests, QUARANTINE};
+use crate::scan::Scan;
 use crate::snapshot::Snapshot;
-use crate::sweep::{self, Options, Reader, Swept, explain};
+use crate::sweep::{self, Options, Swept};
 
 /// A place to work at: the same names are written and removed for every cell.
 pub(super) struct Bench {
@@ -101,9 +103,8 @@ impl<'b> Stored<'b> {
     pub(super) fn sweep(&self, case: &Case, cell: &Cell) -> Result<Said> {
         let pool = self.bench.pool(cell);
         let policies = std::slice::from_ref(&case.policy);
-        let options =
-            Options { policies, as_of: case.as_of, expected: case.accept, duplicates: &[], reader: Reader::Encoded };
-        let swept = sweep::sweep(&self.snapshot, &options, pool, &NoProgress)?;
+        let options = Options { policies, as_of: case.as_of, expected: case.accept, duplicates: &[] };
+        let swept = sweep::sweep(&Scan::new(&self.snapshot, pool, &NoProgress), &options)?;
         let [swept] = &swept[..] else { return Err(Error::Unbalanced("one policy gave no findings".into())) };
         let (manifests, published) = if swept.trips.is_empty() {
             let (bytes, published) = self.publish(&case.policy, swept, pool)?;
@@ -142,7 +143,7 @@ impl<'b> Stored<'b> {
     pub(super) fn because(&self, case: &Case, row: usize) -> Result<String> {
         let Some(id) = case.devices.get(row).and_then(Device::device_id) else { return Ok(String::new()) };
         let pool = &self.bench.alone;
-        let found = explain::explain(&self.snapshot, &case.policy, case.as_of, id, false, pool, &NoProgress)?;
+        let found = explain(&Scan::new(&self.snapshot, pool, &NoProgress), &case.policy, case.as_of, id, false)?;
         Ok(found.into_iter().find(|found| found.row == row as u64).map_or_else(String::new, |found| found.because))
     }
 }

@@ -12,9 +12,10 @@ use super::manifest::Output;
 use crate::error::{Error, Result};
 use crate::estate::{Column, Reason, Tally, TypeNames, time};
 use crate::policy::{Boundary, Policy, Rules};
+use crate::scan::PartyCounts;
 use crate::snapshot::{AsOfFrom, Snapshot};
 use crate::sweep::guard::Guarded;
-use crate::sweep::{Expected, Findings, PartyCounts, Swept};
+use crate::sweep::{Expected, Findings, Swept};
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";

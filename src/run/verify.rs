@@ -27,7 +27,7 @@ use crate::estate::time::{day_of, format_day, format_instant, parse};
 use crate::estate::{DeviceId, DeviceType, Party, SmiStatus};
 use crate::policy::{DateVerdict, Pair, Policy, Rules};
 use crate::pool::Pool;
-use crate::sweep::PartyCounts;
+use crate::scan::PartyCounts;
 
 /// What people read, which nobody's figures depend on: it may be there or not.
 const PAGE: &str = "report.html";

@@ -19,9 +19,9 @@ use crate::estate::{Column, DeviceId, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
+use crate::recluster::{BATCH_ROWS, BatchTarget as Files, ColumnNames as Names};
+use crate::scan::rows::Rows;
 use crate::snapshot::{Seal, Snapshot};
-use crate::sweep::layout::{BATCH_ROWS, Names, Target as Files};
-use crate::sweep::rows::Rows;
 
 /// Rows of a part that a connection reads at a time, as far as the statistics of the server tell.
 const PART_ROWS: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 //!
 //! A snapshot is immutable by contract, and the engine checks before it publishes that no file changed meanwhile
 //! (see [`super::SourceFile::unchanged`]). What a mapping cannot survive is a file that is cut short while it is
-//! mapped: the system then signals the process. A program calls [`heed_cut_files`] so that it ends with a clear line;
+//! mapped: the system then signals the process. A program calls [`install_sigbus_handler`] so that it ends with a clear line;
 //! since runs are published by one rename, nothing is published either way.
 
 #![expect(unsafe_code, reason = "mapping files is what this module is for")]
@@ -39,7 +39,7 @@ const CUT: &[u8] = b"smi-sweep: a file of the snapshot was cut short while it wa
 
 /// Installs a SIGBUS handler: if a mapped file is truncated or its disk fails, the process prints one line and exits
 /// with the code of a refused snapshot.
-pub fn heed_cut_files() {
+pub fn install_sigbus_handler() {
     let end = || {
         // SAFETY: descriptor 2 is standard error, borrowed for one call; were it closed, the call would fail.
         let stderr = unsafe { BorrowedFd::borrow_raw(2) };

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub use contract::{Bound, Columns, Form, Unit};
 use discover::Discovered;
-pub use mapping::heed_cut_files;
+pub use mapping::install_sigbus_handler;
 pub use seal::{SEAL_FILE, Seal, SealedFile};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 

@@ -17,7 +17,7 @@ use super::book::{COLUMNS, Cell, Order, TakeOrder};
 use super::table::columns;
 use crate::error::{Error, Result, TablePlace, TableRow};
 use crate::estate::{DeviceId, time};
-use crate::sweep::lanes::reference::guarded;
+use crate::scan::columns::reference::guarded;
 
 /// Rows that are held at a time.
 const BATCH_ROWS: usize = 64 * 1024;

@@ -18,9 +18,9 @@ use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::run::read::{Batches, Deletes, Manifest};
 use crate::run::verify::verify;
+use crate::scan::Scan;
+use crate::scan::types::{TypeBuffers, TypedDevice, scan_types};
 use crate::snapshot::Snapshot;
-use crate::sweep::morsels;
-use crate::sweep::pick::{Desk, Pick, Picked};
 
 /// A hub that the inventory has and the order book has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,25 +72,24 @@ pub fn read(
     pool: &Pool,
     progress: &dyn Progress,
 ) -> Result<(Inventory, Vec<Marks>)> {
-    progress.begin(Stage::Scan, snapshot.rows());
     let Terms { policy, rules, count_day, .. } = terms;
     let marks: Vec<AtomicU8> = (0..book.hubs.len()).map(|_| AtomicU8::new(0)).collect();
     let last_instant = time::day_start(count_day.saturating_add(1)).saturating_sub(1);
-    let pick = Pick { snapshot, policy, types: [DeviceType::CHF].into_iter().collect::<TypeSet>(), progress };
-    let parts = pool.map_with(morsels(snapshot), Desk::default, |desk, morsel| {
-        let mut own = Inventory::default();
-        own.untyped = pick.read(morsel, desk, |picked| {
-            picked.retain(|row| !is_gone(row, gone));
-            look_up(picked, &book.hubs, &mut own, rules, &|row, index| {
-                let seen = Marks::of_row(rules, row.status, row.since, last_instant);
-                marks[index].fetch_or(seen.0, Ordering::Relaxed);
-            });
-        })?;
-        Ok::<_, crate::Error>(own)
+    let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();
+    let scan = Scan::new(snapshot, pool, progress);
+    let scanned = scan.run(Stage::Scan, TypeBuffers::default, |range, buffers| {
+        let untyped = scan_types(range, policy, hubs, buffers)?;
+        let mut own = Inventory { untyped, ..Inventory::default() };
+        buffers.devices.retain(|row| !is_gone(row, gone));
+        look_up(&mut buffers.devices, &book.hubs, &mut own, rules, &|row, index| {
+            let seen = Marks::of_row(rules, row.status, row.since, last_instant);
+            marks[index].fetch_or(seen.0, Ordering::Relaxed);
+        });
+        Ok(own)
     })?;
     snapshot.unchanged()?;
     let mut all = Inventory::default();
-    for part in parts {
+    for part in scanned.parts {
         all.add(part);
     }
     all.strays.sort_unstable();
@@ -98,10 +97,16 @@ pub fn read(
 }
 
 /// Looks hubs of the inventory up in the book, in one walk through both.
-fn look_up(picked: &mut [Picked], hubs: &[Hub], own: &mut Inventory, rules: &Rules, found: &dyn Fn(&Picked, usize)) {
-    picked.sort_unstable_by_key(|row| row.id);
+fn look_up(
+    rows: &mut [TypedDevice],
+    hubs: &[Hub],
+    own: &mut Inventory,
+    rules: &Rules,
+    found: &dyn Fn(&TypedDevice, usize),
+) {
+    rows.sort_unstable_by_key(|row| row.id);
     let mut at = 0;
-    for row in &*picked {
+    for row in &*rows {
         let status = usize::from(row.status) % SmiStatus::CODES;
         own.by_status[status] += 1;
         if let Some(id) = row.id {
@@ -142,7 +147,7 @@ pub struct Gone {
     pub day: Day,
 }
 
-fn is_gone(row: &Picked, gone: &[Gone]) -> bool {
+fn is_gone(row: &TypedDevice, gone: &[Gone]) -> bool {
     let (Some(id), Some(since)) = (row.id, row.since) else { return false };
     gone.binary_search_by_key(&(id, since, row.status), |gone| (gone.id, gone.since, gone.status)).is_ok()
 }

@@ -1,23 +1,19 @@
-//! The sweep of a whole snapshot: row groups in parallel, then what can only be said of all of them together.
+//! The sweep of a whole snapshot: ranges of rows in parallel, then what can only be said of all of them together.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
-use super::findings::{Due, Findings, Parties};
+use super::findings::{Due, Findings};
 use super::guard::Expected;
-use super::lanes::Reader;
-use super::morsel::{Judged, Morsel, Scratch, judge};
-use super::plan::Plan;
+use super::judge::{Judge, JudgeBuffers, Judged};
 use super::{guard, quote, settle};
 use crate::error::{Error, GuardTrip, Result};
 use crate::estate::{DeviceId, Reason, TallyByType};
 use crate::policy::{Policy, Rules};
-use crate::pool::Pool;
-use crate::progress::{Progress, Stage};
-use crate::snapshot::Snapshot;
+use crate::progress::Stage;
+use crate::scan::{CandidatePlan, Parties, Purpose, Scan, ScanMetrics};
 
 /// What to sweep by.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
     /// The policies; all are answered by one scan.
     pub policies: &'a [Policy],
@@ -28,8 +24,6 @@ pub struct Options<'a> {
     /// Device IDs that occur more than once anywhere in the snapshot, ascending, where that was asked for: their due
     /// rows count as duplicates.
     pub duplicates: &'a [DeviceId],
-    /// Which reader is used.
-    pub reader: Reader,
 }
 
 /// What one policy came to.
@@ -41,8 +35,8 @@ pub struct Swept {
     pub findings: Findings,
     /// The guards that it would pass; where there are any, nothing may be published.
     pub trips: Vec<GuardTrip>,
-    /// Bytes of the pages that were looked into, by the one scan that answered all policies.
-    pub bytes_read: u64,
+    /// What the one scan that answered all policies read and skipped.
+    pub metrics: ScanMetrics,
 }
 
 /// Sweeps a snapshot under every policy, in the policies' order.
@@ -51,7 +45,7 @@ pub struct Swept {
 ///
 /// # Errors
 /// Policies that read a snapshot differently, damaged data, a file that changed meanwhile, or an interruption.
-pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, progress: &dyn Progress) -> Result<Vec<Swept>> {
+pub fn sweep(scan: &Scan<'_>, options: &Options<'_>) -> Result<Vec<Swept>> {
     let Some(first) = options.policies.first() else { return Ok(Vec::new()) };
     for other in options.policies {
         if other.spellings != first.spellings || other.types != first.types {
@@ -62,26 +56,20 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, progress: 
         }
     }
     let rules: Vec<Rules> = options.policies.iter().map(|policy| policy.bind(options.as_of)).collect();
-    let room: Vec<u64> = options
-        .policies
-        .iter()
-        .map(|policy| options.expected.quarantined.unwrap_or(policy.guard.max_quarantined).saturating_add(1))
-        .collect();
-    let plan = Plan::new(snapshot, first, &rules, options.reader, &room, progress);
-    progress.begin(Stage::Scan, snapshot.rows());
-    let judged = pool.map_with(morsels(snapshot), Scratch::default, |scratch, morsel| judge(&plan, morsel, scratch))?;
-    snapshot.unchanged()?;
+    let limits = options.policies.iter().map(|policy| policy.guard.max_quarantined);
+    let room = limits.map(|limit| options.expected.quarantined.unwrap_or(limit).saturating_add(1));
+    let judge = Judge::new(CandidatePlan::new(first, &rules, Purpose::Judge), room);
+    let scanned = scan.run(Stage::Scan, JudgeBuffers::default, |range, buffers| judge.range(range, buffers))?;
+    scan.snapshot.unchanged()?;
 
-    progress.begin(Stage::Sort, 0);
-    let met = std::mem::take(&mut *plan.parties.lock().unwrap_or_else(PoisonError::into_inner)).into_met();
+    scan.progress.begin(Stage::Sort, 0);
+    let met = judge.plan.parties.into_inner().unwrap_or_else(PoisonError::into_inner).into_met();
     let (parties, rank) = Parties::sorted(met);
-    let gathered = gather(judged, rules.len());
-    let bytes_read = plan.bytes_read.load(Ordering::Relaxed);
-    drop(plan);
+    let gathered = gather(scanned.parts, rules.len());
     let mut swept = Vec::new();
     for ((gathered, rules), policy) in gathered.into_iter().zip(rules).zip(options.policies) {
         let Gathered { by_type, due, quarantined } = gathered;
-        let mut settled = settle::settle(&due, &rank, options.duplicates, pool)?;
+        let mut settled = settle::settle(&due, &rank, options.duplicates, scan.pool)?;
         drop(due);
         settled.by_type += &by_type;
         let mut findings = Findings {
@@ -91,46 +79,32 @@ pub fn sweep(snapshot: &Snapshot, options: &Options<'_>, pool: &Pool, progress: 
             by_party: settled.by_party,
             quarantined: Vec::new(),
         };
-        balance(&findings, snapshot.rows())?;
+        balance(&findings, scan.snapshot.rows())?;
         let trips = guard::trips(policy, (&findings.by_type.total()).into(), options.expected);
         if trips.is_empty() {
             let rows = merged(quarantined, settled.quarantined);
-            findings.quarantined = quote::quote(snapshot, &rows, options.reader, pool)?;
+            findings.quarantined = quote::quote(scan, &rows)?;
         }
-        swept.push(Swept { rules, findings, trips, bytes_read });
+        swept.push(Swept { rules, findings, trips, metrics: scanned.metrics });
     }
     // Quarantined rows were read once more.
-    snapshot.unchanged()?;
+    scan.snapshot.unchanged()?;
     Ok(swept)
 }
 
-/// Every row group, in the order of the snapshot.
-#[must_use]
-pub fn morsels(snapshot: &Snapshot) -> Vec<Morsel> {
-    let mut morsels = Vec::new();
-    for (index, file) in snapshot.files().iter().enumerate() {
-        let mut first_row = file.first_row;
-        for group in 0..file.footer.num_row_groups() {
-            morsels.push(Morsel { file: index, group, first_row });
-            first_row += file.group_rows(group) as u64;
-        }
-    }
-    morsels
-}
-
-/// What one policy made of every row group, in the order of the snapshot.
+/// What one policy made of every range, in the order of the snapshot.
 #[derive(Default)]
 struct Gathered {
     by_type: TallyByType,
-    /// Due rows of each row group by ascending Device ID.
+    /// Due rows of each range by ascending Device ID.
     due: Vec<Vec<Due>>,
     quarantined: Vec<(u64, Reason)>,
 }
 
 fn gather(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<Gathered> {
     let mut gathered: Vec<Gathered> = (0..policies).map(|_| Gathered::default()).collect();
-    for morsel in judged {
-        for (gathered, mut own) in gathered.iter_mut().zip(morsel) {
+    for range in judged {
+        for (gathered, mut own) in gathered.iter_mut().zip(range) {
             gathered.by_type += &own.by_type;
             gathered.quarantined.append(&mut own.quarantined);
             if !own.due.is_empty() {

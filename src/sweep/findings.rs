@@ -2,13 +2,10 @@
 //!
 //! Due rows are small and fixed in size, since there may be millions; a party's text is kept once, in [`Parties`].
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use crate::estate::{DeviceId, Reason, TallyByType};
+use crate::scan::{Parties, PartyCounts};
 
 /// A row that is due. 32 bytes, so that sorting with a copy stays within 64 bytes a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,15 +101,6 @@ impl PartialEq for DueRows {
 
 impl Eq for DueRows {}
 
-/// What a sweep means for one party.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartyCounts {
-    /// Devices of theirs that are deleted.
-    pub deletes: u64,
-    /// Alerts that they get.
-    pub alerts: u64,
-}
-
 /// A row that cannot be judged, with its values as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
@@ -130,81 +118,6 @@ pub struct Quarantined {
     pub since: Option<i64>,
     /// The party as found.
     pub party: Option<String>,
-}
-
-/// The distinct parties of a scan, in ascending order of their text. A clone shares them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parties {
-    names: Arc<Vec<String>>,
-}
-
-impl Parties {
-    /// Stands for "no party" in [`Due::party`].
-    pub const NONE: u32 = u32::MAX;
-
-    /// Takes names in the order in which they were met, and returns them sorted, with the new index of each old one.
-    #[must_use]
-    pub fn sorted(met: Vec<String>) -> (Self, Vec<u32>) {
-        let mut order: Vec<u32> = (0..met.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| met[a as usize].cmp(&met[b as usize]));
-        let mut rank = vec![0; met.len()];
-        for (new, &old) in order.iter().enumerate() {
-            rank[old as usize] = new as u32;
-        }
-        let mut met: Vec<Option<String>> = met.into_iter().map(Some).collect();
-        let names: Vec<String> = order.iter().filter_map(|&old| met[old as usize].take()).collect();
-        (Self { names: Arc::new(names) }, rank)
-    }
-
-    /// The text of an index; `None` where it is that of no party.
-    #[must_use]
-    pub fn name(&self, index: u32) -> Option<&str> {
-        self.names.get(index as usize).map(String::as_str)
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    /// All names in ascending order: the position is the index.
-    #[must_use]
-    pub fn names(&self) -> &[String] {
-        &self.names
-    }
-}
-
-/// Gives each distinct party a number in the order in which it is met.
-#[derive(Debug, Default)]
-pub struct PartyRegister {
-    numbers: HashMap<Box<str>, u32>,
-    met: Vec<String>,
-}
-
-impl PartyRegister {
-    /// The number of this party.
-    pub fn number(&mut self, party: &str) -> u32 {
-        if let Some(&number) = self.numbers.get(party) {
-            return number;
-        }
-        let number = self.met.len() as u32;
-        self.numbers.insert(party.into(), number);
-        self.met.push(party.into());
-        number
-    }
-
-    /// The parties in the order in which they were met.
-    #[must_use]
-    pub fn into_met(self) -> Vec<String> {
-        self.met
-    }
 }
 
 /// Everything that one policy found in one snapshot.

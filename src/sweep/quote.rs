@@ -1,51 +1,43 @@
-//! Quotes quarantined rows: reads their values again, as they were found.
+//! Reads the values of quarantined rows again, as they were found.
 //!
 //! While rows are judged only their numbers and reasons are kept, so that a bad row costs no more than a good one. There
-//! are few by the time they are quoted: the guard has let them pass.
+//! are few by the time they are read again: the guard has let them pass.
 
-use std::ops::Range;
+use std::collections::HashMap;
 
-use super::dates;
-use super::fields;
 use super::findings::Quarantined;
-use super::lanes::{Lane, LaneBuffers, Reader, Value, sparse};
 use crate::error::Result;
 use crate::estate::{Column, Reason};
-use crate::pool::Pool;
-use crate::snapshot::{Form, Snapshot, SourceFile};
+use crate::scan::columns::ColumnValue;
+use crate::scan::{RangeReader, RowRange, Scan, dates, values};
+use crate::snapshot::Form;
 
-/// Reads the values of rows, which ascend.
+/// Reads the values of rows, which ascend. Only ranges with such a row are visited.
 ///
 /// # Errors
-/// Damaged data.
-pub fn quote(snapshot: &Snapshot, rows: &[(u64, Reason)], reader: Reader, pool: &Pool) -> Result<Vec<Quarantined>> {
-    let mut tasks = Vec::new();
-    let mut at = 0;
-    for file in snapshot.files() {
-        let mut group_rows = file.first_row..file.first_row;
-        for group in 0..file.footer.num_row_groups() {
-            group_rows = group_rows.end..group_rows.end + file.group_rows(group) as u64;
-            let end = at + rows[at..].partition_point(|(row, _)| *row < group_rows.end);
-            if at < end {
-                tasks.push((file, group, group_rows.clone(), &rows[at..end]));
-            }
-            at = end;
+/// Damaged data, or an interruption.
+pub fn quote(scan: &Scan<'_>, rows: &[(u64, Reason)]) -> Result<Vec<Quarantined>> {
+    let mut ranges = Vec::new();
+    let mut of_range: HashMap<u64, &[(u64, Reason)]> = HashMap::new();
+    let mut rest = rows;
+    for range in scan.ranges() {
+        let (own, after) = rest.split_at(rest.partition_point(|(row, _)| *row < range.row_number(range.rows.end)));
+        if !own.is_empty() {
+            of_range.insert(range.row_number(range.rows.start), own);
+            ranges.push(range);
         }
+        rest = after;
     }
-    let quoted = pool.map_with(tasks, LaneBuffers::default, |buffers, (file, group, group_rows, rows)| {
-        quote_group(file, group, &group_rows, rows, reader, buffers)
-    })?;
-    Ok(quoted.into_iter().flatten().collect())
+    let first = |range: &RowRange| range.row_number(range.rows.start);
+    let quoted = scan.run_ranges(
+        ranges,
+        || (),
+        |range, ()| quote_range(range, of_range.get(&first(range.range)).copied().unwrap_or_default()),
+    )?;
+    Ok(quoted.parts.into_iter().flatten().collect())
 }
 
-fn quote_group(
-    file: &SourceFile,
-    group: usize,
-    group_rows: &Range<u64>,
-    rows: &[(u64, Reason)],
-    reader: Reader,
-    buffers: &mut LaneBuffers,
-) -> Result<Vec<Quarantined>> {
+fn quote_range(range: &mut RangeReader<'_>, rows: &[(u64, Reason)]) -> Result<Vec<Quarantined>> {
     let mut quoted: Vec<Quarantined> = rows
         .iter()
         .map(|&(row, reason)| Quarantined {
@@ -58,24 +50,25 @@ fn quote_group(
             party: None,
         })
         .collect();
-    let numbers: Vec<u32> = rows.iter().map(|(row, _)| (row - group_rows.start) as u32).collect();
-    for (column, bound) in file.columns.iter() {
-        let set = |row: &mut Quarantined, form: Form, value: Value<'_>| {
-            let Some(bytes) = value.bytes else { return };
-            match column {
-                Column::DeviceId => row.device_id = Some(fields::id_as_found(form, bytes)),
-                Column::DeviceType => row.device_type = Some(String::from_utf8_lossy(bytes).into_owned()),
-                Column::SmiStatus => row.smi_status = Some(String::from_utf8_lossy(bytes).into_owned()),
-                Column::StatusSince => row.since = Some(dates::micros(form, bytes)),
-                Column::NotifyingParty => {
-                    let found = fields::party_as_found(form, bytes);
-                    row.party = Some(found.unwrap_or_else(|| String::from_utf8_lossy(bytes)).into_owned());
-                }
-                Column::NotifyingRole | Column::CspRegion => {}
-            }
-        };
-        let lane = Lane { file, group, bound };
-        sparse::read(lane, &numbers, reader, buffers, |index, value| set(&mut quoted[index], bound.form, value))?;
+    let numbers: Vec<u32> = rows.iter().map(|(row, _)| (row - range.range.group_first_row) as u32).collect();
+    for (column, bound) in range.file.columns.iter() {
+        range.values(column, &numbers, |index, value| set(&mut quoted[index], column, bound.form, value))?;
     }
     Ok(quoted)
+}
+
+/// Puts the value of a column, as it was found, into a row.
+fn set(row: &mut Quarantined, column: Column, form: Form, value: ColumnValue<'_>) {
+    let Some(bytes) = value.bytes else { return };
+    match column {
+        Column::DeviceId => row.device_id = Some(values::id_as_found(form, bytes)),
+        Column::DeviceType => row.device_type = Some(String::from_utf8_lossy(bytes).into_owned()),
+        Column::SmiStatus => row.smi_status = Some(String::from_utf8_lossy(bytes).into_owned()),
+        Column::StatusSince => row.since = Some(dates::micros(form, bytes)),
+        Column::NotifyingParty => {
+            let found = values::party_as_found(form, bytes);
+            row.party = Some(found.unwrap_or_else(|| String::from_utf8_lossy(bytes)).into_owned());
+        }
+        Column::NotifyingRole | Column::CspRegion => {}
+    }
 }

@@ -1,16 +1,15 @@
-//! What can only be said of all due rows together: their order, which of them share a Device ID, and which lack somebody
-//! to send their alert to.
+//! What needs all due rows together: their order, which of them share a Device ID, and which need an alert and have no
+//! party to send it to.
 //!
 //! Device IDs are split into ranges with about as many rows in each. Rows that share a Device ID fall into the same one,
 //! so that ranges are settled side by side.
 
-use super::by_id::{Key, Keys};
-use super::fields::Noted;
-use super::findings::{Due, DueRows, Parties, PartyCounts};
-use super::split;
+use super::findings::{Due, DueRows};
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, Disposition, Reason, TallyByType};
 use crate::pool::Pool;
+use crate::scan::by_id::{IdKey, IdKeys};
+use crate::scan::{Parties, PartyCode, PartyCounts, key_ranges};
 
 /// What became of the due rows.
 #[derive(Debug, Default)]
@@ -25,19 +24,19 @@ pub struct Settled {
     pub quarantined: Vec<(u64, Reason)>,
 }
 
-/// Sorts due rows, and tells duplicates and rows without an addressee from deletions.
+/// Sorts due rows, and tells duplicates and rows without a party to alert from deletions.
 ///
-/// `pieces` has the due rows of each row group by ascending Device ID, `rank` the place of each party in their order.
+/// `pieces` has the due rows of each range by ascending Device ID, `rank` the place of each party in their order.
 /// Device IDs of `duplicates`, which ascend, count as duplicates even on a single row.
 ///
 /// # Errors
 /// None of its own.
 pub fn settle(pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId], pool: &Pool) -> Result<Settled> {
-    let shares = pool.map_with(split::ranges(pieces, |due| due.id), Keys::default, |keys, range| {
+    let shares = pool.map_with(key_ranges::ranges(pieces, |due| due.id), IdKeys::default, |keys, range| {
         keys.clear();
         for (number, piece) in pieces.iter().enumerate() {
             let spot = |row: usize| (number as u32, row as u32);
-            keys.extend(range.of(piece, |due| due.id).map(|row| Key::new(piece[row].id, spot(row))));
+            keys.extend(range.of(piece, |due| due.id).map(|row| IdKey::new(piece[row].id, spot(row))));
         }
         let mut share = Share { by_party: vec![PartyCounts::default(); rank.len() + 1], ..Share::default() };
         share.settle(keys.sorted(), pieces, rank, duplicates);
@@ -66,7 +65,7 @@ struct Share {
 }
 
 impl Share {
-    fn settle(&mut self, keys: &[Key<(u32, u32)>], pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId]) {
+    fn settle(&mut self, keys: &[IdKey<(u32, u32)>], pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId]) {
         self.due.reserve_exact(keys.len());
         for same in keys.chunk_by(|one, other| one.id == other.id) {
             let duplicate = same.len() > 1 || duplicates.binary_search(&DeviceId(same[0].id)).is_ok();
@@ -74,7 +73,7 @@ impl Share {
                 let (piece, row) = key.place;
                 let mut due = pieces[piece as usize][row as usize];
                 let flaw =
-                    if duplicate { Some(Reason::DuplicateDeviceId) } else { Noted::of(due.party).flaw(due.alert) };
+                    if duplicate { Some(Reason::DuplicateDeviceId) } else { PartyCode::of(due.party).flaw(due.alert) };
                 if let Some(reason) = flaw {
                     self.by_type.add(due.type_code, Disposition::Quarantined(reason), 1);
                     self.quarantined.push((due.row, reason));

@@ -15,9 +15,9 @@ use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
+use crate::scan::Scan;
+use crate::scan::types::{TypeBuffers, TypedDevice, scan_types};
 use crate::snapshot::Snapshot;
-use crate::sweep::pick::{Desk, Pick, Picked};
-use crate::sweep::{Morsel, morsels};
 
 /// Name of the order book.
 pub const ORDERS: &str = "orders.csv";
@@ -114,16 +114,16 @@ pub fn write(
     let mut returns = create(RETURNS, "device_id,return_type,fault_reason,returned\n")?;
     let mut written = Written::default();
     // Some row groups at a time: the text of all would not fit into memory.
-    let all: Vec<Morsel> = morsels(snapshot);
-    for some in all.chunks(pool.threads() * 4) {
-        let types: TypeSet = [DeviceType::CHF].into_iter().collect();
-        let picker = Pick { snapshot, policy: making.policy, types, progress };
-        let texts = pool.map_with(some.to_vec(), Desk::default, |desk, morsel| {
+    let scan = Scan::new(snapshot, pool, progress);
+    let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();
+    for some in scan.ranges().chunks(pool.threads() * 4) {
+        let texts = scan.run_ranges(some.to_vec(), TypeBuffers::default, |range, buffers| {
             let mut text = Text::default();
-            picker.read(morsel, desk, |hubs| hubs.iter().for_each(|hub| making.hub(hub, &mut text)))?;
-            Ok::<_, Error>(text)
+            scan_types(range, making.policy, hubs, buffers)?;
+            buffers.devices.iter().for_each(|hub| making.hub(hub, &mut text));
+            Ok(text)
         })?;
-        for text in texts {
+        for text in texts.parts {
             orders.write_all(text.orders.as_bytes()).map_err(Error::io("write", folder.join(ORDERS)))?;
             returns.write_all(text.returns.as_bytes()).map_err(Error::io("write", folder.join(RETURNS)))?;
             written.orders += text.written.orders;
@@ -144,7 +144,7 @@ struct Text {
 }
 
 impl Making<'_> {
-    fn hub(&self, hub: &Picked, text: &mut Text) {
+    fn hub(&self, hub: &TypedDevice, text: &mut Text) {
         let Some(id) = hub.id else { return };
         let mut dice = Dice(mix(self.seed ^ 0x4F52_4445_5253 ^ mix(id.0)));
         if dice.below(STRAY_ONE_IN) == 0 {

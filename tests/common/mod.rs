@@ -13,8 +13,9 @@ use smi_sweep::estate::time;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
+use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{self, Expected, Options, Reader, Swept};
+use smi_sweep::sweep::{self, Expected, Options, Swept};
 
 /// The folder of fixtures.
 pub fn fixtures() -> PathBuf {
@@ -43,10 +44,15 @@ pub fn open(paths: &[PathBuf], policy: &Policy) -> Snapshot {
 
 /// Sweeps a snapshot that is fine, by one policy.
 pub fn sweep(snapshot: &Snapshot, policy: &Policy, as_of: i64, reader: Reader, threads: usize) -> Swept {
+    let pool = Pool::new(Some(threads));
+    sweep_by(&Scan::new(snapshot, &pool, &NoProgress).with_reader(reader), policy, as_of)
+}
+
+/// Sweeps a snapshot that is fine, by one policy and in this way of scanning.
+pub fn sweep_by(scan: &Scan<'_>, policy: &Policy, as_of: i64) -> Swept {
     let policies = std::slice::from_ref(policy);
-    let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[], reader };
-    let mut swept = sweep::sweep(snapshot, &options, &Pool::new(Some(threads)), &NoProgress)
-        .unwrap_or_else(|error| panic!("{error}"));
+    let options = Options { policies, as_of, expected: Expected::default(), duplicates: &[] };
+    let mut swept = sweep::sweep(scan, &options).unwrap_or_else(|error| panic!("{error}"));
     swept.pop().expect("one for each policy")
 }
 

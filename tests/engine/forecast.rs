@@ -15,12 +15,12 @@ use smi_sweep::forecast::backtest::backtest;
 use smi_sweep::forecast::rates::{Basis, estimate};
 use smi_sweep::forecast::scenario::Scenario;
 use smi_sweep::forecast::{Measure, PartyOutlook, Series, forecast, history};
+use smi_sweep::ledger::count::{CandidateCounts, RowClass};
 use smi_sweep::ledger::{Ledger, Weight};
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
-use smi_sweep::sweep::Parties;
-use smi_sweep::sweep::census::{Cell, Census};
+use smi_sweep::scan::Parties;
 use smi_sweep::synth;
 
 const START: &str = "2024-01-01";
@@ -68,7 +68,7 @@ fn world(kinds: &[Kind], months: u32, seed: u64) -> Vec<Ledger> {
         let candidate = |(&(type_code, born), &rows): (&(u8, i32), &u64)| {
             (rows > 0).then(|| (cell(type_code, SmiStatus::Pending, Some(day_of_month(born))), rows))
         };
-        let mut cells: Vec<(Cell, u64)> = cohorts.iter().filter_map(candidate).collect();
+        let mut cells: Vec<(RowClass, u64)> = cohorts.iter().filter_map(candidate).collect();
         cells.extend(others.iter().map(|(&code, &rows)| (cell(code, SmiStatus::Commissioned, None), rows)));
         cells.sort_unstable();
         ledgers.push(ledger(day_start(day_of_month(month)), cells));
@@ -76,8 +76,8 @@ fn world(kinds: &[Kind], months: u32, seed: u64) -> Vec<Ledger> {
     ledgers
 }
 
-fn cell(type_code: u8, status: SmiStatus, day: Option<i32>) -> Cell {
-    Cell {
+fn cell(type_code: u8, status: SmiStatus, day: Option<i32>) -> RowClass {
+    RowClass {
         type_code,
         status_code: status.code(),
         day,
@@ -88,7 +88,7 @@ fn cell(type_code: u8, status: SmiStatus, day: Option<i32>) -> Cell {
     }
 }
 
-fn ledger(as_of: i64, cells: Vec<(Cell, u64)>) -> Ledger {
+fn ledger(as_of: i64, cells: Vec<(RowClass, u64)>) -> Ledger {
     let rows = cells.iter().map(|(_, rows)| rows).sum();
     let (parties, _) = Parties::sorted(vec!["A Party".into()]);
     Ledger {
@@ -98,7 +98,7 @@ fn ledger(as_of: i64, cells: Vec<(Cell, u64)>) -> Ledger {
         as_of,
         types: TypeNames::default(),
         candidates: [SmiStatus::Pending].into_iter().collect(),
-        census: Census { cells, parties, whole_days: true, ..Census::default() },
+        census: CandidateCounts { cells, parties, whole_days: true, ..CandidateCounts::default() },
         weight: Weight { rows, bytes: rows * 50, by_column: BTreeMap::new() },
         sources: Vec::new(),
     }

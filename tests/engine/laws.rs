@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::common::estates::{Layout, Row, SPELLINGS, TYPE_SPELLINGS, ends, held, layouts, rows, write};
-use crate::common::{at, open, sweep, unguarded};
+use crate::common::{at, open, sweep, sweep_by, unguarded};
 use proptest::prelude::*;
 use smi_sweep::estate::{DeviceType, SmiStatus, TypeSet};
 use smi_sweep::policy::{Boundary, Policy};
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
+use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{Expected, Options, Reader, Swept};
+use smi_sweep::sweep::{Expected, Options, Swept};
 
 /// Moments at which months end in different ways.
 const MOMENTS: [&str; 6] = [
@@ -101,7 +102,8 @@ fn listed(swept: &Swept) -> BTreeMap<u64, String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Every row meets exactly the end that the rule, said row by row, gives it; whichever reader, however many threads.
+    /// Every row meets exactly the end that the rule, said row by row, gives it; whichever reader, however many threads, however
+    /// many rows in a range.
     #[test]
     fn the_engine_says_what_the_rule_says(
         (moment, files) in prop::sample::select(&MOMENTS[..]).prop_flat_map(|m| (Just(m), estates_of(at(m)))),
@@ -113,8 +115,20 @@ proptest! {
         let expected = ends(&rows, &policy, as_of);
         let snapshot = open(&paths, &policy);
         let mut first: Option<Swept> = None;
-        for (reader, threads) in [(Reader::Encoded, 1), (Reader::Encoded, 2), (Reader::Encoded, 8), (Reader::Reference, 2)] {
-            let swept = sweep(&snapshot, &policy, as_of, reader, threads);
+        let ways = [
+            (Reader::Encoded, 1, None),
+            (Reader::Encoded, 2, None),
+            (Reader::Encoded, 8, None),
+            (Reader::Encoded, 2, Some(7)),
+            (Reader::Encoded, 1, Some(1 + rows.len() as u32 / 3)),
+            (Reader::Reference, 2, None),
+            (Reader::Reference, 2, Some(7)),
+        ];
+        for (reader, threads, range_rows) in ways {
+            let pool = Pool::new(Some(threads));
+            let scan = Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader);
+            let scan = range_rows.map_or(scan, |rows| scan.with_range_rows(rows));
+            let swept = sweep_by(&scan, &policy, as_of);
             let listed = listed(&swept);
             for (row, end) in expected.iter().enumerate() {
                 let counted_only = matches!(end.as_str(), "not_candidate" | "excluded" | "not_due");
@@ -203,8 +217,8 @@ proptest! {
         let (_folder, paths) = written(&files);
         let snapshot = open(&paths, &one);
         let policies = [one, other];
-        let options = Options { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-        let together = smi_sweep::sweep::sweep(&snapshot, &options, &Pool::new(Some(2)), &NoProgress).unwrap();
+        let options = Options { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), duplicates: &[] };
+        let together = smi_sweep::sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(2)), &NoProgress), &options).unwrap();
         for (policy, swept) in policies.iter().zip(together) {
             let alone = sweep(&snapshot, policy, at(MOMENTS[1]), Reader::Encoded, 1);
             prop_assert_eq!(listed(&alone), listed(&swept));
@@ -230,8 +244,8 @@ proptest! {
         let policy = unguarded("pre-change");
         let pool = Pool::new(Some(1));
         if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings.columns, &pool, &NoProgress) {
-            let options = Options { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-            let _ = smi_sweep::sweep::sweep(&snapshot, &options, &pool, &NoProgress);
+            let options = Options { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), duplicates: &[] };
+            let _ = smi_sweep::sweep::sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options);
         }
     }
 }

@@ -13,13 +13,14 @@ use smi_sweep::ledger::Ledger;
 use smi_sweep::policy::{Boundary, Policy};
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
+use smi_sweep::scan::{Parties, Scan};
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{self, Expected, Options, Parties, Reader, Swept};
+use smi_sweep::sweep::{self, Expected, Options, Swept};
 
 const MOMENTS: [&str; 3] = ["2026-02-28T12:00:00Z", "2024-02-29", "2026-11-01"];
 
 fn take(snapshot: &Snapshot, policy: &Policy, as_of: i64, threads: usize) -> Ledger {
-    Ledger::take(snapshot, policy, as_of, None, &Pool::new(Some(threads)), &NoProgress).unwrap()
+    Ledger::take(&Scan::new(snapshot, &Pool::new(Some(threads)), &NoProgress), policy, as_of, None).unwrap()
 }
 
 /// Deletions and alerts by the name of the party.
@@ -96,8 +97,8 @@ proptest! {
         for boundary in Boundary::ALL {
             let policies = policies_of(&excluded, &own, silent, boundary);
             let snapshot = open(&paths, &policies[0]);
-            let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-            let swept = sweep::sweep(&snapshot, &options, &Pool::new(Some(1)), &NoProgress).unwrap();
+            let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
+            let swept = sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(1)), &NoProgress), &options).unwrap();
             let ledger = take(&snapshot, &policies[0], as_of, 2);
             prop_assert_eq!(&ledger.census, &take(&snapshot, &policies[0], as_of, 1).census);
 
@@ -139,9 +140,8 @@ fn the_fixture_estate_by_every_threshold_and_exclusion() {
     let snapshot = open(&estate, &policies[0]);
     let as_of = snapshot.as_of(None).unwrap().0;
     let ledger = take(&snapshot, &policies[0], as_of, 2);
-    let options =
-        Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-    let swept = sweep::sweep(&snapshot, &options, &Pool::new(Some(2)), &NoProgress).unwrap();
+    let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
+    let swept = sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(2)), &NoProgress), &options).unwrap();
     for (policy, swept) in policies.iter().zip(&swept) {
         assert_eq!(ledger.tally(policy).unwrap().by_type, swept.findings.by_type);
     }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use crate::common::columns::{Columns, meters, text, with, write};
 use crate::common::{at, open, run, sweep, unguarded};
 use arrow_array::{ArrayRef, BinaryArray, TimestampMicrosecondArray};
+use smi_sweep::check::check;
+use smi_sweep::explain::explain;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
-use smi_sweep::sweep::{Reader, explain, survey};
+use smi_sweep::scan::{Reader, Scan};
 
-/// What the sweep lists, and what a survey counts, by reason or kind.
+/// What the sweep lists, and what a check counts, by reason or kind.
 fn both(path: &Path) -> (BTreeMap<&'static str, usize>, BTreeMap<&'static str, u64>) {
     let policy = unguarded("pre-change");
     let snapshot = open(&[path.to_path_buf()], &policy);
@@ -21,7 +23,8 @@ fn both(path: &Path) -> (BTreeMap<&'static str, usize>, BTreeMap<&'static str, u
     for row in &swept.findings.quarantined {
         *reasons.entry(row.reason.name()).or_default() += 1;
     }
-    let found = survey::survey(&snapshot, &policy, Some(at("2026-11-01")), &Pool::new(Some(1)), &NoProgress).unwrap();
+    let found =
+        check(&Scan::new(&snapshot, &Pool::new(Some(1)), &NoProgress), &policy, Some(at("2026-11-01"))).unwrap();
     (reasons, found.findings.iter().map(|finding| (finding.kind.name(), finding.rows)).collect())
 }
 
@@ -52,9 +55,9 @@ fn a_party_has_one_name_however_it_is_written() {
     assert_eq!(named(raw([b"        ", &[0x90, 0xB3, 0xD5, 0x1F, 0x30, 0, 0, 1]])), ["90-B3-D5-1F-30-00-00-01"]);
 }
 
-/// A survey found other parties missing than those for whose sake a sweep quarantines.
+/// A check found other parties missing than those for whose sake a sweep quarantines.
 #[test]
-fn a_survey_finds_what_a_sweep_quarantines() {
+fn a_check_finds_what_a_sweep_quarantines() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("estate.parquet");
     let hubs = || text([Some("CHF"), Some("GPF")]);
@@ -86,9 +89,9 @@ fn a_survey_finds_what_a_sweep_quarantines() {
     for (columns, expected) in cases {
         let said = format!("{columns:?}");
         write(&path, with(meters(0), columns));
-        let (swept, surveyed) = both(&path);
+        let (swept, checked) = both(&path);
         assert_eq!(swept, expected.iter().copied().collect(), "{said}");
-        assert_eq!(surveyed, expected.iter().map(|&(kind, rows)| (kind, rows as u64)).collect(), "{said}");
+        assert_eq!(checked, expected.iter().map(|&(kind, rows)| (kind, rows as u64)).collect(), "{said}");
     }
 }
 
@@ -102,7 +105,7 @@ fn an_explanation_gives_the_right_reason_for_silence() {
         let snapshot = open(from_ref(&path), &policy);
         let id = "00-DB-12-34-56-78-00-A0".parse().unwrap();
         let pool = Pool::new(Some(1));
-        let found = explain::explain(&snapshot, &policy, at("2026-11-01"), id, unique, &pool, &NoProgress).unwrap();
+        let found = explain(&Scan::new(&snapshot, &pool, &NoProgress), &policy, at("2026-11-01"), id, unique).unwrap();
         found[0].because.clone()
     };
     let hubs = || ("device_type", text([Some("CHF"), Some("CHF")]));

@@ -7,15 +7,16 @@ use crate::common::{at, fixtures, open, run, sweep, unguarded};
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::recluster::{fingerprint_of, recluster};
+use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::{SEAL_FILE, Snapshot};
-use smi_sweep::sweep::Reader;
 
 const AS_OF: &str = "2026-11-01";
 
 fn copy_of(source: &Path, to: &Path, policy: &smi_sweep::policy::Policy) -> (Snapshot, Snapshot) {
     let source = open(&[source.to_path_buf()], policy);
     fs::create_dir(to).unwrap();
-    let summary = recluster(&source, policy, to, &Pool::new(Some(2)), &NoProgress).unwrap_or_else(|e| panic!("{e}"));
+    let summary =
+        recluster(&Scan::new(&source, &Pool::new(Some(2)), &NoProgress), policy, to).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(summary.rows, source.rows());
     assert!(to.join(SEAL_FILE).exists());
     let copy = open(&[to.to_path_buf()], policy);
@@ -87,7 +88,7 @@ fn the_fingerprint_is_of_every_value_and_of_no_order() {
             to.to_str().unwrap(),
         ];
         assert_eq!(run(&arguments).0, 0);
-        fingerprint_of(&open(&[to], &policy), &Pool::new(Some(1)), &NoProgress).unwrap()
+        fingerprint_of(&Scan::new(&open(&[to], &policy), &Pool::new(Some(1)), &NoProgress)).unwrap()
     };
     let first = print("a", "1", "strings", "1");
     assert_eq!(first, print("b", "1", "clustered", "3"));

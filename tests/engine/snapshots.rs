@@ -15,8 +15,9 @@ use smi_sweep::estate::Column;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
-use smi_sweep::snapshot::{AsOfFrom, SEAL_FILE, Seal, Snapshot, encoded::PageWalk, heed_cut_files};
-use smi_sweep::sweep::{Expected, Options, Reader, Swept};
+use smi_sweep::scan::{Reader, Scan};
+use smi_sweep::snapshot::{AsOfFrom, SEAL_FILE, Seal, Snapshot, encoded::PageWalk, install_sigbus_handler};
+use smi_sweep::sweep::{Expected, Options, Swept};
 
 fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snapshot> {
     Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &NoProgress)
@@ -25,8 +26,9 @@ fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snaps
 /// A sweep with nothing in its way but the snapshot.
 fn try_sweep(snapshot: &Snapshot, policy: &Policy, reader: Reader) -> smi_sweep::error::Result<Swept> {
     let policies = std::slice::from_ref(policy);
-    let options = Options { policies, as_of: at("2026-11-01"), expected: Expected::default(), duplicates: &[], reader };
-    Ok(smi_sweep::sweep::sweep(snapshot, &options, &Pool::new(Some(1)), &NoProgress)?.remove(0))
+    let options = Options { policies, as_of: at("2026-11-01"), expected: Expected::default(), duplicates: &[] };
+    Ok(smi_sweep::sweep::sweep(&Scan::new(snapshot, &Pool::new(Some(1)), &NoProgress).with_reader(reader), &options)?
+        .remove(0))
 }
 
 #[track_caller]
@@ -277,7 +279,7 @@ fn a_file_that_changes_under_a_sweep_is_refused() {
 #[test]
 fn reads_on_in_a_file_that_it_cut_short() {
     let Ok(path) = std::env::var("FILE_TO_CUT_SHORT") else { return };
-    heed_cut_files();
+    install_sigbus_handler();
     let policy = unguarded("pre-change");
     let snapshot = open(&[path.clone().into()], &policy);
     OpenOptions::new().write(true).open(&path).unwrap().set_len(64).unwrap();

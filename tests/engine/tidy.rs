@@ -10,10 +10,11 @@ const FLOORS: &[&[&str]] = &[
     &["estate"],
     &["output"],
     &["plot", "policy", "snapshot"],
-    &["sweep"],
+    &["scan"],
+    &["sweep", "check", "explain", "recluster", "ledger"],
     &["run"],
-    &["approval", "ledger"],
-    &["report", "synth", "recluster", "regress", "smi", "stock", "forecast", "handover"],
+    &["approval"],
+    &["report", "synth", "regress", "smi", "stock", "forecast", "handover"],
     &["cli"],
 ];
 

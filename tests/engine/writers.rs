@@ -7,7 +7,7 @@ use std::fs;
 
 use crate::common::{at, fixtures, open, sweep, unguarded};
 use smi_sweep::estate::time;
-use smi_sweep::sweep::Reader;
+use smi_sweep::scan::Reader;
 
 /// What becomes of a row: disposition, reason, alert, due date, as the expectation has them.
 type End = (String, String, String, String);

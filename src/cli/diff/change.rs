@@ -14,8 +14,9 @@ use crate::cli::{Common, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::policy::{Policy, changes};
 use crate::regress::change::{BeforeAfter, Change, Devices};
+use crate::scan::Scan;
 use crate::snapshot::Snapshot;
-use crate::sweep::{Expected, Options, Reader, sweep};
+use crate::sweep::{Expected, Options, sweep};
 
 /// How many parties the text lists; the document has all.
 const PARTIES: usize = 20;
@@ -39,9 +40,8 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.paths, &policies[0].spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let options =
-        Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[], reader: Reader::Encoded };
-    let swept = sweep(&snapshot, &options, &pool, &progress)?;
+    let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
+    let swept = sweep(&Scan::new(&snapshot, &pool, &progress), &options)?;
     progress.finish();
     let change = Change::new(&signed, &swept, snapshot.rows())?;
     if common.json {

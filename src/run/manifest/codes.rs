@@ -90,7 +90,7 @@ impl PartyCodes {
 mod tests {
     use super::*;
     use crate::estate::DeviceId;
-    use crate::sweep::Parties;
+    use crate::scan::Parties;
     use proptest::prelude::*;
 
     proptest! {

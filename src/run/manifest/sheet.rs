@@ -17,7 +17,8 @@ use crate::estate::{SmiStatus, TypeNames};
 use crate::output::parquet::{ChunkWriter, EncodedChunk};
 use crate::output::{DigestingFile, Written};
 use crate::pool::Pool;
-use crate::sweep::{Due, DueRows, Parties, Spot};
+use crate::scan::Parties;
+use crate::sweep::{Due, DueRows, Spot};
 
 /// A column of the two manifests of due rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use crate::policy::{Policy, Rules};
 use crate::run::record::{Counts, Record, cutoffs};
-use crate::sweep::PartyCounts;
+use crate::scan::PartyCounts;
 use crate::sweep::guard;
 
 /// Whether the figures of the record agree among themselves.

@@ -201,6 +201,12 @@ impl Head<'_> {
     pub const fn end(&self) -> usize {
         self.first_row + self.header.values
     }
+
+    /// Bytes of its body in the file.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.body.len()
+    }
 }
 
 impl<'a, 'b> PageCursor<'a, 'b> {

@@ -1,86 +1,76 @@
-//! Single values of a column, for the few rows that are still in play.
+//! Single values of a column, for the few rows that are asked for.
 //!
 //! Pages without such a row are not decompressed. In the others a plain value of fixed width is found by its position,
-//! a code is picked out of its run, and a value that says its own length is stepped up to.
+//! a code is picked out of its run, and a value that stores its own length is stepped up to.
 
-use super::{Lane, LaneBuffers, Reader, Value, plain::PlainWalk, reference};
+use super::plain::PlainWalk;
+use super::reader::{ColumnBuffers, ColumnReader, ColumnValue};
+use super::reference;
 use crate::error::Result;
 use crate::snapshot::encoded::{
-    self, Chunk, Damage, Dictionary, Page, PageCursor, Run, Runs, Validity, Values, code_at,
+    self, Chunk, Damage, Dictionary, Head, Page, PageCursor, Run, Runs, Validity, Values, code_at,
 };
 
-/// What can be said of a page's rows without reading it: a value that is judged like each of theirs.
-pub type StandIn<'a> = &'a dyn Fn(usize) -> Option<i64>;
+/// A value that is judged like each of a page's rows, where statistics give one for the page of this number; and the bytes
+/// of that page, which is then not read.
+pub type StandIn<'a> = &'a mut dyn FnMut(&Head<'_>, usize) -> Option<i64>;
 
-/// Reads the values of `rows`, which ascend, and calls `take` with the index into `rows` and the value of each.
-///
-/// # Errors
-/// A damaged chunk.
-pub fn read(
-    lane: Lane<'_>,
-    rows: &[u32],
-    reader: Reader,
-    buffers: &mut LaneBuffers,
-    mut take: impl FnMut(usize, Value<'_>),
-) -> Result<()> {
-    lane.read(
-        reader,
-        &mut take,
-        |take, chunk| by_pages(chunk, rows, buffers, |_| None, take, |_, _| {}),
-        |take| reference::values(lane, rows, take),
-    )
-}
+impl ColumnReader<'_> {
+    /// Reads the values of `rows`, which ascend, and calls `take` with the index into `rows` and the value of each.
+    ///
+    /// # Errors
+    /// A damaged chunk.
+    pub fn values(&mut self, rows: &[u32], mut take: impl FnMut(usize, ColumnValue<'_>)) -> Result<()> {
+        self.read(
+            &mut take,
+            |take, chunk, buffers| {
+                by_pages(chunk, rows, buffers, &mut |_, _| None, |index, value| {
+                    if let Ok(value) = value {
+                        take(index, value);
+                    }
+                })
+            },
+            |take, chunk| reference::values(chunk, rows, take),
+        )
+    }
 
-/// As [`read`], but asks `stand_in` for each page, by its number, whether it must be read at all; where it need not be,
-/// `spared` is called with the stand-in for each of its rows.
-///
-/// # Errors
-/// A damaged chunk.
-pub fn read_unless(
-    lane: Lane<'_>,
-    rows: &[u32],
-    reader: Reader,
-    stand_in: StandIn<'_>,
-    buffers: &mut LaneBuffers,
-    take: impl FnMut(usize, Result<Value<'_>, i64>),
-) -> Result<()> {
-    let take = std::cell::RefCell::new(take);
-    lane.read(
-        reader,
-        &mut (),
-        |(), chunk| {
-            by_pages(
-                chunk,
-                rows,
-                buffers,
-                stand_in,
-                |index, value| take.borrow_mut()(index, Ok(value)),
-                |index, value| take.borrow_mut()(index, Err(value)),
-            )
-        },
-        |()| reference::values(lane, rows, |index, value| take.borrow_mut()(index, Ok(value))),
-    )
+    /// As [`values`](Self::values), but asks `stand_in` for each page whether it must be read at all, with how many of
+    /// `rows` it has; where it need not be, `take` gets the stand-in for each of its rows.
+    ///
+    /// # Errors
+    /// A damaged chunk.
+    pub fn values_unless(
+        &mut self,
+        rows: &[u32],
+        stand_in: StandIn<'_>,
+        mut take: impl FnMut(usize, Result<ColumnValue<'_>, i64>),
+    ) -> Result<()> {
+        self.read(
+            &mut take,
+            |take, chunk, buffers| by_pages(chunk, rows, buffers, stand_in, take),
+            |take, chunk| reference::values(chunk, rows, |index, value| take(index, Ok(value))),
+        )
+    }
 }
 
 fn by_pages(
     chunk: Chunk<'_>,
     rows: &[u32],
-    buffers: &mut LaneBuffers,
-    stand_in: impl Fn(usize) -> Option<i64>,
-    mut take: impl FnMut(usize, Value<'_>),
-    mut spared: impl FnMut(usize, i64),
+    buffers: &mut ColumnBuffers,
+    stand_in: StandIn<'_>,
+    mut take: impl FnMut(usize, Result<ColumnValue<'_>, i64>),
 ) -> encoded::Result<()> {
     let mut cursor = PageCursor::new(chunk, &mut buffers.pages);
     let mut at = 0;
     while let Some(&row) = rows.get(at) {
         let head = cursor.find(row as usize)?;
         let end = at + rows[at..].partition_point(|&row| (row as usize) < head.end());
-        if let Some(value) = stand_in(head.ordinal) {
-            (at..end).for_each(|index| spared(index, value));
+        if let Some(value) = stand_in(&head, end - at) {
+            (at..end).for_each(|index| take(index, Err(value)));
         } else {
             let page =
                 cursor.open(&head, |behind| rows.get(end).is_some_and(|&row| behind.contains(&(row as usize))))?;
-            read_page(&page, chunk.width, &rows[at..end], |index, value| take(at + index, value))?;
+            read_page(&page, chunk.width, &rows[at..end], |index, value| take(at + index, Ok(value)))?;
         }
         at = end;
     }
@@ -92,13 +82,13 @@ fn read_page(
     page: &Page<'_>,
     width: Option<usize>,
     rows: &[u32],
-    mut take: impl FnMut(usize, Value<'_>),
+    mut take: impl FnMut(usize, ColumnValue<'_>),
 ) -> encoded::Result<()> {
     let positions = rows.iter().map(|&row| match page.validity {
         Validity::All => Some(row as usize - page.first_row),
         validity @ Validity::Bits { .. } => validity.position(row as usize - page.first_row),
     });
-    let null = Value { bytes: None, code: None };
+    let null = ColumnValue { bytes: None, code: None };
     match (&page.body, width) {
         (Values::Plain(bytes), Some(width)) => {
             if bytes.len() < page.values.saturating_mul(width) {
@@ -106,14 +96,14 @@ fn read_page(
             }
             for (index, position) in positions.enumerate() {
                 let bytes = position.map(|position| &bytes[position * width..][..width]);
-                take(index, Value { bytes, code: None });
+                take(index, ColumnValue { bytes, code: None });
             }
         }
         (Values::Plain(bytes), None) => {
             let mut walk = PlainWalk::new(bytes);
             for (index, position) in positions.enumerate() {
                 let bytes = position.map(|position| walk.value(position)).transpose()?;
-                take(index, Value { bytes, code: None });
+                take(index, ColumnValue { bytes, code: None });
             }
         }
         (Values::Codes(runs, dictionary), _) => {
@@ -122,7 +112,7 @@ fn read_page(
                 match position {
                     Some(position) => {
                         let (code, bytes) = walk.value(position)?;
-                        take(index, Value { bytes: Some(bytes), code: Some(code) });
+                        take(index, ColumnValue { bytes: Some(bytes), code: Some(code) });
                     }
                     None => take(index, null),
                 }

@@ -7,22 +7,16 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::sync::{Mutex, PoisonError};
 
-use super::engine::morsels;
-use super::fields;
-use super::lanes::{Lane, LaneBuffers, Reader, sparse};
-use super::morsel::Morsel;
+use super::driver::{RangeReader, Scan};
+use super::values;
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId};
-use crate::pool::Pool;
-use crate::progress::{Progress, Stage};
-use crate::snapshot::Snapshot;
+use crate::progress::Stage;
 
 /// How many buckets there are.
 const BUCKETS: usize = 256;
 /// IDs that a bucket holds in memory before it spills.
 const IN_MEMORY: usize = 32 * 1024;
-/// Rows that are read at a time.
-const SLAB: u32 = 1 << 18;
 
 /// What occurs more than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,20 +31,20 @@ pub struct Duplicates {
 ///
 /// # Errors
 /// Damaged data, a temporary folder that is full, or an interruption.
-pub fn duplicates(snapshot: &Snapshot, reader: Reader, pool: &Pool, progress: &dyn Progress) -> Result<Duplicates> {
-    progress.begin(Stage::Unique, snapshot.rows());
+pub fn duplicates(scan: &Scan<'_>) -> Result<Duplicates> {
     let buckets: Vec<Mutex<Bucket>> = (0..BUCKETS).map(|_| Mutex::default()).collect();
-    pool.map_with(morsels(snapshot), Spread::default, |spread, morsel| {
-        each_id(snapshot, morsel, reader, &mut spread.lanes, progress, |_, id| {
+    scan.run(Stage::Unique, Spread::default, |range, Spread { waiting }| {
+        let rows = range.all_rows();
+        each_id(range, &rows, |_, id| {
             let Some(id) = id else { return Ok(()) };
             let bucket = bucket_of(id);
-            let waiting = &mut spread.waiting[bucket];
+            let waiting = &mut waiting[bucket];
             waiting.push(id.0);
             if waiting.len() < 512 { Ok(()) } else { drain(waiting, &buckets[bucket]) }
         })?;
-        spread.waiting.iter_mut().zip(&buckets).try_for_each(|(waiting, bucket)| drain(waiting, bucket))
+        waiting.iter_mut().zip(&buckets).try_for_each(|(waiting, bucket)| drain(waiting, bucket))
     })?;
-    let sorted = pool.map(buckets, |bucket| {
+    let sorted = scan.pool.map(buckets, |bucket| {
         bucket.into_inner().unwrap_or_else(PoisonError::into_inner).duplicates().map_err(spill_failed)
     })?;
     let mut all = Duplicates::default();
@@ -62,51 +56,35 @@ pub fn duplicates(snapshot: &Snapshot, reader: Reader, pool: &Pool, progress: &d
     Ok(all)
 }
 
-/// Calls `each` with the number within the snapshot and the Device ID of every row of a row group.
+/// Calls `each` with the number in the row group and the Device ID of some rows of a range.
 ///
 /// # Errors
-/// Damaged data, an interruption, or the first error of `each`.
+/// Damaged data, or the first error of `each`.
 pub fn each_id(
-    snapshot: &Snapshot,
-    morsel: Morsel,
-    reader: Reader,
-    buffers: &mut LaneBuffers,
-    progress: &dyn Progress,
-    mut each: impl FnMut(u64, Option<DeviceId>) -> Result<()>,
+    range: &mut RangeReader<'_>,
+    rows: &[u32],
+    mut each: impl FnMut(u32, Option<DeviceId>) -> Result<()>,
 ) -> Result<()> {
-    let file = &snapshot.files()[morsel.file];
-    let bound = file.bound(Column::DeviceId)?;
-    let lane = Lane { file, group: morsel.group, bound };
-    let rows = file.group_rows(morsel.group) as u32;
-    for start in (0..rows).step_by(SLAB as usize) {
-        if progress.interrupted() {
-            return Err(Error::Interrupted);
+    let form = range.form(Column::DeviceId)?;
+    let mut outcome = Ok(());
+    range.values(Column::DeviceId, rows, |index, value| {
+        if outcome.is_ok() {
+            let id = value.bytes.and_then(|bytes| values::device_id(form, bytes));
+            outcome = each(rows[index], id);
         }
-        let slab: Vec<u32> = (start..rows.min(start.saturating_add(SLAB))).collect();
-        let mut outcome = Ok(());
-        sparse::read(lane, &slab, reader, buffers, |index, value| {
-            if outcome.is_ok() {
-                let id = value.bytes.and_then(|bytes| fields::device_id(bound.form, bytes));
-                outcome = each(morsel.first_row + u64::from(slab[index]), id);
-            }
-        })?;
-        outcome?;
-        progress.advance(slab.len() as u64);
-    }
-    file.map().release(file.chunk_range(morsel.group, bound)?);
-    Ok(())
+    })?;
+    outcome
 }
 
 /// What a worker holds back, so that buckets are not locked for every row.
 #[derive(Debug)]
 struct Spread {
-    lanes: LaneBuffers,
     waiting: Vec<Vec<u64>>,
 }
 
 impl Default for Spread {
     fn default() -> Self {
-        Self { lanes: LaneBuffers::default(), waiting: vec![Vec::new(); BUCKETS] }
+        Self { waiting: vec![Vec::new(); BUCKETS] }
     }
 }
 

@@ -7,7 +7,7 @@ const SHARE: usize = 1 << 14;
 
 /// A range of keys.
 #[derive(Debug, Clone, Copy)]
-pub struct Range<K> {
+pub struct KeyRange<K> {
     /// The first key; `None` for the lowest there is.
     from: Option<K>,
     /// The first key behind it; `None` where the range has no end.
@@ -15,7 +15,7 @@ pub struct Range<K> {
 }
 
 /// Ranges of the key, ascending, that together hold every row. Each part is in ascending order of the key.
-pub fn ranges<T, K: Ord + Copy>(parts: &[Vec<T>], key: impl Fn(&T) -> K) -> Vec<Range<K>> {
+pub fn ranges<T, K: Ord + Copy>(parts: &[Vec<T>], key: impl Fn(&T) -> K) -> Vec<KeyRange<K>> {
     let rows: usize = parts.iter().map(Vec::len).sum();
     let mut sample: Vec<K> = parts.iter().flat_map(|part| part.iter().step_by(SHARE / 16)).map(&key).collect();
     sample.sort_unstable();
@@ -24,15 +24,15 @@ pub fn ranges<T, K: Ord + Copy>(parts: &[Vec<T>], key: impl Fn(&T) -> K) -> Vec<
     let mut ranges = Vec::with_capacity(wanted);
     for &until in sample.iter().step_by(sample.len().div_ceil(wanted).max(1)).skip(1) {
         if from < Some(until) {
-            ranges.push(Range { from, until: Some(until) });
+            ranges.push(KeyRange { from, until: Some(until) });
             from = Some(until);
         }
     }
-    ranges.push(Range { from, until: None });
+    ranges.push(KeyRange { from, until: None });
     ranges
 }
 
-impl<K: Ord + Copy> Range<K> {
+impl<K: Ord + Copy> KeyRange<K> {
     /// Where the rows of the range lie in a part.
     pub fn of<T>(&self, part: &[T], key: impl Fn(&T) -> K) -> std::ops::Range<usize> {
         let first = self.from.map_or(0, |from| part.partition_point(|row| key(row) < from));
@@ -42,7 +42,7 @@ impl<K: Ord + Copy> Range<K> {
 }
 
 /// The rows of a range, part by part.
-pub fn within<T: Copy, K: Ord + Copy>(parts: &[Vec<T>], range: Range<K>, key: impl Fn(&T) -> K) -> Vec<T> {
+pub fn within<T: Copy, K: Ord + Copy>(parts: &[Vec<T>], range: KeyRange<K>, key: impl Fn(&T) -> K) -> Vec<T> {
     let parts: Vec<&[T]> = parts.iter().map(|part| &part[range.of(part, &key)]).collect();
     parts.concat()
 }

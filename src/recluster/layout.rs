@@ -16,10 +16,10 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::rows::{Rows, Words};
 use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::policy::Policy;
+use crate::scan::rows::{Rows, TextColumn};
 use crate::snapshot::TAKEN_AT_KEY;
 
 /// Rows that are sorted at a time: what a worker holds in memory, some 60 bytes each.
@@ -33,9 +33,9 @@ const GROUP_ROWS: usize = 1 << 20;
 
 /// The columns that are written, under the names by which the policy reads them.
 #[derive(Debug, Clone)]
-pub struct Names(Vec<(Column, String)>);
+pub struct ColumnNames(Vec<(Column, String)>);
 
-impl Names {
+impl ColumnNames {
     /// Of the columns that are there.
     #[must_use]
     pub fn of(policy: &Policy, there: impl Fn(Column) -> bool) -> Self {
@@ -60,7 +60,7 @@ impl Names {
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum BatchPart {
     /// Rows that a sweep looks at.
     Candidates,
     /// Rows that it only counts.
@@ -69,7 +69,7 @@ enum Part {
     Malformed,
 }
 
-impl Part {
+impl BatchPart {
     const fn name(self) -> &'static str {
         match self {
             Self::Candidates => "candidates",
@@ -81,7 +81,7 @@ impl Part {
 
 /// Where a batch of rows goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct BatchTarget<'a> {
     /// The folder.
     pub folder: &'a Path,
     /// The batch's number, which its files are named by.
@@ -89,12 +89,12 @@ pub struct Target<'a> {
     /// When the snapshot was taken, where that is known: RFC 3339.
     pub taken_at: Option<&'a str>,
     /// The columns.
-    pub names: &'a Names,
+    pub names: &'a ColumnNames,
     /// Which statuses are candidates.
     pub policy: &'a Policy,
 }
 
-impl Target<'_> {
+impl BatchTarget<'_> {
     /// Writes the files of a batch. A batch without rows still makes a file, so that a snapshot of none is one.
     ///
     /// # Errors
@@ -104,27 +104,28 @@ impl Target<'_> {
             |status: &str| self.policy.candidate_statuses.contains_code(self.policy.status_code(status.as_bytes()));
         let (statuses, types) = (rows.statuses.ranks(), rows.types.ranks());
         let candidates: Vec<bool> = rows.statuses.words.iter().map(|word| is_candidate(word)).collect();
-        let rank = |ranks: &[u32], words: &Words, row: usize| ranks.get(words.numbers[row] as usize).copied();
+        let rank = |ranks: &[u32], words: &TextColumn, row: usize| ranks.get(words.numbers[row] as usize).copied();
         let mut malformed = rows.malformed.iter().map(|&(row, _)| row).peekable();
-        let mut parts: [Vec<Key>; 3] = Default::default();
+        let mut parts: [Vec<SortKey>; 3] = Default::default();
         for row in 0..rows.len() {
-            let key = Key {
+            let key = SortKey {
                 status: rank(&statuses, &rows.statuses, row),
                 device_type: rank(&types, &rows.types, row),
                 since: rows.since[row],
                 row: row as u32,
             };
             let part = if malformed.next_if_eq(&row).is_some() {
-                Part::Malformed
+                BatchPart::Malformed
             } else if candidates.get(rows.statuses.numbers[row] as usize).copied().unwrap_or_default() {
-                Part::Candidates
+                BatchPart::Candidates
             } else {
-                Part::Others
+                BatchPart::Others
             };
             parts[part as usize].push(key);
         }
-        for (part, mut keys) in [Part::Candidates, Part::Others, Part::Malformed].into_iter().zip(parts) {
-            let wanted = !keys.is_empty() || (rows.is_empty() && part == Part::Others);
+        for (part, mut keys) in [BatchPart::Candidates, BatchPart::Others, BatchPart::Malformed].into_iter().zip(parts)
+        {
+            let wanted = !keys.is_empty() || (rows.is_empty() && part == BatchPart::Others);
             keys.sort_unstable();
             if wanted {
                 self.write_part(part, rows, &keys)?;
@@ -133,7 +134,7 @@ impl Target<'_> {
         Ok(())
     }
 
-    fn write_part(&self, part: Part, rows: &Rows, keys: &[Key]) -> Result<()> {
+    fn write_part(&self, part: BatchPart, rows: &Rows, keys: &[SortKey]) -> Result<()> {
         let path = self.folder.join(format!("{}-{:05}.parquet", part.name(), self.number));
         let failed = || Error::write(&path);
         let properties = self.properties(part).map_err(failed())?;
@@ -142,9 +143,9 @@ impl Target<'_> {
         let mut writer = ArrowWriter::try_new_with_options(file, self.schema(part), options).map_err(failed())?;
         let runs = keys.chunk_by(|a, b| match part {
             // One status and one type each: what is excluded is settled without a look inside.
-            Part::Candidates => (a.status, a.device_type) == (b.status, b.device_type),
-            Part::Others => a.status == b.status,
-            Part::Malformed => true,
+            BatchPart::Candidates => (a.status, a.device_type) == (b.status, b.device_type),
+            BatchPart::Others => a.status == b.status,
+            BatchPart::Malformed => true,
         });
         for run in runs {
             for chunk in run.chunks(CHUNK) {
@@ -156,11 +157,11 @@ impl Target<'_> {
         writer.close().map(drop).map_err(failed())
     }
 
-    fn properties(&self, part: Part) -> Result<WriterProperties, ParquetError> {
+    fn properties(&self, part: BatchPart) -> Result<WriterProperties, ParquetError> {
         let pairs = self.taken_at.map(|at| vec![KeyValue::new(TAKEN_AT_KEY.to_owned(), at.to_owned())]);
         let codec = match part {
-            Part::Candidates => Compression::UNCOMPRESSED,
-            Part::Others | Part::Malformed => Compression::ZSTD(ZstdLevel::try_new(1)?),
+            BatchPart::Candidates => Compression::UNCOMPRESSED,
+            BatchPart::Others | BatchPart::Malformed => Compression::ZSTD(ZstdLevel::try_new(1)?),
         };
         let ids = self.names.of_column(Column::DeviceId);
         let dates = self.names.of_column(Column::StatusSince);
@@ -178,9 +179,9 @@ impl Target<'_> {
             .build())
     }
 
-    fn schema(&self, part: Part) -> Arc<Schema> {
+    fn schema(&self, part: BatchPart) -> Arc<Schema> {
         let kind = |column: Column| match column {
-            Column::DeviceId if part == Part::Malformed => DataType::Utf8,
+            Column::DeviceId if part == BatchPart::Malformed => DataType::Utf8,
             Column::DeviceId => DataType::FixedSizeBinary(8),
             Column::StatusSince => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Column::DeviceType
@@ -193,9 +194,9 @@ impl Target<'_> {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    fn batch(&self, part: Part, rows: &Rows, keys: &[Key]) -> Result<RecordBatch, ArrowError> {
+    fn batch(&self, part: BatchPart, rows: &Rows, keys: &[SortKey]) -> Result<RecordBatch, ArrowError> {
         let columns = self.names.0.iter().map(|(column, _)| match column {
-            Column::DeviceId if part == Part::Malformed => Ok(malformed(rows, keys)),
+            Column::DeviceId if part == BatchPart::Malformed => Ok(malformed(rows, keys)),
             Column::DeviceId => device_ids(rows, keys),
             Column::StatusSince => {
                 let since: TimestampMicrosecondArray = keys.iter().map(|key| key.since).collect();
@@ -204,7 +205,7 @@ impl Target<'_> {
             Column::DeviceType => text(&rows.types, keys),
             Column::SmiStatus => text(&rows.statuses, keys),
             Column::NotifyingParty => text(&rows.parties, keys),
-            // The region is left behind: `Names` has the columns of `Column::READ_BY_SWEEP` only.
+            // The region is left behind: `ColumnNames` has the columns of `Column::READ_BY_SWEEP` only.
             Column::NotifyingRole | Column::CspRegion => text(&rows.roles, keys),
         });
         let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
@@ -214,14 +215,14 @@ impl Target<'_> {
 
 /// What rows are sorted by; null comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+struct SortKey {
     status: Option<u32>,
     device_type: Option<u32>,
     since: Option<i64>,
     row: u32,
 }
 
-fn device_ids(rows: &Rows, keys: &[Key]) -> Result<ArrayRef, ArrowError> {
+fn device_ids(rows: &Rows, keys: &[SortKey]) -> Result<ArrayRef, ArrowError> {
     let mut ids = FixedSizeBinaryBuilder::with_capacity(keys.len(), 8);
     for key in keys {
         match rows.ids[key.row as usize] {
@@ -232,7 +233,7 @@ fn device_ids(rows: &Rows, keys: &[Key]) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(ids.finish()))
 }
 
-fn malformed(rows: &Rows, keys: &[Key]) -> ArrayRef {
+fn malformed(rows: &Rows, keys: &[SortKey]) -> ArrayRef {
     let mut texts = StringBuilder::new();
     for key in keys {
         let found = rows.malformed.binary_search_by_key(&(key.row as usize), |(row, _)| *row);
@@ -241,10 +242,10 @@ fn malformed(rows: &Rows, keys: &[Key]) -> ArrayRef {
     Arc::new(texts.finish())
 }
 
-fn text(words: &Words, keys: &[Key]) -> Result<ArrayRef, ArrowError> {
-    let number = |key: &Key| {
+fn text(words: &TextColumn, keys: &[SortKey]) -> Result<ArrayRef, ArrowError> {
+    let number = |key: &SortKey| {
         let number = words.numbers[key.row as usize];
-        (number != Words::NULL).then_some(number.cast_signed())
+        (number != TextColumn::NULL).then_some(number.cast_signed())
     };
     let values = StringArray::from_iter_values(&words.words);
     let numbers: Int32Array = keys.iter().map(number).collect();

@@ -18,8 +18,8 @@ use parquet::data_type::{Int32Type, Int64Type, Int96, Int96Type};
 use parquet::errors::ParquetError;
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::classes::Classes;
-use super::{Lane, Value};
+use super::codes::{Classifier, Codes};
+use super::reader::{ColumnChunk, ColumnValue};
 use crate::snapshot::encoded::{self, Damage};
 
 /// How many rows are read at a time.
@@ -31,18 +31,18 @@ impl From<ParquetError> for Damage {
     }
 }
 
-/// Reads the classes of `rows`, as [`super::classes::read`] does.
+/// Reads the codes of `rows`, as [`ColumnReader::codes`] does.
 ///
 /// # Errors
 /// A damaged chunk.
-pub fn classes(
-    lane: Lane<'_>,
+pub fn codes(
+    chunk: ColumnChunk<'_>,
     rows: Range<usize>,
-    classify: &dyn Fn(Option<&[u8]>) -> u8,
-    out: &mut Classes,
+    classify: Classifier<'_>,
+    out: &mut Codes,
 ) -> encoded::Result<()> {
     let wanted = rows.end - rows.start;
-    read(lane, &mut |column| {
+    read(chunk, &mut |column| {
         column.skip(rows.start)?;
         let mut done = 0;
         while done < wanted {
@@ -55,12 +55,16 @@ pub fn classes(
     })
 }
 
-/// Reads the values of `rows`, as [`super::sparse::read`] does.
+/// Reads the values of `rows`, as [`ColumnReader::values`] does.
 ///
 /// # Errors
 /// A damaged chunk.
-pub fn values(lane: Lane<'_>, rows: &[u32], mut take: impl FnMut(usize, Value<'_>)) -> encoded::Result<()> {
-    read(lane, &mut |column| {
+pub fn values(
+    chunk: ColumnChunk<'_>,
+    rows: &[u32],
+    mut take: impl FnMut(usize, ColumnValue<'_>),
+) -> encoded::Result<()> {
+    read(chunk, &mut |column| {
         let (mut at, mut row) = (0, 0);
         while let Some(&first) = rows.get(at) {
             column.skip(first as usize - row)?;
@@ -69,7 +73,7 @@ pub fn values(lane: Lane<'_>, rows: &[u32], mut take: impl FnMut(usize, Value<'_
             let mut done = 0;
             while done < run {
                 let count = column.next(run - done)?;
-                column.each(&mut |index, bytes| take(at + done + index, Value { bytes, code: None }));
+                column.each(&mut |index, bytes| take(at + done + index, ColumnValue { bytes, code: None }));
                 done += count;
             }
             row = first as usize + run;
@@ -80,7 +84,7 @@ pub fn values(lane: Lane<'_>, rows: &[u32], mut take: impl FnMut(usize, Value<'_
 }
 
 /// What both ways of reading need, whatever the physical type.
-trait Column {
+trait RowSource {
     fn skip(&mut self, rows: usize) -> encoded::Result<()>;
     /// Reads up to `rows` rows, and at least one.
     fn next(&mut self, rows: usize) -> encoded::Result<usize>;
@@ -107,18 +111,24 @@ pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     outcome.ok()
 }
 
-fn read(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result<()>) -> encoded::Result<()> {
-    guarded(|| read_chunk(lane, work))
+fn read(
+    chunk: ColumnChunk<'_>,
+    work: &mut dyn FnMut(&mut dyn RowSource) -> encoded::Result<()>,
+) -> encoded::Result<()> {
+    guarded(|| read_chunk(chunk, work))
         .unwrap_or_else(|| Err(Damage::corrupt("a page whose lengths contradict each other")))
 }
 
-fn read_chunk(lane: Lane<'_>, work: &mut dyn FnMut(&mut dyn Column) -> encoded::Result<()>) -> encoded::Result<()> {
-    let file = lane.file;
-    let footer = file.chunk_footer(lane.group, lane.bound);
+fn read_chunk(
+    chunk: ColumnChunk<'_>,
+    work: &mut dyn FnMut(&mut dyn RowSource) -> encoded::Result<()>,
+) -> encoded::Result<()> {
+    let file = chunk.file;
+    let footer = file.chunk_footer(chunk.group, chunk.bound);
     // The footer's claims were checked against the file before they get to a reader that panics on nonsense.
-    file.chunk_range(lane.group, lane.bound).map_err(|error| Damage::corrupt(error.to_string()))?;
-    let pages = SerializedPageReader::new(Arc::new(file.map().bytes()), footer, file.group_rows(lane.group), None)?;
-    let levels = Levels { optional: lane.bound.optional, levels: Vec::new() };
+    file.chunk_range(chunk.group, chunk.bound).map_err(|error| Damage::corrupt(error.to_string()))?;
+    let pages = SerializedPageReader::new(Arc::new(file.map().bytes()), footer, file.group_rows(chunk.group), None)?;
+    let levels = Levels { optional: chunk.bound.optional, levels: Vec::new() };
     match (get_column_reader(footer.column_descr_ptr(), Box::new(pages)), footer.column_type()) {
         (ColumnReader::ByteArrayColumnReader(reader), _) => {
             work(&mut Typed::<ByteArrayType> { reader, levels, values: Vec::new() })
@@ -191,7 +201,7 @@ impl Plain for Int96 {
     }
 }
 
-impl<T: DataType> Column for Typed<T>
+impl<T: DataType> RowSource for Typed<T>
 where
     T::T: Plain,
 {

@@ -1,21 +1,15 @@
 //! One device: what becomes of it under a policy, and why, in a sentence.
 
-use super::dates;
-use super::engine::morsels;
-use super::fields;
-use super::lanes::{Lane, LaneBuffers, Reader, sparse};
-use super::morsel::Morsel;
-use super::unique;
 use crate::error::Result;
 use crate::estate::{Column, DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
 use crate::policy::{Boundary, PartyField, Policy, RoleField, Row, Rules};
-use crate::pool::Pool;
-use crate::progress::{Progress, Stage};
-use crate::snapshot::Snapshot;
+use crate::progress::Stage;
+use crate::scan::duplicates::each_id;
+use crate::scan::{RangeReader, Scan, dates, values};
 
 /// A row of one device, with its values as they were found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct ExplainedRow {
     /// The row's number within the snapshot.
     pub row: u64,
     /// The type as found.
@@ -38,28 +32,24 @@ pub struct Found {
 ///
 /// # Errors
 /// Damaged data, or an interruption.
-pub fn explain(
-    snapshot: &Snapshot,
-    policy: &Policy,
-    as_of: i64,
-    id: DeviceId,
-    unique: bool,
-    pool: &Pool,
-    progress: &dyn Progress,
-) -> Result<Vec<Found>> {
-    progress.begin(Stage::Scan, snapshot.rows());
+pub fn explain(scan: &Scan<'_>, policy: &Policy, as_of: i64, id: DeviceId, unique: bool) -> Result<Vec<ExplainedRow>> {
     let rules = policy.bind(as_of);
-    let found = pool.map_with(morsels(snapshot), LaneBuffers::default, |buffers, morsel| {
-        let mut rows = Vec::new();
-        unique::each_id(snapshot, morsel, Reader::default(), buffers, progress, |row, own| {
-            if own == Some(id) {
-                rows.push(row);
-            }
-            Ok(())
-        })?;
-        rows.into_iter().map(|row| read_row(snapshot, policy, morsel, row, id, buffers)).collect::<Result<Vec<_>>>()
-    })?;
-    let mut found: Vec<Found> = found.into_iter().flatten().collect();
+    let scanned = scan.run(
+        Stage::Scan,
+        || (),
+        |range, ()| {
+            let all = range.all_rows();
+            let mut rows = Vec::new();
+            each_id(range, &all, |row, own| {
+                if own == Some(id) {
+                    rows.push(row);
+                }
+                Ok(())
+            })?;
+            rows.into_iter().map(|row| read_row(range, policy, row, id)).collect::<Result<Vec<_>>>()
+        },
+    )?;
+    let mut found: Vec<ExplainedRow> = scanned.parts.into_iter().flatten().collect();
     // A Device ID that several due rows share is not deleted for any of them.
     let due =
         found.iter().filter(|row| rules.is_due(row.judged.status_code, row.judged.type_code, row.judged.since)).count();
@@ -75,15 +65,7 @@ pub fn explain(
     Ok(found)
 }
 
-fn read_row(
-    snapshot: &Snapshot,
-    policy: &Policy,
-    morsel: Morsel,
-    row: u64,
-    id: DeviceId,
-    buffers: &mut LaneBuffers,
-) -> Result<Found> {
-    let file = &snapshot.files()[morsel.file];
+fn read_row(range: &mut RangeReader<'_>, policy: &Policy, row: u32, id: DeviceId) -> Result<ExplainedRow> {
     let mut judged = Row {
         status_code: SmiStatus::NULL,
         type_code: DeviceType::NULL,
@@ -93,10 +75,8 @@ fn read_row(
         party: PartyField::Missing,
     };
     let (mut device_type, mut smi_status, mut party, mut role) = (None, None, None, None);
-    for (column, bound) in file.columns.iter() {
-        let lane = Lane { file, group: morsel.group, bound };
-        let number = [(row - morsel.first_row) as u32];
-        sparse::read(lane, &number, Reader::default(), buffers, |_, value| {
+    for (column, bound) in range.file.columns.iter() {
+        range.values(column, &[row], |_, value| {
             let Some(bytes) = value.bytes else { return };
             let text = || String::from_utf8_lossy(bytes).into_owned();
             match column {
@@ -111,7 +91,7 @@ fn read_row(
                 }
                 Column::StatusSince => judged.since = Some(dates::micros(bound.form, bytes)),
                 Column::NotifyingParty => {
-                    let read = fields::party_field(bound.form, Some(bytes));
+                    let read = values::party_field(bound.form, Some(bytes));
                     judged.party = (&read).into();
                     party = Some(read.name().map_or_else(text, str::to_owned));
                 }
@@ -123,14 +103,15 @@ fn read_row(
         })?;
     }
     let (disposition, because) = (Disposition::NotCandidate, String::new());
-    Ok(Found { row, device_type, smi_status, party, role, judged, disposition, because })
+    let row = range.range.row_number(row);
+    Ok(ExplainedRow { row, device_type, smi_status, party, role, judged, disposition, because })
 }
 
 /// Why a row meets its end, in a sentence.
 #[must_use]
-pub fn because(row: &Found, policy: &Policy, rules: &Rules) -> String {
-    let words = Words::of(row, policy, rules);
-    let Words { type_name, status, since, as_of, months, due_on, swept } = &words;
+pub fn because(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> String {
+    let words = SentenceParts::of(row, policy, rules);
+    let SentenceParts { type_name, status, since, as_of, months, due_on, swept } = &words;
     match row.disposition {
         Disposition::NotCandidate if row.smi_status.is_none() => {
             format!("A {type_name} is a Type 2 device: it has no SMI Status, and the policy sweeps {swept}.")
@@ -155,7 +136,7 @@ pub fn because(row: &Found, policy: &Policy, rules: &Rules) -> String {
 }
 
 /// Who is told of a deletion.
-fn told(row: &Found, policy: &Policy, alert: bool) -> String {
+fn told(row: &ExplainedRow, policy: &Policy, alert: bool) -> String {
     match row.judged.role {
         _ if alert => format!("{} is told by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code),
         RoleField::Known(_) => "nobody is told, since a CSP notified it".into(),
@@ -164,7 +145,7 @@ fn told(row: &Found, policy: &Policy, alert: bool) -> String {
 }
 
 /// What sentences about a row are made of.
-struct Words<'r> {
+struct SentenceParts<'r> {
     type_name: &'r str,
     status: &'r str,
     since: String,
@@ -175,8 +156,8 @@ struct Words<'r> {
     swept: String,
 }
 
-impl<'r> Words<'r> {
-    fn of(row: &'r Found, policy: &Policy, rules: &Rules) -> Self {
+impl<'r> SentenceParts<'r> {
+    fn of(row: &'r ExplainedRow, policy: &Policy, rules: &Rules) -> Self {
         let type_code = row.judged.type_code;
         let moment = |micros: i64| match rules.boundary() {
             Boundary::Date => time::format_day(time::day_of(micros)),
@@ -203,7 +184,7 @@ impl<'r> Words<'r> {
     }
 
     /// What is wrong with a row.
-    fn flaw(&self, reason: Reason, row: &Found) -> String {
+    fn flaw(&self, reason: Reason, row: &ExplainedRow) -> String {
         let Self { type_name, status, since, as_of, due_on, .. } = self;
         match reason {
             Reason::UnknownStatus => format!("its status `{status}` is not one that the policy knows"),

@@ -12,20 +12,21 @@ use smi_sweep::estate::time;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
+use smi_sweep::scan::Scan;
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{Expected, Options, Reader, sweep};
+use smi_sweep::sweep::{Expected, Options, sweep};
 use smi_sweep::synth::{self, Estate, Layout};
 
 const ROWS: u64 = 1_000_000;
 
-fn morsels(criterion: &mut Criterion) {
+fn scans(criterion: &mut Criterion) {
     let as_of = time::parse("2026-11-01").expect("a date");
     let estate = Estate { seed: 5, rows: ROWS, as_of, defects: false };
     let pool = Pool::new(Some(1));
     let change = Policy::load("secmp0060").expect("a policy");
     let mut patient = change.clone();
     patient.thresholds.default = 1200;
-    let mut group = criterion.benchmark_group("morsel");
+    let mut group = criterion.benchmark_group("scan");
     group.throughput(Throughput::Elements(ROWS));
     group.sample_size(20);
     for layout in Layout::ALL {
@@ -36,9 +37,10 @@ fn morsels(criterion: &mut Criterion) {
         let mut measure = |name: &str, policy: &Policy| {
             let policies = std::slice::from_ref(policy);
             let expected = Expected::default();
-            let options = Options { policies, as_of, expected, duplicates: &[], reader: Reader::Encoded };
+            let options = Options { policies, as_of, expected, duplicates: &[] };
             group.bench_function(name, |bencher| {
-                bencher.iter(|| black_box(sweep(&snapshot, &options, &pool, &NoProgress).expect("findings")));
+                bencher
+                    .iter(|| black_box(sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options).expect("findings")));
             });
         };
         measure(layout.name(), &change);
@@ -49,5 +51,5 @@ fn morsels(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, morsels);
+criterion_group!(benches, scans);
 criterion_main!(benches);

@@ -1,41 +1,41 @@
 //! Whole rows of a snapshot, as the engine understands them: for what rewrites an estate instead of judging it.
 //!
-//! Columns stay columns. Words are kept once, with a number for each row; Device IDs are numbers, and text that is none
+//! Columns stay columns. TextColumn are kept once, with a number for each row; Device IDs are numbers, and text that is none
 //! is kept beside them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ops::Range;
 
-use super::lanes::{Lane, LaneBuffers, Reader, Value, sparse};
-use super::{Morsel, dates, fields};
+use indexmap::IndexSet;
+
+use super::columns::ColumnValue;
+use super::driver::RangeReader;
+use super::{dates, values};
 use crate::error::{Error, Fault, Result};
 use crate::estate::{Column, DeviceId};
-use crate::snapshot::{Form, Snapshot};
+use crate::snapshot::Form;
 
 /// How the values of a column are read as text; `None` where one is none.
 type AsText = fn(Form, &[u8]) -> Option<Cow<'_, str>>;
 
 /// A column of few distinct words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Words {
-    /// For each row the index of its word, or [`Words::NULL`].
+pub struct TextColumn {
+    /// For each row the index of its word, or [`TextColumn::NULL`].
     pub numbers: Vec<u32>,
     /// The distinct words, in the order in which they were met.
-    pub words: Vec<Box<str>>,
-    known: HashMap<Box<str>, u32>,
+    pub words: IndexSet<Box<str>, ahash::RandomState>,
     /// Numbers by code of the chunk's dictionary.
     by_code: Vec<Option<u32>>,
 }
 
-impl Words {
+impl TextColumn {
     /// Stands for null among the numbers.
     pub const NULL: u32 = u32::MAX;
 
     /// The word of a row.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<&str> {
-        self.words.get(self.numbers[row] as usize).map(|word| &**word)
+        self.words.get_index(self.numbers[row] as usize).map(|word| &**word)
     }
 
     /// Where each word stands among all, in ascending order of their text.
@@ -51,13 +51,11 @@ impl Words {
     }
 
     fn number(&mut self, word: &str) -> u32 {
-        if let Some(&number) = self.known.get(word) {
-            return number;
-        }
-        let number = self.words.len() as u32;
-        self.words.push(word.into());
-        self.known.insert(word.into(), number);
-        number
+        let number = match self.words.get_index_of(word) {
+            Some(number) => number,
+            None => self.words.insert_full(word.into()).0,
+        };
+        number as u32
     }
 
     /// Takes the word of one more row.
@@ -67,7 +65,7 @@ impl Words {
     }
 
     /// Takes a value, which `text` reads; `false` where it is not text.
-    fn push(&mut self, value: Value<'_>, text: AsText, form: Form) -> bool {
+    fn push(&mut self, value: ColumnValue<'_>, text: AsText, form: Form) -> bool {
         let Some(bytes) = value.bytes else {
             self.numbers.push(Self::NULL);
             return true;
@@ -98,15 +96,15 @@ pub struct Rows {
     /// Device IDs that are malformed, by row.
     pub malformed: Vec<(usize, Box<str>)>,
     /// Types as found.
-    pub types: Words,
+    pub types: TextColumn,
     /// Statuses as found.
-    pub statuses: Words,
+    pub statuses: TextColumn,
     /// Status dates, UTC microseconds.
     pub since: Vec<Option<i64>>,
     /// Parties as found; those stored as bytes or numbers in canonical form.
-    pub parties: Words,
+    pub parties: TextColumn,
     /// Roles as found; null where a file has no such column.
-    pub roles: Words,
+    pub roles: TextColumn,
 }
 
 impl Rows {
@@ -122,52 +120,43 @@ impl Rows {
         self.ids.is_empty()
     }
 
-    /// Appends rows of a row group.
+    /// Appends the rows of a range.
     ///
     /// # Errors
     /// Damaged data, and text that is not UTF-8.
-    pub fn read(
-        &mut self,
-        snapshot: &Snapshot,
-        morsel: Morsel,
-        rows: Range<u32>,
-        buffers: &mut LaneBuffers,
-    ) -> Result<()> {
-        let file = &snapshot.files()[morsel.file];
+    pub fn read(&mut self, range: &mut RangeReader<'_>) -> Result<()> {
+        let file = range.file;
         let before = self.len();
-        let rows: Vec<u32> = rows.collect();
+        let rows = range.all_rows();
         for (column, bound) in file.columns.iter() {
-            let lane = Lane { file, group: morsel.group, bound };
             let form = bound.form;
-            let (words, text): (&mut Words, AsText) = match column {
+            let (words, text): (&mut TextColumn, AsText) = match column {
                 Column::DeviceId => {
-                    self.read_ids(lane, &rows, buffers)?;
+                    self.read_ids(range, &rows, form)?;
                     continue;
                 }
                 Column::StatusSince => {
-                    sparse::read(lane, &rows, Reader::Encoded, buffers, |_, value| {
+                    range.values(column, &rows, |_, value| {
                         self.since.push(value.bytes.map(|bytes| dates::micros(form, bytes)));
                     })?;
                     continue;
                 }
                 Column::DeviceType => (&mut self.types, plain_text),
                 Column::SmiStatus => (&mut self.statuses, plain_text),
-                Column::NotifyingParty => (&mut self.parties, fields::party_as_found),
+                Column::NotifyingParty => (&mut self.parties, values::party_as_found),
                 Column::NotifyingRole => (&mut self.roles, plain_text),
                 Column::CspRegion => continue,
             };
             words.by_code.clear();
             let mut all_text = true;
-            sparse::read(lane, &rows, Reader::Encoded, buffers, |_, value| {
-                all_text &= words.push(value, text, form);
-            })?;
+            range.values(column, &rows, |_, value| all_text &= words.push(value, text, form))?;
             if !all_text {
-                let place = file.place().row_group(morsel.group).column(&bound.name);
+                let place = file.chunk_place(range.range.group, bound);
                 return Err(place.refuse(Fault::Corrupt("a text that is not UTF-8".into())));
             }
         }
         // Of the columns only the role may be missing.
-        self.roles.numbers.resize(self.ids.len(), Words::NULL);
+        self.roles.numbers.resize(self.ids.len(), TextColumn::NULL);
         let read = self.ids.len() - before;
         let columns = [&self.types, &self.statuses, &self.parties].map(|words| words.numbers.len());
         if read != rows.len() || self.since.len() != self.ids.len() || columns != [self.ids.len(); 3] {
@@ -176,12 +165,11 @@ impl Rows {
         Ok(())
     }
 
-    fn read_ids(&mut self, lane: Lane<'_>, rows: &[u32], buffers: &mut LaneBuffers) -> Result<()> {
-        let form = lane.bound.form;
-        sparse::read(lane, rows, Reader::Encoded, buffers, |_, value| {
-            let id = value.bytes.and_then(|bytes| fields::device_id(form, bytes));
+    fn read_ids(&mut self, range: &mut RangeReader<'_>, rows: &[u32], form: Form) -> Result<()> {
+        range.values(Column::DeviceId, rows, |_, value| {
+            let id = value.bytes.and_then(|bytes| values::device_id(form, bytes));
             if let (None, Some(bytes)) = (id, value.bytes) {
-                self.malformed.push((self.ids.len(), fields::id_as_found(form, bytes).into_boxed_str()));
+                self.malformed.push((self.ids.len(), values::id_as_found(form, bytes).into_boxed_str()));
             }
             self.ids.push(id);
         })

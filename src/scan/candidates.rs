@@ -1,0 +1,302 @@
+//! From all rows of a range to the candidates, and what is read of these.
+//!
+//! Status and type, as codes, settle nearly all rows in pairs. Of the rows that are left open the dates are read; Device ID,
+//! role and party are read of those that the caller asks for.
+
+use super::columns::ColumnChunk;
+use super::columns::codes::{CodeSpan, Codes};
+use super::driver::RangeReader;
+use super::metrics::{SkipReason, Skipped};
+use super::parties::{PartyCode, PartyNumbers};
+use super::plan::{CandidatePlan, PAIRS, pair_index};
+use super::pruning::NotDuePages;
+use super::{dates, values};
+use crate::error::Result;
+use crate::estate::{Column, DeviceId, Role};
+use crate::snapshot::encoded::Head;
+
+/// Rows of a page as most writers have them.
+const ROWS_OF_A_PAGE: usize = 20_000;
+
+/// The candidates of one range. A worker keeps the memory from range to range.
+#[derive(Debug, Default)]
+pub struct Candidates {
+    status: Codes,
+    device_type: Codes,
+    /// Rows of each pair of status and type.
+    pub counts: PairCounts,
+    /// Rows that are looked at one by one.
+    pub open: OpenRows,
+    /// The dates of the open rows, UTC microseconds; [`dates::NULL`] for null.
+    pub since: Vec<i64>,
+    parties: PartyNumbers,
+    /// What was read of the rows that were asked for.
+    pub details: Details,
+}
+
+/// Rows of each pair, in four tables: rows of the same pair often follow each other, and the processor would have to wait
+/// for one increment of a counter before the next.
+#[derive(Debug)]
+pub struct PairCounts(Box<[[u32; PAIRS]; 4]>);
+
+impl Default for PairCounts {
+    fn default() -> Self {
+        Self(Box::new([[0; PAIRS]; 4]))
+    }
+}
+
+impl PairCounts {
+    /// The pairs that occur, with their rows; all counts are zero afterwards.
+    pub fn drain(&mut self) -> impl Iterator<Item = (usize, u64)> {
+        let [a, b, c, d] = &mut *self.0;
+        a.iter_mut().zip(b).zip(c).zip(d).enumerate().filter_map(|(pair, (((a, b), c), d))| {
+            let rows = [a, b, c, d].into_iter().map(|count| u64::from(std::mem::take(count))).sum();
+            (rows > 0).then_some((pair, rows))
+        })
+    }
+}
+
+/// Rows that some policy must look at: their number within the row group, and their pair of status and type.
+#[derive(Debug, Default)]
+pub struct OpenRows {
+    /// Numbers within the row group, ascending.
+    pub rows: Vec<u32>,
+    /// For each of them, its pair.
+    pub pairs: Vec<u16>,
+}
+
+impl OpenRows {
+    fn clear(&mut self) {
+        self.rows.clear();
+        self.pairs.clear();
+    }
+}
+
+/// Device ID, party and role of some open rows, a value for each.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// Their numbers within the row group.
+    pub rows: Vec<u32>,
+    /// Device IDs; `None` where null or malformed.
+    pub ids: Vec<Option<DeviceId>>,
+    /// [`PartyCode`]s as numbers.
+    pub parties: Vec<u32>,
+    /// Empty where the file has no such column.
+    pub roles: Vec<Option<Role>>,
+}
+
+/// Whether so many of the range's rows lie in most pages of a column, were they spread evenly.
+const fn are_many(rows: usize, range: &RangeReader<'_>) -> bool {
+    rows.saturating_mul(ROWS_OF_A_PAGE) >= range.range.len()
+}
+
+impl Candidates {
+    /// Reads status and type, counts their pairs, and lists the rows that are open.
+    ///
+    /// # Errors
+    /// A damaged chunk.
+    pub fn read_pairs(&mut self, range: &mut RangeReader<'_>, plan: &CandidatePlan<'_>) -> Result<()> {
+        let Self { status, device_type, counts, open, .. } = self;
+        open.clear();
+        if range.statuses_are_closed(plan)? {
+            status.clear();
+            status.push_same(plan.any_closed(), range.range.len());
+        } else {
+            range.read_ahead(Column::SmiStatus)?;
+            range.codes(Column::SmiStatus, &|value| plan.status_code(value), status)?;
+        }
+        range.read_ahead(Column::DeviceType)?;
+        range.codes(Column::DeviceType, &|value| plan.type_code(value), device_type)?;
+        count_pairs((status, device_type), range.range.rows.start, &plan.open, counts, open);
+        Ok(())
+    }
+
+    /// Reads the dates of the open rows. Where statistics say that none of a page or of the row group is due, a date that
+    /// is judged like all of them stands in.
+    ///
+    /// # Errors
+    /// A damaged chunk.
+    pub fn read_dates(&mut self, range: &mut RangeReader<'_>, plan: &CandidatePlan<'_>) -> Result<()> {
+        let Self { open, since, .. } = self;
+        since.clear();
+        let file = range.file;
+        let bound = file.bound(Column::StatusSince)?;
+        let pages =
+            NotDuePages::new(ColumnChunk { file, group: range.range.group, bound }, plan.latest_due, plan.as_of());
+        if let Some(stand_in) = pages.whole_chunk() {
+            since.resize(open.rows.len(), stand_in);
+            range.skip_chunk(SkipReason::DateStatistics, Column::StatusSince)?;
+            return Ok(());
+        }
+        since.resize(open.rows.len(), dates::NULL);
+        if are_many(open.rows.len(), range) {
+            range.read_ahead(Column::StatusSince)?;
+        }
+        let mut skipped = Skipped::default();
+        let mut stand_in = |page: &Head<'_>, rows: usize| {
+            let date = pages.page(page.ordinal)?;
+            skipped += Skipped { row_groups: 0, pages: 1, rows: rows as u64, bytes: page.bytes() as u64 };
+            Some(date)
+        };
+        range.column(Column::StatusSince)?.values_unless(&open.rows, &mut stand_in, |index, value| {
+            since[index] = match value {
+                Ok(value) => value.bytes.map_or(dates::NULL, |bytes| dates::micros(bound.form, bytes)),
+                Err(stand_in) => stand_in,
+            };
+        })?;
+        range.metrics().skip(SkipReason::DatePageIndex, skipped);
+        Ok(())
+    }
+
+    /// Reads Device ID, party and role of some open rows; `wanted` has their places among [`open`](Self::open), ascending.
+    ///
+    /// # Errors
+    /// A damaged chunk.
+    pub fn read_details(
+        &mut self,
+        range: &mut RangeReader<'_>,
+        plan: &CandidatePlan<'_>,
+        wanted: &[u32],
+    ) -> Result<()> {
+        let Self { open, parties: numbers, details, .. } = self;
+        let Details { rows, ids, parties, roles } = details;
+        rows.clear();
+        rows.extend(wanted.iter().map(|&index| open.rows[index as usize]));
+
+        if are_many(rows.len(), range) {
+            range.read_ahead(Column::DeviceId)?;
+        }
+        let form = range.form(Column::DeviceId)?;
+        ids.clear();
+        ids.resize(rows.len(), None);
+        range.values(Column::DeviceId, rows, |index, value| {
+            ids[index] = value.bytes.and_then(|bytes| values::device_id(form, bytes));
+        })?;
+
+        let form = range.form(Column::NotifyingParty)?;
+        parties.clear();
+        parties.resize(rows.len(), PartyCode::Missing.number());
+        numbers.begin_chunk();
+        range.values(Column::NotifyingParty, rows, |index, value| {
+            parties[index] = numbers.number(form, value, &plan.parties);
+        })?;
+
+        roles.clear();
+        if range.file.columns.get(Column::NotifyingRole).is_none() {
+            return Ok(());
+        }
+        roles.resize(rows.len(), None);
+        range.values(Column::NotifyingRole, rows, |index, value| {
+            let Some(bytes) = value.bytes else { return };
+            roles[index] = Role::from_text(bytes);
+            if roles[index].is_none() {
+                parties[index] = PartyCode::UnknownRole.number();
+            }
+        })
+    }
+}
+
+/// Counts the pairs of two columns, and lists the rows whose pair is open. Where both have a run, its rows are counted
+/// at once.
+fn count_pairs(
+    (status, device_type): (&Codes, &Codes),
+    first_row: u32,
+    is_open: &[bool; PAIRS],
+    counts: &mut PairCounts,
+    open: &mut OpenRows,
+) {
+    let (mut statuses, mut types) = (SpanWalk::new(status), SpanWalk::new(device_type));
+    let mut row = first_row;
+    loop {
+        let len = statuses.left().min(types.left());
+        if len == 0 {
+            return;
+        }
+        match (statuses.take(len), types.take(len)) {
+            (Stretch::Same(status), Stretch::Same(device_type)) => {
+                let pair = pair_index(status, device_type);
+                counts.0[0][pair] += len as u32;
+                if is_open[pair] {
+                    open.rows.extend(row..row + len as u32);
+                    open.pairs.resize(open.rows.len(), pair as u16);
+                }
+            }
+            (Stretch::Same(status), Stretch::Each(types)) => {
+                count_each(types.iter().map(|&t| pair_index(status, t)), row, is_open, counts, open);
+            }
+            (Stretch::Each(statuses), Stretch::Same(device_type)) => {
+                count_each(statuses.iter().map(|&s| pair_index(s, device_type)), row, is_open, counts, open);
+            }
+            (Stretch::Each(statuses), Stretch::Each(types)) => {
+                let pairs = statuses.iter().zip(types).map(|(&s, &t)| pair_index(s, t));
+                count_each(pairs, row, is_open, counts, open);
+            }
+        }
+        row += len as u32;
+    }
+}
+
+/// Counts one pair for each row. Whether a row is open is not branched on, since it cannot be foreseen.
+#[inline]
+fn count_each(
+    pairs: impl ExactSizeIterator<Item = usize>,
+    first_row: u32,
+    is_open: &[bool; PAIRS],
+    counts: &mut PairCounts,
+    open: &mut OpenRows,
+) {
+    let mut at = open.rows.len();
+    open.rows.resize(at + pairs.len() + 1, 0);
+    open.pairs.resize(at + pairs.len() + 1, 0);
+    let (rows, open_pairs) = (&mut open.rows[..], &mut open.pairs[..]);
+    for (index, pair) in pairs.enumerate() {
+        let pair = pair % PAIRS;
+        counts.0[index % 4][pair] += 1;
+        rows[at] = first_row + index as u32;
+        open_pairs[at] = pair as u16;
+        at += usize::from(is_open[pair]);
+    }
+    open.rows.truncate(at);
+    open.pairs.truncate(at);
+}
+
+/// SpanWalks over codees in stretches of any length.
+struct SpanWalk<'a> {
+    spans: std::slice::Iter<'a, CodeSpan>,
+    bytes: &'a [u8],
+    span: Option<CodeSpan>,
+}
+
+enum Stretch<'a> {
+    Same(u8),
+    Each(&'a [u8]),
+}
+
+impl<'a> SpanWalk<'a> {
+    fn new(codees: &'a Codes) -> Self {
+        let mut spans = codees.spans.iter();
+        let span = spans.next().copied();
+        Self { spans, bytes: &codees.bytes, span }
+    }
+
+    /// Rows until the span ends; 0 at the end of the codees.
+    fn left(&self) -> usize {
+        self.span.map_or(0, |span| span.len())
+    }
+
+    /// Takes up to [`left`](Self::left) rows.
+    fn take(&mut self, rows: usize) -> Stretch<'a> {
+        let Some(span) = self.span else { return Stretch::Each(&[]) };
+        let left = span.len() - rows;
+        let (stretch, rest) = match span {
+            CodeSpan::Same { code, .. } => (Stretch::Same(code), CodeSpan::Same { code, len: left }),
+            CodeSpan::Mixed { .. } => {
+                let (here, after) = self.bytes.split_at(rows);
+                self.bytes = after;
+                (Stretch::Each(here), CodeSpan::Mixed { len: left })
+            }
+        };
+        self.span = if left > 0 { Some(rest) } else { self.spans.next().copied() };
+        stretch
+    }
+}

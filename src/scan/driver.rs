@@ -1,0 +1,242 @@
+//! The driver: ranges of rows, spread over workers, with everything that each range needs done around it.
+
+use super::columns::codes::{Classifier, Codes};
+use super::columns::{ColumnBuffers, ColumnChunk, ColumnReader, ColumnValue, Reader};
+use super::metrics::ScanMetrics;
+use super::range::{RangeSize, RowRange};
+use crate::error::{Error, Result};
+use crate::estate::Column;
+use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
+use crate::snapshot::{Form, Snapshot, SourceFile};
+
+/// One pass over a snapshot: what is read, by whom, and who is kept informed.
+#[derive(Clone, Copy)]
+pub struct Scan<'a> {
+    /// What is read.
+    pub snapshot: &'a Snapshot,
+    /// The workers.
+    pub pool: &'a Pool,
+    /// Gets the rows that are done, and is asked for interruption before each range.
+    pub progress: &'a dyn Progress,
+    reader: Reader,
+    size: RangeSize,
+}
+
+/// What a scan came to.
+#[derive(Debug)]
+pub struct Scanned<R> {
+    /// The result for each range, in the order of the snapshot's rows.
+    pub parts: Vec<R>,
+    /// What was read and skipped.
+    pub metrics: ScanMetrics,
+}
+
+impl<'a> Scan<'a> {
+    /// A scan through encoded pages, over ranges of the usual size.
+    #[must_use]
+    pub fn new(snapshot: &'a Snapshot, pool: &'a Pool, progress: &'a dyn Progress) -> Self {
+        Self { snapshot, pool, progress, reader: Reader::default(), size: RangeSize::default() }
+    }
+
+    /// The same with another reader. The results are the same.
+    #[must_use]
+    pub const fn with_reader(self, reader: Reader) -> Self {
+        Self { reader, ..self }
+    }
+
+    /// The same with every row group cut after so many rows. The results are the same, but for the number of parts.
+    #[must_use]
+    pub fn with_range_rows(self, rows: u32) -> Self {
+        Self { size: RangeSize::exactly(rows), ..self }
+    }
+
+    /// All ranges of the snapshot, in the order of its rows.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<RowRange> {
+        self.size.ranges(self.snapshot)
+    }
+
+    /// Calls `work` with every range, in parallel. `scratch` makes what a worker keeps from range to range.
+    ///
+    /// # Errors
+    /// The error of the first range that fails, or an interruption.
+    pub fn run<S: Send, R: Send>(
+        &self,
+        stage: Stage,
+        scratch: impl Fn() -> S + Sync + Send,
+        work: impl Fn(&mut RangeReader<'_>, &mut S) -> Result<R> + Sync + Send,
+    ) -> Result<Scanned<R>> {
+        self.progress.begin(stage, self.snapshot.rows());
+        self.run_ranges(self.ranges(), scratch, work)
+    }
+
+    /// As [`run`](Self::run), for some ranges of the snapshot; the stage has begun already.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_ranges<S: Send, R: Send>(
+        &self,
+        ranges: Vec<RowRange>,
+        scratch: impl Fn() -> S + Sync + Send,
+        work: impl Fn(&mut RangeReader<'_>, &mut S) -> Result<R> + Sync + Send,
+    ) -> Result<Scanned<R>> {
+        let fresh = || (ColumnBuffers::default(), scratch());
+        let done = self.pool.map_with(ranges, fresh, |(buffers, scratch), range| {
+            self.visit(&range, buffers, |reader| work(reader, scratch))
+        })?;
+        Ok(done.into_iter().collect())
+    }
+
+    /// Calls `each` with the ranges of batches, which are worked on in parallel, and `finish` with what each batch
+    /// gathered and its number. A batch has as many ranges as come to `rows` rows, and at least one.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_batches<B: Default, R: Send>(
+        &self,
+        stage: Stage,
+        rows: u64,
+        each: impl Fn(&mut RangeReader<'_>, &mut B) -> Result<()> + Sync + Send,
+        finish: impl Fn(usize, B) -> Result<R> + Sync + Send,
+    ) -> Result<Scanned<R>> {
+        self.progress.begin(stage, self.snapshot.rows());
+        let batches = batches(self.ranges(), rows).into_iter().enumerate().collect();
+        let done = self.pool.map_with(batches, ColumnBuffers::default, |buffers, (number, ranges)| {
+            let (mut batch, mut metrics) = (B::default(), ScanMetrics::default());
+            for range in &ranges {
+                metrics += self.visit(range, buffers, |reader| each(reader, &mut batch))?.1;
+            }
+            Ok::<_, Error>((finish(number, batch)?, metrics))
+        })?;
+        Ok(done.into_iter().collect())
+    }
+
+    /// Everything that is done around the work on one range.
+    fn visit<R>(
+        &self,
+        range: &RowRange,
+        buffers: &mut ColumnBuffers,
+        work: impl FnOnce(&mut RangeReader<'_>) -> Result<R>,
+    ) -> Result<(R, ScanMetrics)> {
+        if self.progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let file = &self.snapshot.files()[range.file];
+        let result = work(&mut RangeReader { file, range, reader: self.reader, buffers })?;
+        for (_, bound) in file.columns.iter() {
+            file.map().release(file.chunk_range(range.group, bound)?);
+        }
+        self.progress.advance(range.len() as u64);
+        let mut metrics = buffers.take_metrics();
+        metrics.rows += range.len() as u64;
+        Ok((result, metrics))
+    }
+}
+
+impl<R> FromIterator<(R, ScanMetrics)> for Scanned<R> {
+    fn from_iter<I: IntoIterator<Item = (R, ScanMetrics)>>(parts: I) -> Self {
+        let mut metrics = ScanMetrics::default();
+        let parts = parts.into_iter().map(|(part, own)| {
+            metrics += own;
+            part
+        });
+        Self { parts: parts.collect(), metrics }
+    }
+}
+
+/// Lists of ranges that come to up to `rows` rows each, or are one range. There is one list at least.
+fn batches(ranges: Vec<RowRange>, rows: u64) -> Vec<Vec<RowRange>> {
+    let mut batches: Vec<Vec<RowRange>> = vec![Vec::new()];
+    let mut total = 0;
+    for range in ranges {
+        let more = range.len() as u64;
+        if total + more > rows {
+            batches.push(Vec::new());
+            total = 0;
+        }
+        total += more;
+        if let Some(batch) = batches.last_mut() {
+            batch.push(range);
+        }
+    }
+    batches
+}
+
+/// A range of rows in a worker's hands: reads columns of it. Rows are named by their numbers in the row group.
+pub struct RangeReader<'s> {
+    /// The file.
+    pub file: &'s SourceFile,
+    /// The range.
+    pub range: &'s RowRange,
+    reader: Reader,
+    buffers: &'s mut ColumnBuffers,
+}
+
+impl RangeReader<'_> {
+    /// All rows of the range.
+    #[must_use]
+    pub fn all_rows(&self) -> Vec<u32> {
+        self.range.rows.clone().collect()
+    }
+
+    /// How the file stores a column.
+    ///
+    /// # Errors
+    /// Where the file does not have it.
+    pub fn form(&self, column: Column) -> Result<Form> {
+        Ok(self.file.bound(column)?.form)
+    }
+
+    /// A column chunk of the row group.
+    ///
+    /// # Errors
+    /// Where the file does not have the column.
+    pub fn chunk(&self, column: Column) -> Result<ColumnChunk<'_>> {
+        Ok(ColumnChunk { file: self.file, group: self.range.group, bound: self.file.bound(column)? })
+    }
+
+    /// Reads the codes of all rows of the range into `out`, which is cleared first.
+    ///
+    /// # Errors
+    /// A damaged chunk, or a column that the file does not have.
+    pub fn codes(&mut self, column: Column, classify: Classifier<'_>, out: &mut Codes) -> Result<()> {
+        let rows = self.range.rows.start as usize..self.range.rows.end as usize;
+        self.column(column)?.codes(rows, classify, out)
+    }
+
+    /// Reads the values of `rows`, which ascend, and calls `take` with the index into `rows` and the value of each.
+    ///
+    /// # Errors
+    /// A damaged chunk, or a column that the file does not have.
+    pub fn values(&mut self, column: Column, rows: &[u32], take: impl FnMut(usize, ColumnValue<'_>)) -> Result<()> {
+        self.column(column)?.values(rows, take)
+    }
+
+    /// The reader of a column, for what the other methods do not offer.
+    ///
+    /// # Errors
+    /// Where the file does not have the column.
+    pub(super) fn column(&mut self, column: Column) -> Result<ColumnReader<'_>> {
+        let bound = self.file.bound(column)?;
+        let chunk = ColumnChunk { file: self.file, group: self.range.group, bound };
+        Ok(ColumnReader { chunk, column, reader: self.reader, buffers: &mut *self.buffers })
+    }
+
+    /// Asks the system for the pages of a column before they are read, so that a cold disk reads them in one go.
+    ///
+    /// # Errors
+    /// A footer that points beyond the file, or a column that the file does not have.
+    pub fn read_ahead(&self, column: Column) -> Result<()> {
+        if self.range.rows.start == 0 {
+            let chunk = self.chunk(column)?;
+            self.file.map().will_need(self.file.chunk_range(chunk.group, chunk.bound)?);
+        }
+        Ok(())
+    }
+
+    /// Where what is skipped is counted.
+    pub(super) fn metrics(&mut self) -> &mut ScanMetrics {
+        &mut self.buffers.metrics
+    }
+}

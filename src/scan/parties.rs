@@ -1,0 +1,212 @@
+//! The distinct parties of a snapshot, kept once; rows refer to them by number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use indexmap::IndexSet;
+use serde::{Deserialize, Serialize};
+
+use super::columns::ColumnValue;
+use super::values::party_field;
+use crate::estate::{Party, Reason};
+use crate::policy::PartyField;
+use crate::snapshot::Form;
+
+/// Planned deletions and alerts of one party.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartyCounts {
+    /// Devices of the party that are to be deleted.
+    pub deletes: u64,
+    /// Alerts that the party is to get.
+    pub alerts: u64,
+}
+
+/// The distinct parties of a scan, in ascending order of their text. A clone shares them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parties {
+    names: Arc<Vec<String>>,
+}
+
+impl Parties {
+    /// The number of no party.
+    pub const NONE: u32 = u32::MAX;
+
+    /// Takes names in the order in which they were met, and returns them sorted, with the new index of each old one.
+    #[must_use]
+    pub fn sorted(met: Vec<String>) -> (Self, Vec<u32>) {
+        let mut order: Vec<u32> = (0..met.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| met[a as usize].cmp(&met[b as usize]));
+        let mut rank = vec![0; met.len()];
+        for (new, &old) in order.iter().enumerate() {
+            rank[old as usize] = new as u32;
+        }
+        let mut met: Vec<Option<String>> = met.into_iter().map(Some).collect();
+        let names: Vec<String> = order.iter().filter_map(|&old| met[old as usize].take()).collect();
+        (Self { names: Arc::new(names) }, rank)
+    }
+
+    /// The text of an index; `None` where it is that of no party.
+    #[must_use]
+    pub fn name(&self, index: u32) -> Option<&str> {
+        self.names.get(index as usize).map(String::as_str)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// All names in ascending order: the position is the index.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
+/// Gives each distinct party a number, from 0, in the order in which it is met.
+#[derive(Debug, Default)]
+pub struct PartyRegister {
+    met: IndexSet<String, ahash::RandomState>,
+}
+
+impl PartyRegister {
+    /// The number of this party.
+    pub fn number(&mut self, party: &str) -> u32 {
+        let number = match self.met.get_index_of(party) {
+            Some(number) => number,
+            None => self.met.insert_full(party.to_owned()).0,
+        };
+        number as u32
+    }
+
+    /// The parties in the order in which they were met.
+    #[must_use]
+    pub fn into_met(self) -> Vec<String> {
+        self.met.into_iter().collect()
+    }
+}
+
+/// The Notifying Party of a row, as one number: that of a party in the register, or one of the highest numbers, which no
+/// party has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartyCode {
+    /// A party, by its number in the register.
+    Party(u32),
+    /// Null or blank.
+    Missing,
+    /// A value that is not the name of a party.
+    Bad,
+    /// The row's role is neither `ServiceUser` nor `CSP`, so that the party does not matter.
+    UnknownRole,
+}
+
+impl PartyCode {
+    /// As a number.
+    #[must_use]
+    #[inline]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Party(number) => number,
+            Self::Missing => Parties::NONE,
+            Self::Bad => Parties::NONE - 1,
+            Self::UnknownRole => Parties::NONE - 2,
+        }
+    }
+
+    /// From its number.
+    #[must_use]
+    #[inline]
+    pub const fn of(number: u32) -> Self {
+        match Parties::NONE - number {
+            0 => Self::Missing,
+            1 => Self::Bad,
+            2 => Self::UnknownRole,
+            _ => Self::Party(number),
+        }
+    }
+
+    /// What keeps the row's device from being deleted, by whether that raises an alert.
+    #[must_use]
+    #[inline]
+    pub const fn flaw(self, alert: bool) -> Option<Reason> {
+        match self {
+            Self::Party(_) => None,
+            Self::Missing => PartyField::Missing.flaw(alert),
+            Self::Bad => PartyField::Bad.flaw(alert),
+            Self::UnknownRole => Some(Reason::UnknownRole),
+        }
+    }
+}
+
+/// Turns stored parties into the numbers of a register that all workers share.
+#[derive(Debug, Default)]
+pub struct PartyNumbers {
+    by_code: Vec<Option<u32>>,
+    by_bytes: HashMap<Box<[u8]>, u32>,
+}
+
+/// How many plain parties a worker remembers by itself; beyond, it asks the register.
+const REMEMBERED: usize = 4096;
+
+impl PartyNumbers {
+    /// A new column chunk begins: codes mean something else now.
+    pub fn begin_chunk(&mut self) {
+        self.by_code.clear();
+    }
+
+    /// The number of a stored party.
+    pub fn number(&mut self, form: Form, value: ColumnValue<'_>, register: &Mutex<PartyRegister>) -> u32 {
+        let Some(bytes) = value.bytes else { return PartyCode::Missing.number() };
+        if let Some(code) = value.code {
+            let code = code as usize;
+            if let Some(Some(number)) = self.by_code.get(code) {
+                return *number;
+            }
+            let number = number(form, bytes, register);
+            if self.by_code.len() <= code {
+                self.by_code.resize(code + 1, None);
+            }
+            self.by_code[code] = Some(number);
+            return number;
+        }
+        if let Some(number) = self.by_bytes.get(bytes) {
+            return *number;
+        }
+        let number = number(form, bytes, register);
+        if self.by_bytes.len() < REMEMBERED {
+            self.by_bytes.insert(bytes.into(), number);
+        }
+        number
+    }
+}
+
+fn number(form: Form, bytes: &[u8], register: &Mutex<PartyRegister>) -> u32 {
+    let code = match party_field(form, Some(bytes)) {
+        Party::Missing => PartyCode::Missing,
+        Party::Bad => PartyCode::Bad,
+        Party::Named(name) => PartyCode::Party(register.lock().unwrap_or_else(PoisonError::into_inner).number(&name)),
+    };
+    code.number()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn party_codes_are_read_back() {
+        for code in
+            [PartyCode::Party(0), PartyCode::Party(7), PartyCode::Missing, PartyCode::Bad, PartyCode::UnknownRole]
+        {
+            assert_eq!(PartyCode::of(code.number()), code);
+        }
+        assert_eq!(PartyCode::Missing.number(), Parties::NONE, "what is left of it after settling");
+    }
+}

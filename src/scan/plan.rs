@@ -1,0 +1,106 @@
+//! Which rows a scan must look at one by one, settled for all policies before the first row is read.
+
+use std::sync::Mutex;
+
+use super::parties::PartyRegister;
+use crate::estate::{DeviceType, SmiStatus};
+use crate::policy::{Pair, Policy, Rules};
+
+/// How many pairs of a status code and a type code there are.
+pub const PAIRS: usize = SmiStatus::CODES * DeviceType::CODES;
+
+/// The pair of a status code and a type code, as an index.
+#[must_use]
+#[inline]
+pub const fn pair_index(status: u8, device_type: u8) -> usize {
+    (status as usize & (SmiStatus::CODES - 1)) << 6 | (device_type as usize & (DeviceType::CODES - 1))
+}
+
+/// The status code and the type code of a [`pair_index`].
+#[must_use]
+pub const fn pair_codes(pair: usize) -> (u8, u8) {
+    ((pair >> 6) as u8, (pair & 63) as u8)
+}
+
+/// What rows are looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To judge them: rows that no policy could delete or quarantine need not be told apart.
+    Judge,
+    /// To count them by status and date: every status is counted, and every date of a candidate is read.
+    Count,
+}
+
+/// Which rows a scan must look at one by one, and what of the rest need not be read.
+pub struct CandidatePlan<'a> {
+    policy: &'a Policy,
+    /// The policies, bound to one moment.
+    pub rules: &'a [Rules],
+    /// Pairs of status and type whose rows are looked at one by one.
+    pub open: Box<[bool; PAIRS]>,
+    /// Statuses whose rows all meet the same end under every policy, whatever their type.
+    closed_status: [bool; SmiStatus::CODES],
+    /// The latest date that is due for any type under any policy, UTC microseconds.
+    pub latest_due: i64,
+    /// The parties met so far.
+    pub parties: Mutex<PartyRegister>,
+}
+
+impl<'a> CandidatePlan<'a> {
+    /// A plan for these rules. All of them read a snapshot as `policy` does, which knows the spellings.
+    #[must_use]
+    pub fn new(policy: &'a Policy, rules: &'a [Rules], purpose: Purpose) -> Self {
+        let is_open = |pair: Pair| match purpose {
+            Purpose::Judge => matches!(pair, Pair::Judge | Pair::Quarantine(_)),
+            Purpose::Count => pair == Pair::Judge,
+        };
+        let mut open = Box::new([false; PAIRS]);
+        for (pair, open) in open.iter_mut().enumerate() {
+            let (status, device_type) = pair_codes(pair);
+            *open = rules.iter().any(|rules| is_open(rules.pair(status, device_type)));
+        }
+        let mut closed_status = [false; SmiStatus::CODES];
+        if purpose == Purpose::Judge {
+            for (status, closed) in closed_status.iter_mut().enumerate() {
+                *closed = (0..DeviceType::CODES).all(|device_type| {
+                    rules.iter().all(|rules| rules.pair(status as u8, device_type as u8) == Pair::NotCandidate)
+                });
+            }
+        }
+        let latest_due = match purpose {
+            Purpose::Judge => rules.iter().map(Rules::latest_due).max().unwrap_or(i64::MIN),
+            Purpose::Count => i64::MAX,
+        };
+        Self { policy, rules, open, closed_status, latest_due, parties: Mutex::default() }
+    }
+
+    /// The moment that all policies are bound to.
+    #[must_use]
+    pub fn as_of(&self) -> i64 {
+        self.rules.first().map_or(i64::MIN, Rules::as_of)
+    }
+
+    /// Whether rows of this status all meet the same end.
+    #[must_use]
+    pub fn is_closed(&self, status: u8) -> bool {
+        self.closed_status[usize::from(status) % SmiStatus::CODES]
+    }
+
+    /// A status whose rows meet the end of every closed status.
+    #[must_use]
+    pub fn any_closed(&self) -> u8 {
+        self.closed_status.iter().position(|&closed| closed).unwrap_or_default() as u8
+    }
+
+    /// Code of a status as the snapshot spells it.
+    #[must_use]
+    pub fn status_code(&self, value: Option<&[u8]>) -> u8 {
+        value.map_or(SmiStatus::NULL, |spelling| self.policy.status_code(spelling))
+    }
+
+    /// Code of a type as the snapshot spells it.
+    #[must_use]
+    pub fn type_code(&self, value: Option<&[u8]>) -> u8 {
+        value.map_or(DeviceType::NULL, |spelling| self.policy.type_code(spelling))
+    }
+}

@@ -1,0 +1,202 @@
+//! Judges a range of rows under every policy of a sweep.
+//!
+//! Pairs of status and type settle nearly all rows; what is left is judged by date, and of what is due Device ID, role and
+//! party are read.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::findings::Due;
+use crate::error::Result;
+use crate::estate::{DeviceId, DeviceType, Disposition, Reason, TallyByType};
+use crate::policy::{DateVerdict, Pair};
+use crate::scan::by_id::{IdKey, IdKeys};
+use crate::scan::candidates::Candidates;
+use crate::scan::{CandidatePlan, RangeReader, dates, pair_codes};
+
+/// What a policy makes of a range. Duplicates among the due rows are not found yet.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Counts of all rows but the due ones.
+    pub by_type: TallyByType,
+    /// Due rows by ascending Device ID; [`Due::party`] is a [`PartyCode`](crate::scan::PartyCode).
+    pub due: Vec<Due>,
+    /// Quarantined rows with their numbers within the snapshot, as far as they are kept.
+    pub quarantined: Vec<(u64, Reason)>,
+}
+
+/// Memory that a worker keeps from range to range.
+#[derive(Debug, Default)]
+pub struct JudgeBuffers {
+    candidates: Candidates,
+    keys: IdKeys<u32>,
+}
+
+/// Judges ranges.
+pub struct Judge<'a> {
+    /// Which rows are looked at.
+    pub plan: CandidatePlan<'a>,
+    /// For each policy, how many more quarantined rows are kept. Beyond its guard's limit rows are only counted.
+    room: Vec<AtomicU64>,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge that keeps so many quarantined rows of each policy.
+    pub fn new(plan: CandidatePlan<'a>, room: impl Iterator<Item = u64>) -> Self {
+        Self { plan, room: room.map(AtomicU64::new).collect() }
+    }
+
+    /// Judges a range under every policy.
+    ///
+    /// # Errors
+    /// Damaged data.
+    pub fn range(&self, range: &mut RangeReader<'_>, buffers: &mut JudgeBuffers) -> Result<Vec<Judged>> {
+        let JudgeBuffers { candidates, keys } = buffers;
+        let mut judged: Vec<Judged> = self.plan.rules.iter().map(|_| Judged::default()).collect();
+        candidates.read_pairs(range, &self.plan)?;
+        self.count_settled(candidates, &mut judged);
+        if candidates.open.rows.is_empty() {
+            return Ok(judged);
+        }
+        candidates.read_dates(range, &self.plan)?;
+        let due: Vec<Vec<u32>> = judged
+            .iter_mut()
+            .enumerate()
+            .map(|(policy, judged)| self.judge_dates(policy, range, candidates, judged))
+            .collect();
+        let wanted = union(&due);
+        if wanted.is_empty() {
+            return Ok(judged);
+        }
+        candidates.read_details(range, &self.plan, &wanted)?;
+        let details = DueDetails { range, candidates, wanted: &wanted };
+        for ((policy, due), judged) in due.iter().enumerate().zip(&mut judged) {
+            self.list_due(policy, due, &details, keys, judged);
+        }
+        Ok(judged)
+    }
+
+    /// Counts the rows of pairs that need no look at single rows.
+    fn count_settled(&self, candidates: &mut Candidates, judged: &mut [Judged]) {
+        for (pair, rows) in candidates.counts.drain() {
+            let (status, device_type) = pair_codes(pair);
+            for (rules, judged) in self.plan.rules.iter().zip(judged.iter_mut()) {
+                let disposition = match rules.pair(status, device_type) {
+                    Pair::NotCandidate => Disposition::NotCandidate,
+                    Pair::Excluded => Disposition::Excluded,
+                    Pair::Quarantine(reason) => Disposition::Quarantined(reason),
+                    Pair::Judge => continue,
+                };
+                judged.by_type.add(device_type, disposition, rows);
+            }
+        }
+    }
+
+    /// Judges the open rows by their dates under one policy, and returns the indices of those that are due.
+    fn judge_dates(
+        &self,
+        policy: usize,
+        range: &RangeReader<'_>,
+        candidates: &Candidates,
+        judged: &mut Judged,
+    ) -> Vec<u32> {
+        let rules = &self.plan.rules[policy];
+        let mut due = Vec::new();
+        let mut not_due = [0u64; DeviceType::CODES];
+        for (index, (&pair, &since)) in candidates.open.pairs.iter().zip(&candidates.since).enumerate() {
+            let (status, device_type) = pair_codes(usize::from(pair));
+            let reason = match rules.pair(status, device_type) {
+                Pair::NotCandidate | Pair::Excluded => continue,
+                Pair::Quarantine(reason) => reason,
+                Pair::Judge => match rules.judge_date(device_type, (since != dates::NULL).then_some(since)) {
+                    DateVerdict::NotDue => {
+                        not_due[usize::from(device_type)] += 1;
+                        continue;
+                    }
+                    DateVerdict::Due => {
+                        due.push(index as u32);
+                        continue;
+                    }
+                    DateVerdict::Quarantine(reason) => {
+                        judged.by_type.add(device_type, Disposition::Quarantined(reason), 1);
+                        reason
+                    }
+                },
+            };
+            if self.keeps_quarantined(policy) {
+                judged.quarantined.push((range.range.row_number(candidates.open.rows[index]), reason));
+            }
+        }
+        for (code, rows) in not_due.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
+            judged.by_type.add(code as u8, Disposition::NotDue, rows);
+        }
+        due
+    }
+
+    /// Lists the due rows of one policy by Device ID, and quarantines those without one.
+    fn list_due(
+        &self,
+        policy: usize,
+        due: &[u32],
+        details: &DueDetails<'_>,
+        keys: &mut IdKeys<u32>,
+        judged: &mut Judged,
+    ) {
+        let DueDetails { range, candidates, wanted } = *details;
+        let columns = &candidates.details;
+        let rules = &self.plan.rules[policy];
+        keys.clear();
+        let mut at = 0;
+        for &index in due {
+            while wanted[at] != index {
+                at += 1;
+            }
+            if let Some(id) = columns.ids[at] {
+                keys.push(IdKey::new(id, at as u32));
+                continue;
+            }
+            let (_, device_type) = pair_codes(usize::from(candidates.open.pairs[index as usize]));
+            judged.by_type.add(device_type, Disposition::Quarantined(Reason::BadDeviceId), 1);
+            if self.keeps_quarantined(policy) {
+                judged.quarantined.push((range.range.row_number(columns.rows[at]), Reason::BadDeviceId));
+            }
+        }
+        judged.due.reserve_exact(due.len());
+        judged.due.extend(keys.sorted().iter().map(|key| {
+            let at = key.place as usize;
+            let index = wanted[at] as usize;
+            let (status, device_type) = pair_codes(usize::from(candidates.open.pairs[index]));
+            Due {
+                id: DeviceId(key.id),
+                since: candidates.since[index],
+                row: range.range.row_number(columns.rows[at]),
+                party: columns.parties[at],
+                type_code: device_type,
+                status_code: status,
+                alert: rules.alerts(device_type, columns.roles.get(at).copied().flatten()),
+            }
+        }));
+    }
+
+    /// Whether one more quarantined row of this policy is kept.
+    fn keeps_quarantined(&self, policy: usize) -> bool {
+        self.room[policy].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1)).is_ok()
+    }
+}
+
+/// The due rows of a range, whose details were read.
+struct DueDetails<'a> {
+    range: &'a RangeReader<'a>,
+    candidates: &'a Candidates,
+    /// Places among the open rows of the rows whose details were read, ascending.
+    wanted: &'a [u32],
+}
+
+/// The indices that are due under any policy, ascending.
+fn union(due: &[Vec<u32>]) -> Vec<u32> {
+    let mut wanted: Vec<u32> = due.iter().flatten().copied().collect();
+    if due.len() > 1 {
+        wanted.sort_unstable();
+        wanted.dedup();
+    }
+    wanted
+}
