@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,9 +13,9 @@ use ed25519_dalek::pkcs8::spki::der::zeroize::Zeroizing;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::{Error, Result};
+use crate::output::{Existing, OutputFile, write_private};
 
 /// Stands before the digits of a public key.
 const KIND: &str = "ed25519:";
@@ -155,30 +155,12 @@ impl KeyPair {
         let mut public_path = out.as_os_str().to_owned();
         public_path.push(".pub");
         let public_path = PathBuf::from(public_path);
-        let private_part = part(out, &pem, 0o600)?;
-        let public_part = part(&public_path, &format!("{public}\n"), 0o666)?;
-        keep(private_part, out)?;
-        keep(public_part, &public_path).inspect_err(|_| {
+        write_private(out, pem.as_bytes())?;
+        let public_file = OutputFile::atomic(&public_path, Existing::Refuse);
+        public_file.and_then(|file| file.finish_with(format!("{public}\n").as_bytes())).inspect_err(|_| {
             // It was made a moment ago, and half a pair is of no use.
             let _ = fs::remove_file(out);
         })?;
         Ok(Self { public, private_path: out.to_path_buf(), public_path })
     }
-}
-
-/// Writes a file under another name beside its own.
-fn part(path: &Path, text: &str, mode: u32) -> Result<TempPath> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file: NamedTempFile = tempfile::Builder::new()
-        .prefix(".keygen-")
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .map_err(Error::io("write into", folder))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", path))?;
-    Ok(file.into_temp_path())
-}
-
-/// Gives the file its name, unless there is one of that name.
-fn keep(part: TempPath, path: &Path) -> Result<()> {
-    part.persist_noclobber(path).map_err(|error| Error::io("create", path)(error.error))
 }

@@ -15,12 +15,11 @@ mod statement;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use tempfile::Builder;
-
 use crate::error::{Error, Result};
+use crate::output::{Existing, OutputFile};
 use crate::pool::Pool;
 use crate::run::Record;
 use crate::run::record::RECORD;
@@ -98,7 +97,7 @@ impl Proposal {
         }
         let path = folder.join(format!("{}.txt", public.hex()));
         let (approval, text) = self.statement.sign(key, approved_at);
-        write_whole(&folder, &path, &text)?;
+        OutputFile::atomic(&path, Existing::Replace)?.finish_with(text.as_bytes())?;
         Ok(Signed { path, approval, already: false })
     }
 }
@@ -194,17 +193,4 @@ fn read(path: &Path) -> Result<String, String> {
         .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
         .map_err(|error| format!("it cannot be read: {error}"))?;
     Ok(text)
-}
-
-/// Writes a file that others may read as far as the user's mask lets them, by one rename.
-fn write_whole(folder: &Path, path: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut file = Builder::new()
-        .prefix(".approval-")
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .map_err(Error::io("write into", folder))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", path))?;
-    file.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
-    Ok(())
 }

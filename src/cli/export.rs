@@ -8,7 +8,7 @@ use super::load::DatabaseUrl;
 use super::progress::TerminalProgress;
 use super::{Common, figures, print, print_json, remark};
 use crate::error::Result;
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::smi::{self, Config, Target};
@@ -44,12 +44,11 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let config = Config::load(args.config.as_deref())?;
     let target = Target::parse(args.from.as_str())?;
-    let staging = Staging::new(&args.out)?;
+    let staging = OutputDirectory::create(&args.out)?;
     let pool = args.connections.map_or_else(|| common.pool(), |connections| Pool::new(Some(usize::from(connections))));
     let progress = TerminalProgress::new(common);
     let summary = smi::export(&target, &config, &policy, staging.path(), &pool, &progress)?;
-    staging.sync(&pool)?;
-    staging.publish()?;
+    staging.publish(&pool)?;
     let (_, seconds) = progress.finish();
     if common.json {
         return print_json(&json!({

@@ -10,7 +10,7 @@ use crate::estate::time::format_day;
 use crate::forecast::backtest::{Backtest, backtest};
 use crate::forecast::{Forecast, Measure, Scenario, bytes, forecast, history, rates, write};
 use crate::ledger::Ledger;
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::smi::{self, Config, Target};
 
 /// Forecast what policies do to the inventory month by month: devices waiting, deleted, retained, alerts, storage
@@ -44,7 +44,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
-    let staging = args.out.as_ref().map(|out| Staging::new(out)).transpose()?;
+    let staging = args.out.as_ref().map(|out| OutputDirectory::create(out)).transpose()?;
     let ledgers = args.ledger.iter().map(|path| Ledger::read(path)).collect::<Result<Vec<_>>>()?;
     let ledgers = history::in_order(ledgers)?;
     let Some(last) = ledgers.last() else { return Ok(()) };
@@ -73,8 +73,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     };
     let (_, seconds) = progress.finish();
     if let Some(staging) = staging {
-        staging.sync(&pool)?;
-        staging.publish()?;
+        staging.publish(&pool)?;
     }
     if common.json {
         return print_json(&document);

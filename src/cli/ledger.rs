@@ -9,7 +9,7 @@ use super::{Common, figures, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::ledger::{Ledger, Tallied};
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::progress::{Progress, Stage};
 use crate::report::ledger::{self as page, Asked};
@@ -128,7 +128,7 @@ fn take(args: &Args, out: &Path, common: &Common) -> Result<()> {
 
 fn exec_tally(args: &Tally, common: &Common) -> Result<()> {
     let policies = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
-    let staging = args.out.as_ref().map(|out| Staging::new(out)).transpose()?;
+    let staging = args.out.as_ref().map(|out| OutputDirectory::create(out)).transpose()?;
     let ledger = Ledger::read(&args.ledger)?;
     let asked: Vec<Asked> = policies
         .into_iter()
@@ -136,8 +136,7 @@ fn exec_tally(args: &Tally, common: &Common) -> Result<()> {
         .collect::<Result<_>>()?;
     if let Some(staging) = staging {
         page::write(staging.path(), &ledger, &asked)?;
-        staging.sync(&common.pool())?;
-        staging.publish()?;
+        staging.publish(&common.pool())?;
     }
     if common.json {
         return print_json(&document(args, &ledger, &asked));

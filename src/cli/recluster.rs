@@ -7,7 +7,7 @@ use serde_json::json;
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
@@ -33,13 +33,12 @@ pub struct Args {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let staging = Staging::outside(&args.out, &args.snapshot.snapshot)?;
+    let staging = OutputDirectory::create_outside(&args.out, &args.snapshot.snapshot)?;
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let summary = crate::recluster::recluster(&Scan::new(&snapshot, &pool, &progress), &policy, staging.path())?;
-    staging.sync(&pool)?;
-    staging.publish()?;
+    staging.publish(&pool)?;
     let (_, seconds) = progress.finish();
     if common.json {
         return print_json(&json!({

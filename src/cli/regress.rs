@@ -1,7 +1,6 @@
 //! `smi-sweep regress`: run regression cases, and hand over evidence.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use super::progress::{TerminalProgress, now};
 use super::{Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::format_instant;
+use crate::output::{Existing, OutputFile, check_writable, folder_of};
 use crate::regress::evidence::{Evidence, junit, page};
 use crate::regress::{Case, Outcome, Statements, Trace, bless, is_case, run};
 
@@ -91,13 +91,7 @@ fn writable(path: &Path) -> Result<()> {
             remedy: "name a file that does not exist yet; nothing is ever replaced".into(),
         });
     }
-    // The path of the trial is nobody's concern.
-    let trial = tempfile::NamedTempFile::new_in(folder_of(path)).map(drop);
-    trial.map_err(|error| Error::io("write", path)(error.kind().into()))
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    check_writable(folder_of(path))
 }
 
 /// The statements, and why cases are not traced to them where they are not.
@@ -119,19 +113,8 @@ fn program() -> Option<String> {
     Some(blake3::hash(&bytes).to_hex().to_string())
 }
 
-/// Writes a file whole or not at all, and never over another.
 fn write_new(path: &Path, text: &str) -> Result<()> {
-    let folder = folder_of(path);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write into", folder))?;
-    file.write_all(text.as_bytes()).map_err(Error::io("write", path))?;
-    let file = file.persist_noclobber(path).map_err(|error| Error::io("write", path)(error.error))?;
-    readable(&file).map_err(Error::io("set permissions of", path))
-}
-
-/// Temporary files are private; a report is as readable as any other file of the user.
-fn readable(file: &fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
+    OutputFile::atomic(path, Existing::Refuse)?.finish_with(text.as_bytes()).map(drop)
 }
 
 /// A case with those of its differences that are asked for.

@@ -8,7 +8,7 @@ use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::snapshot::{AsOfFrom, Snapshot};
 use crate::stock::{self, Record, Rules, Sources, Tariff, Terms};
@@ -58,7 +58,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let rules = args.rules.as_deref().map_or_else(|| Ok(Rules::default()), Rules::load)?;
     let tariff = args.tariff.as_deref().map(Tariff::load).transpose()?;
-    let staging = Staging::new(&args.out)?;
+    let staging = OutputDirectory::create(&args.out)?;
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
 
@@ -78,8 +78,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if crate::progress::Progress::interrupted(&progress) {
         return Err(Error::Interrupted);
     }
-    staging.sync(&pool)?;
-    staging.publish()?;
+    staging.publish(&pool)?;
 
     if common.json {
         return print_json(&json!({ "path": args.out, "record": record, "seconds": seconds }));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, say, speak_of_left_out};
 use crate::error::{Error, Result, Stopped};
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
@@ -78,7 +78,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policies = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
     let expected = Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined };
     one_expectation(&policies, expected)?;
-    let staging = Staging::outside(&args.out, &args.snapshot.snapshot)?;
+    let staging = OutputDirectory::create_outside(&args.out, &args.snapshot.snapshot)?;
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
 
@@ -126,8 +126,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }
-    staging.sync(&pool)?;
-    staging.publish()?;
+    staging.publish(&pool)?;
     close(args, common, &published, total)?;
     drop(published);
     // The process ends here, and the system takes memory back faster than an allocator gives it.

@@ -8,7 +8,7 @@ use super::progress::TerminalProgress;
 use super::{Common, figures, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::synth::{self, Estate, History, Layout};
 
@@ -65,18 +65,19 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     }
     let estate = Estate { seed: args.seed, rows: args.rows, as_of: args.as_of, defects: args.defects };
     let files = args.files.map_or_else(|| synth::usual_files(args.rows), |files| files as usize);
-    let staging = Staging::new(&args.out)?;
+    let staging = OutputDirectory::create(&args.out)?;
+    let pool = common.pool();
     let progress = TerminalProgress::new(common);
     let policy = args.policy.as_ref().map(|name| Policy::load(name)).transpose()?;
     let summary = match args.months {
-        None => synth::write(&estate, args.layout, files, staging.path(), &common.pool(), &progress)?,
+        None => synth::write(&estate, args.layout, files, staging.path(), &pool, &progress)?,
         Some(months) => {
             let history = History::new(estate, months, policy.as_ref())?;
-            synth::write_history(&history, args.layout, files, staging.path(), &common.pool(), &progress)?
+            synth::write_history(&history, args.layout, files, staging.path(), &pool, &progress)?
         }
     };
     let (_, seconds) = progress.finish();
-    staging.publish()?;
+    staging.publish(&pool)?;
     if common.json {
         return print_json(&json!({
             "path": args.out, "synthetic": true, "rows": summary.rows, "files": summary.files, "bytes": summary.bytes,

@@ -8,7 +8,7 @@ use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
 use crate::error::Result;
 use crate::estate::time;
-use crate::output::Staging;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::snapshot::Snapshot;
 use crate::synth::orders::{self, Making};
@@ -41,7 +41,7 @@ pub struct Args {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let staging = Staging::new(&args.out)?;
+    let staging = OutputDirectory::create(&args.out)?;
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
@@ -49,7 +49,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let making = Making { policy: &policy, seed: args.seed, today: time::day_of(as_of), defects: args.defects };
     let written = orders::write(&snapshot, making, staging.path(), &pool, &progress)?;
     let (_, seconds) = progress.finish();
-    staging.publish()?;
+    staging.publish(&pool)?;
     if common.json {
         return print_json(&json!({
             "path": args.out, "synthetic": true, "orders": written.orders, "returns": written.returns,

@@ -1,12 +1,10 @@
 //! A forecast as files: tables for spreadsheets and query engines, one JSON document, a page.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Date32Array, Float64Array, RecordBatch, StringArray, UInt32Array};
-use arrow_schema::{ArrowError, Field, Schema};
-use parquet::arrow::ArrowWriter;
+use arrow_array::{ArrayRef, Date32Array, Float64Array, StringArray, UInt32Array};
+use arrow_schema::{Field, Schema};
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
@@ -15,9 +13,10 @@ use super::backtest::Backtest;
 use super::outcome::{Forecast, Outlook, Series, Spread};
 use super::page;
 use super::simulate::Measure;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::estate::time::format_day;
-use crate::output::csv as table;
+use crate::output::parquet::{ArrowSchema, ParquetFile};
+use crate::output::{OutputFile, csv as table};
 
 /// Bytes of a gigabyte, as it is paid for.
 pub const GIGABYTE: f64 = 1e9;
@@ -135,7 +134,7 @@ pub fn forecast(folder: &Path, forecast: &Forecast, price: Option<f64>) -> Resul
 }
 
 fn text(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(Error::io("write", path))
+    OutputFile::create(path)?.finish_with(text.as_bytes()).map(drop)
 }
 
 fn parquet(path: &Path, header: [&str; 11], lines: &[Line<'_>]) -> Result<()> {
@@ -155,14 +154,11 @@ fn parquet(path: &Path, header: [&str; 11], lines: &[Line<'_>]) -> Result<()> {
     columns.extend((0..6).map(number));
     let fields: Vec<Field> =
         header.iter().zip(&columns).map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
-    let failed = |error: ArrowError| Error::write(path)(error.into());
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(failed)?;
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let file = fs::File::create_new(path).map_err(Error::io("create", path))?;
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).map_err(Error::write(path))?;
-    writer.write(&batch).map_err(Error::write(path))?;
-    writer.close().map_err(Error::write(path))?;
-    Ok(())
+    let schema = Arc::new(Schema::new(fields));
+    let mut file = ParquetFile::new(OutputFile::create(path)?, schema, properties, ArrowSchema::Stored)?;
+    file.write(columns)?;
+    file.finish().map(drop)
 }
 
 fn parties(folder: &Path, forecast: &Forecast) -> Result<()> {

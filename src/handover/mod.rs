@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::output::Staging;
+use crate::output::{OutputDirectory, OutputFile, json};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
@@ -141,7 +141,7 @@ impl Source<'_> {
 /// [`Error::Verification`] where the run is not what its record says; [`Error::Usage`] where `out` exists, or the run has
 /// something that the form cannot say; else where a file cannot be written.
 pub fn hand_over(run: &Path, format: &Format, out: &Path, pool: &Pool, progress: &dyn Progress) -> Result<Handover> {
-    let staging = Staging::new(out)?;
+    let staging = OutputDirectory::create(out)?;
     let source = source(run, pool, progress)?;
     let folder = staging.path();
     let files = match format {
@@ -164,11 +164,8 @@ pub fn hand_over(run: &Path, format: &Format, out: &Path, pool: &Pool, progress:
     };
     let handover =
         Handover { schema: SCHEMA, format: format.name(), run: source.digest, as_of: source.record.as_of, files };
-    let path = folder.join(RECORD);
-    let text = serde_json::to_string_pretty(&handover).map_err(|error| Error::io("write", &path)(error.into()))?;
-    fs::write(&path, text + "\n").map_err(Error::io("write", &path))?;
-    staging.sync(pool)?;
-    staging.publish()?;
+    json::write(OutputFile::create(&folder.join(RECORD))?, &handover)?;
+    staging.publish(pool)?;
     Ok(handover)
 }
 

@@ -1,12 +1,11 @@
 //! A file of a handover: counted and digested on its way to the disk.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::HandedFile;
 use crate::error::{Error, Result};
-use crate::output::DigestingFile;
+use crate::output::OutputFile;
 
 /// A file that is being written.
 pub(super) struct Outlet {
@@ -14,15 +13,14 @@ pub(super) struct Outlet {
     name: String,
     party: Option<String>,
     rows: u64,
-    file: DigestingFile,
+    file: OutputFile,
 }
 
 impl Outlet {
     /// Begins a file that must not be there yet: two parties never share one.
     pub(super) fn create(folder: &Path, name: &str, party: Option<String>) -> Result<Self> {
         let path = folder.join(name);
-        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        Ok(Self { path, name: name.into(), party, rows: 0, file: DigestingFile::new(file) })
+        Ok(Self { file: OutputFile::create(&path)?, path, name: name.into(), party, rows: 0 })
     }
 
     /// Whose file it is.
@@ -38,8 +36,8 @@ impl Outlet {
 
     /// Ends the file.
     pub(super) fn finish(self) -> Result<HandedFile> {
-        let Self { path, name, party, rows, file } = self;
-        let written = file.finish().map_err(Error::io("write", &path))?;
+        let Self { name, party, rows, file, .. } = self;
+        let written = file.finish()?;
         Ok(HandedFile { path: name, party, rows, bytes: written.bytes, blake3: written.blake3 })
     }
 }

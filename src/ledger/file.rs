@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,17 +14,16 @@ use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
 use super::count::{CandidateCounts, RowClass};
 use super::{Ledger, Source, Weight};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{DeviceType, Reason, Role, SmiStatus, TypeNames, time};
+use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
+use crate::output::{Existing, OutputFile, folder_of};
 use crate::scan::Parties;
 
 /// What a ledger says it is.
@@ -55,34 +53,17 @@ impl Ledger {
     /// # Errors
     /// A name that is taken, or a disk that refuses.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = folder_of(path);
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("create a file in", folder))?;
-        let bytes = self.encode(path)?;
-        file.write_all(&bytes).map_err(Error::io("write", path))?;
-        file.as_file().sync_all().map_err(Error::io("flush to disk", path))?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // Temporary files are private; a ledger is as readable as any other file of the user.
-            let mode = std::fs::Permissions::from_mode(0o644);
-            file.as_file().set_permissions(mode).map_err(Error::io("set permissions of", path))?;
-        }
-        file.persist_noclobber(path).map_err(|error| Error::io("publish", path)(error.error))?;
-        Ok(())
-    }
-
-    fn encode(&self, path: &Path) -> Result<Vec<u8>> {
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(Error::write(path))?))
+        let properties = writer_properties()
+            .set_compression(zstd(3))
             .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), self.head().to_string())]))
             .build();
-        let batch = self.batch().map_err(|error| Error::write(path)(error.into()))?;
-        let mut writer =
-            ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).map_err(Error::write(path))?;
-        writer.write(&batch).map_err(Error::write(path))?;
-        writer.into_inner().map_err(Error::write(path))
+        let (schema, columns, _) = self.batch().map_err(|error| Error::write(path)(error.into()))?.into_parts();
+        let file = OutputFile::atomic(path, Existing::Refuse)?;
+        let mut file = ParquetFile::new(file, schema, properties, ArrowSchema::Stored)?;
+        file.write(columns)?;
+        file.finish().map(drop)
     }
 
     fn head(&self) -> Value {

@@ -1,12 +1,13 @@
-//! How files are written: directories that appear whole or not at all, digests on the way to the disk, Parquet, CSV, HTML.
+//! How files are written: whole or not at all, digested on the way to the disk, as Parquet, CSV, JSON or HTML.
 //!
-//! What a file contains is for others to say. Nothing here reads.
+//! What a file contains is decided elsewhere. Nothing here reads data.
 
 pub mod csv;
-mod digest;
+mod directory;
+mod file;
 pub mod html;
+pub mod json;
 pub mod parquet;
-mod staging;
 
-pub use digest::{DigestingFile, Written};
-pub use staging::{SEAL_FILE, Staging};
+pub use directory::{OutputDirectory, SEAL_FILE};
+pub use file::{Existing, OutputFile, Written, check_writable, folder_of, write_private};

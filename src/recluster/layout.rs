@@ -1,23 +1,21 @@
 //! The layout that sweeps fastest, as measured; docs/performance.md says with what result.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder};
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::errors::ParquetError;
+use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::error::{Error, Result};
 use crate::estate::Column;
+use crate::output::OutputFile;
+use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
 use crate::policy::Policy;
 use crate::scan::rows::{Rows, TextColumn};
 use crate::snapshot::TAKEN_AT_KEY;
@@ -136,11 +134,9 @@ impl BatchTarget<'_> {
 
     fn write_part(&self, part: BatchPart, rows: &Rows, keys: &[SortKey]) -> Result<()> {
         let path = self.folder.join(format!("{}-{:05}.parquet", part.name(), self.number));
-        let failed = || Error::write(&path);
-        let properties = self.properties(part).map_err(failed())?;
-        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-        let mut writer = ArrowWriter::try_new_with_options(file, self.schema(part), options).map_err(failed())?;
+        let schema = self.schema(part);
+        let mut file =
+            ParquetFile::new(OutputFile::create(&path)?, schema, self.properties(part), ArrowSchema::LeftOut)?;
         let runs = keys.chunk_by(|a, b| match part {
             // One status and one type each: what is excluded is settled without a look inside.
             BatchPart::Candidates => (a.status, a.device_type) == (b.status, b.device_type),
@@ -149,24 +145,23 @@ impl BatchTarget<'_> {
         });
         for run in runs {
             for chunk in run.chunks(CHUNK) {
-                let batch = self.batch(part, rows, chunk).map_err(|error| failed()(error.into()))?;
-                writer.write(&batch).map_err(failed())?;
+                let columns = self.columns(part, rows, chunk);
+                file.write(columns.map_err(|error| Error::write(&path)(error.into()))?)?;
             }
-            writer.flush().map_err(failed())?;
+            file.end_row_group()?;
         }
-        writer.close().map(drop).map_err(failed())
+        file.finish().map(drop)
     }
 
-    fn properties(&self, part: BatchPart) -> Result<WriterProperties, ParquetError> {
+    fn properties(&self, part: BatchPart) -> WriterProperties {
         let pairs = self.taken_at.map(|at| vec![KeyValue::new(TAKEN_AT_KEY.to_owned(), at.to_owned())]);
         let codec = match part {
             BatchPart::Candidates => Compression::UNCOMPRESSED,
-            BatchPart::Others | BatchPart::Malformed => Compression::ZSTD(ZstdLevel::try_new(1)?),
+            BatchPart::Others | BatchPart::Malformed => zstd(1),
         };
         let ids = self.names.of_column(Column::DeviceId);
         let dates = self.names.of_column(Column::StatusSince);
-        Ok(WriterProperties::builder()
-            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
+        writer_properties()
             .set_key_value_metadata(pairs)
             .set_compression(codec)
             .set_statistics_enabled(EnabledStatistics::Page)
@@ -176,7 +171,7 @@ impl BatchTarget<'_> {
             .set_column_dictionary_enabled(dates, false)
             // No two devices share an identifier.
             .set_column_dictionary_enabled(ids, false)
-            .build())
+            .build()
     }
 
     fn schema(&self, part: BatchPart) -> Arc<Schema> {
@@ -194,7 +189,7 @@ impl BatchTarget<'_> {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    fn batch(&self, part: BatchPart, rows: &Rows, keys: &[SortKey]) -> Result<RecordBatch, ArrowError> {
+    fn columns(&self, part: BatchPart, rows: &Rows, keys: &[SortKey]) -> Result<Vec<ArrayRef>, ArrowError> {
         let columns = self.names.0.iter().map(|(column, _)| match column {
             Column::DeviceId if part == BatchPart::Malformed => Ok(malformed(rows, keys)),
             Column::DeviceId => device_ids(rows, keys),
@@ -208,8 +203,7 @@ impl BatchTarget<'_> {
             // The region is left behind: `ColumnNames` has the columns of `Column::READ_BY_SWEEP` only.
             Column::NotifyingRole | Column::CspRegion => text(&rows.roles, keys),
         });
-        let columns = columns.collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
-        RecordBatch::try_new(self.schema(part), columns)
+        columns.collect()
     }
 }
 

@@ -1,15 +1,13 @@
 //! Blessing: what came is taken as what is expected from now on, and a person is shown which lines changed.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::Write;
-use std::path::Path;
 
 use similar::{ChangeTag, TextDiff};
 
 use super::case::Ending;
 use super::{Outcome, table};
 use crate::error::{Error, Result};
+use crate::output::{Existing, OutputFile};
 
 /// Writes what came into `expected.csv` of every case, and says which lines changed, by file: `-` before, `+` after.
 /// Comments stay with the device that they stand above.
@@ -37,7 +35,7 @@ pub fn bless(outcomes: &[Outcome]) -> Result<String> {
             continue;
         }
         let after = rewritten(&before, outcome);
-        replace(&path, &after)?;
+        OutputFile::atomic(&path, Existing::Replace)?.finish_with(after.as_bytes())?;
         changes.push_str(&format!("{}:\n", path.display()));
         for change in TextDiff::from_lines(&before, &after).iter_all_changes() {
             let sign = match change.tag() {
@@ -93,18 +91,4 @@ fn row(cells: &[&str]) -> String {
     // Writing into memory does not fail.
     let _ = writer.write_record(cells);
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
-}
-
-/// Puts a file in the place of another by one rename.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write into", folder))?;
-    file.write_all(text.as_bytes()).map_err(Error::io("write", path))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = fs::metadata(path).map_or(fs::Permissions::from_mode(0o644), |old| old.permissions());
-        file.as_file().set_permissions(mode).map_err(Error::io("set permissions of", path))?;
-    }
-    file.persist(path).map(drop).map_err(|error| Error::io("write", path)(error.error))
 }

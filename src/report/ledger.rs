@@ -1,11 +1,11 @@
 //! The page of a ledger: how old the candidates are, and what each threshold would release.
 
-use std::fs;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::estate::{Tally, time};
 use crate::ledger::{Ledger, Tallied};
+use crate::output::OutputFile;
 use crate::output::csv as table;
 use crate::output::html::{Page, count};
 use crate::plot::{self, Caption, Line, Series, Unit};
@@ -54,7 +54,7 @@ impl Asked {
 pub fn write(folder: &Path, ledger: &Ledger, asked: &[Asked]) -> Result<()> {
     tables(folder, ledger, asked)?;
     let path = folder.join("report.html");
-    fs::write(&path, page(ledger, asked)).map_err(Error::io("write", &path))
+    OutputFile::create(&path)?.finish_with(page(ledger, asked).as_bytes()).map(drop)
 }
 
 fn tables(folder: &Path, ledger: &Ledger, asked: &[Asked]) -> Result<()> {

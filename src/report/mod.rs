@@ -4,10 +4,10 @@ mod advice;
 pub mod ledger;
 mod page;
 
-use std::fs;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::output::OutputFile;
 use crate::run::Record;
 
 /// Name of the page within a run directory.
@@ -19,5 +19,5 @@ pub const PAGE: &str = "report.html";
 /// Where the file cannot be written, or the record has a policy that cannot be read.
 pub fn write(folder: &Path, record: &Record) -> Result<()> {
     let path = folder.join(PAGE);
-    fs::write(&path, page::render(record)?).map_err(Error::io("write", &path))
+    OutputFile::create(&path)?.finish_with(page::render(record)?.as_bytes()).map(drop)
 }

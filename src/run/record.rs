@@ -6,11 +6,12 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::manifest::Output;
 use crate::error::{Error, Result};
 use crate::estate::{Column, Reason, Tally, TypeNames, time};
+use crate::output::{OutputFile, json};
 use crate::policy::{Boundary, Policy, Rules};
 use crate::scan::PartyCounts;
 use crate::snapshot::{AsOfFrom, Snapshot};
@@ -230,7 +231,7 @@ impl Record {
     ) -> Self {
         let Swept { rules, findings, .. } = swept;
         let mut policy_record = policy.to_json();
-        policy_record["digest"] = json!(policy.digest());
+        policy_record["digest"] = policy.digest().into();
         Self {
             schema: SCHEMA.into(),
             status: "published".into(),
@@ -281,10 +282,7 @@ impl Record {
     /// # Errors
     /// Where the file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(RECORD);
-        let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::io("write", &path)(error.into()))?;
-        text.push('\n');
-        fs::write(&path, text).map_err(Error::io("write", &path))
+        json::write(OutputFile::create(&folder.join(RECORD))?, self).map(drop)
     }
 
     /// Reads the record of a run directory.

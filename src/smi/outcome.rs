@@ -5,25 +5,22 @@
 //! the load itself counted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow_array::Array;
 use arrow_array::builder::{BooleanBuilder, Date32Builder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
 use postgres::{Client, Row};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::fault::failed;
 use super::stage::Plan;
 use super::state::{Entry, Names};
 use crate::error::{Error, Result};
-use crate::output::{DigestingFile, Written};
+use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
+use crate::output::{Existing, OutputFile, Written, check_writable, folder_of, json};
 use crate::run::read::{Batches, Deletes, text};
 use crate::run::verify::LOADED;
 
@@ -238,7 +235,7 @@ pub(super) fn write(
     let mut file = OutcomeFile::new(&plan.path.join(rows_name), &plan.path)?;
     let account = account(client, names, plan, entry, |batch, row, kept| file.push(batch, row, kept))?;
     let written = file.finish()?;
-    let document = json!({
+    let document = serde_json::json!({
         "schema": SCHEMA,
         "run": plan.id,
         "as_of": plan.record.as_of,
@@ -252,52 +249,33 @@ pub(super) fn write(
         "by_party": account.by_party,
         "reasons": account.reasons,
         "undone": undone,
-        "approvals": plan.approvals.iter().map(|approval| json!({
+        "approvals": plan.approvals.iter().map(|approval| serde_json::json!({
             "name": approval.name, "key": approval.key.to_string(), "approved_at": approval.approved_at,
         })).collect::<Vec<_>>(),
         "outputs": [{
             "path": rows_name, "rows": account.total.planned, "bytes": written.bytes, "blake3": written.blake3,
         }],
     });
-    let json_path = plan.path.join(json_name);
-    replace(&json_path, &plan.path, |file| {
-        use std::io::Write;
-        writeln!(file, "{document:#}").map_err(Error::io("write", &json_path))
-    })?;
+    let file = OutputFile::atomic_through(&beside(&plan.path)?, &plan.path.join(json_name), Existing::Replace)?;
+    json::write(file, &document)?;
     Ok(account)
 }
 
 /// Whether the run directory will take what is written into it afterwards, before anything is deleted.
 pub(super) fn must_be_writable(run: &Path) -> Result<()> {
-    temporary(run).map(drop)
+    check_writable(&beside(run)?)
 }
 
-/// A file beside the run directory: in it, one that was left behind would be a file too many.
-fn temporary(run: &Path) -> Result<tempfile::NamedTempFile> {
+/// The folder that the run directory is in. Files are begun there: in the run directory, one that was left behind would
+/// be a file too many.
+fn beside(run: &Path) -> Result<PathBuf> {
     let whole = run.canonicalize().map_err(Error::io("find", run))?;
-    let parent = whole.parent().unwrap_or(&whole);
-    tempfile::Builder::new().prefix(".smi-sweep-load-").tempfile_in(parent).map_err(Error::io("write into", parent))
-}
-
-fn replace(path: &Path, run: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    let mut file = temporary(run)?;
-    write(file.as_file_mut())?;
-    persist(file, path)
-}
-
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let readable = std::fs::Permissions::from_mode(0o644);
-    file.as_file().set_permissions(readable).map_err(Error::io("set permissions of", path))?;
-    file.as_file().sync_all().map_err(Error::io("write", path))?;
-    file.persist(path).map(drop).map_err(|error| Error::io("write", path)(error.error))
+    Ok(folder_of(&whole).to_path_buf())
 }
 
 /// `load-outcome.parquet` in the making.
 struct OutcomeFile {
-    path: PathBuf,
-    temporary: tempfile::NamedTempFile,
-    writer: ArrowWriter<DigestingFile>,
+    file: ParquetFile,
     rows: Columns,
 }
 
@@ -322,16 +300,10 @@ const BATCH: usize = 64 * 1024;
 
 impl OutcomeFile {
     fn new(path: &Path, run: &Path) -> Result<Self> {
-        let temporary = temporary(run)?;
-        let file = temporary.as_file().try_clone().map_err(Error::io("write", path))?;
-        let level = ZstdLevel::try_new(1).map_err(Error::write(path))?;
-        let properties = WriterProperties::builder()
-            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
-            .set_compression(Compression::ZSTD(level))
-            .build();
-        let writer =
-            ArrowWriter::try_new(DigestingFile::new(file), schema(), Some(properties)).map_err(Error::write(path))?;
-        Ok(Self { path: path.into(), temporary, writer, rows: Columns::default() })
+        let file = OutputFile::atomic_through(&beside(run)?, path, Existing::Replace)?;
+        let properties = writer_properties().set_compression(zstd(1)).build();
+        let file = ParquetFile::new(file, schema(), properties, ArrowSchema::Stored)?;
+        Ok(Self { file, rows: Columns::default() })
     }
 
     fn push(&mut self, batch: &Deletes, row: usize, kept: Option<&Kept>) -> Result<()> {
@@ -354,7 +326,7 @@ impl OutcomeFile {
 
     fn drain(&mut self) -> Result<()> {
         let mut rows = std::mem::take(&mut self.rows);
-        let columns: Vec<ArrayRef> = vec![
+        self.file.write(vec![
             Arc::new(rows.id.finish()),
             Arc::new(rows.device_type.finish()),
             Arc::new(rows.since.finish().with_timezone("UTC")),
@@ -367,17 +339,12 @@ impl OutcomeFile {
             Arc::new(rows.found_status.finish()),
             Arc::new(rows.found_since.finish().with_timezone("UTC")),
             Arc::new(rows.found_party.finish()),
-        ];
-        let batch = RecordBatch::try_new(schema(), columns).map_err(|error| Error::write(&self.path)(error.into()))?;
-        self.writer.write(&batch).map_err(Error::write(&self.path))
+        ])
     }
 
     fn finish(mut self) -> Result<Written> {
         self.drain()?;
-        let Self { path, temporary, writer, .. } = self;
-        let written = writer.into_inner().map_err(Error::write(&path))?.finish().map_err(Error::io("write", &path))?;
-        persist(temporary, &path)?;
-        Ok(written)
+        self.file.finish()
     }
 }
 

@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::{SourceFile, mapping::Mapped};
 use crate::error::{Error, Fault, Place, Result};
+use crate::output::{Existing, OutputFile, json};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 
@@ -103,15 +103,8 @@ impl Seal {
     /// # Errors
     /// Where the folder cannot be written to.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(SEAL_FILE);
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::io("write", &path)(error.into()))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write into", folder))?;
-        writeln!(file, "{text}").and_then(|()| file.as_file().sync_all()).map_err(Error::io("write", &path))?;
-        // Temporary files are private; a seal is as readable as the files that it is of.
-        let readable = fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable).map_err(Error::io("set permissions of", &path))?;
-        file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
-        Ok(())
+        let file = OutputFile::atomic(&folder.join(SEAL_FILE), Existing::Replace)?;
+        json::write(file, self).map(drop)
     }
 
     /// Compares files with the seal of the folder in which, or below which, they lie, and notes their digests in them.

@@ -1,23 +1,21 @@
 //! What a count writes: figures, answers, and every hub with its place in the count.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, BooleanArray, Date32Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, BooleanArray, Date32Array, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::basic::Encoding;
 use parquet::schema::types::ColumnPath;
 
 use super::{Bucket, Stock};
 use crate::error::{Error, Result};
 use crate::estate::{SmiStatus, time};
-use crate::output::{DigestingFile, Written};
+use crate::output::csv::CsvFile;
+use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
+use crate::output::{OutputFile, Written};
 use crate::progress::{Progress, Stage};
 
 /// Hubs by party, region, variant and bucket.
@@ -52,11 +50,11 @@ pub struct Output {
 pub fn write(folder: &Path, stock: &Stock, returns: &[String], progress: &dyn Progress) -> Result<Vec<Output>> {
     progress.begin(Stage::Write, stock.book.hubs.len() as u64);
     Ok(vec![
-        table(folder, STOCK, &STOCK_COLUMNS, |lines| stock_lines(stock, lines))?,
+        table(folder, STOCK, STOCK_COLUMNS, |lines| stock_lines(stock, lines))?,
         hubs(folder, stock, progress)?,
-        table(folder, MISSED, &MISSED_COLUMNS, |lines| missed_lines(stock, lines))?,
-        table(folder, NOT_ORDERED, &["device_id", "smi_status", "status_since"], |lines| stray_lines(stock, lines))?,
-        table(folder, RESPONSES, &RESPONSE_COLUMNS, |lines| response_lines(stock, returns, lines))?,
+        table(folder, MISSED, MISSED_COLUMNS, |lines| missed_lines(stock, lines))?,
+        table(folder, NOT_ORDERED, ["device_id", "smi_status", "status_since"], |lines| stray_lines(stock, lines))?,
+        table(folder, RESPONSES, RESPONSE_COLUMNS, |lines| response_lines(stock, returns, lines))?,
     ])
 }
 
@@ -67,46 +65,25 @@ const MISSED_COLUMNS: [&str; 8] =
 const RESPONSE_COLUMNS: [&str; 9] =
     ["file", "line", "device_id", "return_type", "fault_reason", "returned", "answer", "reason", "says"];
 
-/// Lines of a table in the making.
-struct Lines {
-    csv: csv::Writer<BufWriter<DigestingFile>>,
-    rows: u64,
-}
-
-impl Lines {
-    fn add<const N: usize>(&mut self, cells: [&str; N]) -> io::Result<()> {
-        self.rows += 1;
-        self.csv.write_record(cells).map_err(io::Error::from)
-    }
-}
-
-fn table(
+fn table<const N: usize>(
     folder: &Path,
     name: &'static str,
-    columns: &[&str],
-    write_lines: impl FnOnce(&mut Lines) -> io::Result<()>,
+    columns: [&str; N],
+    write_lines: impl FnOnce(&mut CsvFile) -> Result<()>,
 ) -> Result<Output> {
-    let path = folder.join(name);
-    let written = || -> io::Result<(u64, Written)> {
-        let file = DigestingFile::new(File::create_new(&path)?);
-        let mut lines = Lines { csv: csv::Writer::from_writer(BufWriter::new(file)), rows: 0 };
-        lines.csv.write_record(columns)?;
-        write_lines(&mut lines)?;
-        let file = lines.csv.into_inner().map_err(csv::IntoInnerError::into_error)?;
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok((lines.rows, file.finish()?))
-    };
-    let (rows, written) = written().map_err(Error::io("write", &path))?;
+    let mut table = CsvFile::create(&folder.join(name), columns)?;
+    write_lines(&mut table)?;
+    let (rows, written) = table.finish()?;
     Ok(Output { path: name, rows, written })
 }
 
-fn stock_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
+fn stock_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
     for (group, counts) in stock.book.groups.iter().zip(&stock.groups) {
         for bucket in Bucket::ALL.into_iter().filter(|bucket| counts.of(*bucket) > 0) {
             let charged = stock.rules.charges(bucket);
             let hubs = counts.of(bucket);
             let rate = counts.rate.filter(|_| charged);
-            lines.add([
+            lines.write([
                 &group.party,
                 group.region.name(),
                 &group.variant,
@@ -121,14 +98,14 @@ fn stock_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
     Ok(())
 }
 
-fn missed_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
+fn missed_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
     for (index, hub) in stock.book.hubs.iter().enumerate() {
         let bucket = stock.bucket(index);
         if !stock.rules.charges(bucket) || bucket.is_seen_by_the_smi() {
             continue;
         }
         let group = &stock.book.groups[hub.group as usize];
-        lines.add([
+        lines.write([
             &hub.id.to_string(),
             &group.party,
             group.region.name(),
@@ -142,9 +119,9 @@ fn missed_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
     Ok(())
 }
 
-fn stray_lines(stock: &Stock, lines: &mut Lines) -> io::Result<()> {
+fn stray_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
     for stray in &stock.inventory.strays {
-        lines.add([
+        lines.write([
             &stray.id.map_or_else(String::new, |id| id.to_string()),
             status_name(stray.status),
             &stray.since.map_or_else(String::new, time::format_instant),
@@ -159,7 +136,7 @@ pub fn status_name(code: u8) -> &'static str {
     known.map_or(if code == SmiStatus::NULL { "(null)" } else { "(unknown)" }, SmiStatus::name)
 }
 
-fn response_lines(stock: &Stock, files: &[String], lines: &mut Lines) -> io::Result<()> {
+fn response_lines(stock: &Stock, files: &[String], lines: &mut CsvFile) -> Result<()> {
     for entry in &stock.returns {
         let [device, kind, reason, date] = &entry.cells;
         let (answer, why, says) = match entry.refusal {
@@ -167,7 +144,7 @@ fn response_lines(stock: &Stock, files: &[String], lines: &mut Lines) -> io::Res
             Some(refusal) => ("refused", refusal.name(), refusal.says()),
         };
         let file = files.get(entry.file).map_or("", String::as_str);
-        lines.add([file, &entry.line.to_string(), device, kind, reason, date, answer, why, says])?;
+        lines.write([file, &entry.line.to_string(), device, kind, reason, date, answer, why, says])?;
     }
     Ok(())
 }
@@ -176,9 +153,8 @@ fn response_lines(stock: &Stock, files: &[String], lines: &mut Lines) -> io::Res
 fn hubs(folder: &Path, stock: &Stock, progress: &dyn Progress) -> Result<Output> {
     let path = folder.join(HUBS);
     let id = ColumnPath::from("device_id");
-    let properties = WriterProperties::builder()
-        .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(Error::write(&path))?))
+    let properties = writer_properties()
+        .set_compression(zstd(1))
         .set_column_dictionary_enabled(id.clone(), false)
         .set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY)
         .set_max_row_group_row_count(Some(1 << 19))
@@ -195,22 +171,17 @@ fn hubs(folder: &Path, stock: &Stock, progress: &dyn Progress) -> Result<Output>
         Field::new("charged", DataType::Boolean, false),
         Field::new("deleted_as_of", DataType::Date32, true),
     ]));
-    let file = DigestingFile::new(File::create_new(&path).map_err(Error::io("create", &path))?);
-    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(Error::write(&path))?;
+    let mut file = ParquetFile::new(OutputFile::create(&path)?, schema, properties, ArrowSchema::Stored)?;
     let total = stock.book.hubs.len();
     for start in (0..total).step_by(BATCH) {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
         let end = total.min(start + BATCH);
-        let batch = RecordBatch::try_new(Arc::clone(&schema), hub_columns(stock, start..end))
-            .map_err(|error| Error::write(&path)(error.into()))?;
-        writer.write(&batch).map_err(Error::write(&path))?;
+        file.write(hub_columns(stock, start..end))?;
         progress.advance((end - start) as u64);
     }
-    let mut file = writer.into_inner().map_err(Error::write(&path))?;
-    file.flush().map_err(Error::io("write", &path))?;
-    Ok(Output { path: HUBS, rows: total as u64, written: file.finish().map_err(Error::io("write", &path))? })
+    Ok(Output { path: HUBS, rows: total as u64, written: file.finish()? })
 }
 
 fn hub_columns(stock: &Stock, rows: std::ops::Range<usize>) -> Vec<ArrayRef> {

@@ -1,11 +1,11 @@
 //! The page of a count: for those who sign the charge, and for those who are charged.
 
-use std::fs;
 use std::path::Path;
 
 use super::AGES;
 use super::record::{Charge, PartyRecord, Record};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::output::OutputFile;
 use crate::output::html::{Page, count};
 use crate::plot::{self, Arrangement, Caption, Series, Unit};
 
@@ -23,7 +23,7 @@ const VARIANTS: usize = 8;
 /// Where the file cannot be written.
 pub fn write(folder: &Path, record: &Record) -> Result<()> {
     let path = folder.join(PAGE);
-    fs::write(&path, render(record)).map_err(Error::io("write", &path))
+    OutputFile::create(&path)?.finish_with(render(record).as_bytes()).map(drop)
 }
 
 /// Renders the page.

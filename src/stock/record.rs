@@ -3,15 +3,15 @@
 //! The same tables, snapshot and rules give the same record, in whatever order files and lines came.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
 use super::files::{Output, status_name};
 use super::{AGES, Bucket, Charges, Money, Refusal, Region, Stock, Terms};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::estate::{SmiStatus, StatusSet};
+use crate::output::{OutputFile, json};
 use crate::snapshot::Snapshot;
 
 /// Name of the record within the directory.
@@ -282,10 +282,7 @@ impl Record {
     /// # Errors
     /// Where the file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(RECORD);
-        let mut text = serde_json::to_string_pretty(self).map_err(|error| Error::io("write", &path)(error.into()))?;
-        text.push('\n');
-        fs::write(&path, text).map_err(Error::io("write", &path))
+        json::write(OutputFile::create(&folder.join(RECORD))?, self).map(drop)
     }
 }
 

@@ -1,15 +1,13 @@
 //! The layouts in which synthetic estates are written: three that real estates come in.
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow_array::ArrayRef;
 use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder, TimestampMicrosecondBuilder};
-use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -17,6 +15,8 @@ use parquet::schema::types::ColumnPath;
 use super::estate::{Estate, SynthRow};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
+use crate::output::OutputFile;
+use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
 use crate::progress::Progress;
 use crate::snapshot::TAKEN_AT_KEY;
 
@@ -90,23 +90,21 @@ impl Layout {
         }
     }
 
-    fn properties(self, estate: &dyn Rows) -> Result<WriterProperties, parquet::errors::ParquetError> {
+    fn properties(self, estate: &dyn Rows) -> WriterProperties {
         let mut pairs = vec![
             KeyValue::new(TAKEN_AT_KEY.to_owned(), time::format_instant(estate.as_of())),
             KeyValue::new("smi.synthetic".to_owned(), "true".to_owned()),
         ];
         pairs.extend(estate.estate().map(|name| KeyValue::new("smi.estate".to_owned(), name)));
-        let common = WriterProperties::builder()
-            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
-            .set_key_value_metadata(Some(pairs));
-        Ok(match self {
+        let common = writer_properties().set_key_value_metadata(Some(pairs));
+        match self {
             Self::Strings => common
                 .set_compression(Compression::SNAPPY)
                 .set_statistics_enabled(EnabledStatistics::Chunk)
                 .set_max_row_group_row_count(Some(1 << 20))
                 .build(),
             Self::Bytes | Self::Clustered => common
-                .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+                .set_compression(zstd(1))
                 .set_statistics_enabled(EnabledStatistics::Page)
                 .set_data_page_row_count_limit(20_000)
                 .set_write_batch_size(2_500)
@@ -114,7 +112,7 @@ impl Layout {
                 // No two devices share an identifier: a dictionary of them only costs.
                 .set_column_dictionary_enabled(ColumnPath::from(Column::DeviceId.name()), false)
                 .build(),
-        })
+        }
     }
 }
 
@@ -126,10 +124,9 @@ pub(super) fn write_file(
     path: &Path,
     progress: &dyn Progress,
 ) -> Result<u64> {
-    let properties = layout.properties(estate).map_err(Error::write(path))?;
+    let properties = layout.properties(estate);
     let schema = schema(layout, estate);
-    let file = File::create_new(path).map_err(Error::io("create", path))?;
-    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(Error::write(path))?;
+    let mut file = ParquetFile::new(OutputFile::create(path)?, schema, properties, ArrowSchema::Stored)?;
     let order = if layout == Layout::Clustered { Some(clustered(estate, rows.clone())) } else { None };
     let total = (rows.end - rows.start) as usize;
     for start in (0..total).step_by(BATCH) {
@@ -139,14 +136,10 @@ pub(super) fn write_file(
         let end = total.min(start + BATCH);
         let number = |index: usize| order.as_ref().map_or(rows.start + index as u64, |order| order[index]);
         let batch: Vec<SynthRow> = (start..end).map(|index| estate.row(number(index))).collect();
-        let columns = columns(&batch, layout, estate);
-        let batch =
-            RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| Error::write(path)(error.into()))?;
-        writer.write(&batch).map_err(Error::write(path))?;
+        file.write(columns(&batch, layout, estate))?;
         progress.advance((end - start) as u64);
     }
-    let file = writer.into_inner().map_err(Error::write(path))?;
-    Ok(file.metadata().map_err(Error::io("inspect", path))?.len())
+    Ok(file.finish()?.bytes)
 }
 
 /// The numbers of a file's rows by status, type and date. Only what they are sorted by is held in memory.

@@ -19,6 +19,7 @@ pub use layout::Layout;
 
 use crate::error::{Error, Result};
 use crate::estate::time;
+use crate::output::{OutputFile, json};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use layout::Rows;
@@ -84,7 +85,7 @@ pub fn write_history(
         all = Summary { files: all.files + own.files, rows: own.rows, bytes: all.bytes + own.bytes };
     }
     let path = folder.join(TRUTH);
-    fs::write(&path, format!("{:#}\n", history.truth())).map_err(Error::io("write", &path))?;
+    json::write(OutputFile::create(&path)?, &history.truth())?;
     Ok(all)
 }
 

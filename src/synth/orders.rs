@@ -5,13 +5,13 @@
 //! were ordered by nobody, and a few that were ordered are not in it.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use super::estate::{Dice, mix, pick, service_user};
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
+use crate::output::OutputFile;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
@@ -104,10 +104,9 @@ pub fn write(
     progress: &dyn Progress,
 ) -> Result<Written> {
     progress.begin(Stage::Scan, snapshot.rows());
-    let create = |name: &str, header: &str| -> Result<BufWriter<File>> {
-        let path = folder.join(name);
-        let mut file = BufWriter::new(File::create_new(&path).map_err(Error::io("create", &path))?);
-        file.write_all(header.as_bytes()).map_err(Error::io("write", &path))?;
+    let create = |name: &str, header: &str| -> Result<OutputFile> {
+        let mut file = OutputFile::create(&folder.join(name))?;
+        file.write_all(header.as_bytes()).map_err(Error::io("write", file.path()))?;
         Ok(file)
     };
     let mut orders = create(ORDERS, "device_id,ordering_party,region,variant,delivered,accepted\n")?;
@@ -130,9 +129,9 @@ pub fn write(
             written.returns += text.written.returns;
         }
     }
-    orders.flush().map_err(Error::io("write", folder.join(ORDERS)))?;
-    returns.flush().map_err(Error::io("write", folder.join(RETURNS)))?;
-    create(TARIFF, RATES)?.flush().map_err(Error::io("write", folder.join(TARIFF)))?;
+    orders.finish()?;
+    returns.finish()?;
+    create(TARIFF, RATES)?.finish()?;
     Ok(written)
 }
 

@@ -6,19 +6,19 @@
 
 mod codes;
 mod quarantine;
-mod sheet;
+mod table;
 
 use std::path::Path;
-use std::sync::Arc;
 
-use parquet::file::properties::{WriterProperties, WriterPropertiesPtr, WriterVersion};
+use parquet::file::properties::{WriterProperties, WriterVersion};
 
 use codes::DueDays;
-use sheet::{ALERT_COLUMNS, DELETE_COLUMNS, Sheet};
+use table::{ALERT_COLUMNS, DELETE_COLUMNS, DueTable};
 
 use crate::error::{Error, Result};
 use crate::estate::TypeNames;
 use crate::output::Written;
+use crate::output::parquet::writer_properties;
 use crate::pool::Pool;
 use crate::sweep::{Findings, Spot};
 
@@ -74,7 +74,7 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
             counted.alerts
         )));
     }
-    let sheet = |columns, order| Sheet {
+    let table = |columns, order| DueTable {
         columns,
         due,
         order,
@@ -83,9 +83,9 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
         parties,
         alert_code: manifests.alert_code,
     };
-    let delete = sheet(&DELETE_COLUMNS[..], None);
-    let alerts = sheet(&ALERT_COLUMNS[..], Some(&alerting[..]));
-    let (delete_file, alert_file) = sheet::write(folder, &delete, &alerts, pool)?;
+    let delete = table(&DELETE_COLUMNS[..], None);
+    let alerts = table(&ALERT_COLUMNS[..], Some(&alerting[..]));
+    let (delete_file, alert_file) = table::write(folder, &delete, &alerts, pool)?;
     let quarantine_file = quarantine::write(&folder.join(QUARANTINE), manifests, quarantined)?;
     Ok(vec![
         Output { path: DELETE, rows: due.len() as u64, written: delete_file },
@@ -113,12 +113,7 @@ fn by_party(findings: &Findings) -> Vec<Spot> {
     order
 }
 
-/// Properties of all files of a run. Nothing in them depends on the machine or the moment.
-pub(super) fn properties() -> WriterPropertiesPtr {
-    Arc::new(
-        WriterProperties::builder()
-            .set_created_by(concat!("smi-sweep version ", env!("CARGO_PKG_VERSION")).into())
-            .set_writer_version(WriterVersion::PARQUET_1_0)
-            .build(),
-    )
+/// Properties of all manifests.
+fn properties() -> WriterProperties {
+    writer_properties().set_writer_version(WriterVersion::PARQUET_1_0).build()
 }

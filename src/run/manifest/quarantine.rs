@@ -1,18 +1,16 @@
 //! The quarantine manifest: few rows of much text, for which the general writer is right.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
 
 use super::{GROUP_ROWS, Manifests, properties};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::estate::Reason;
-use crate::output::{DigestingFile, Written};
+use crate::output::parquet::{ArrowSchema, ParquetFile};
+use crate::output::{OutputFile, Written};
 use crate::sweep::Quarantined;
 
 /// Writes the rows, which are in the order of the snapshot.
@@ -28,18 +26,14 @@ pub(super) fn write(path: &Path, manifests: &Manifests<'_>, rows: &[Quarantined]
         Field::new("source_file", DataType::Utf8, false),
         Field::new("row_in_file", DataType::Int64, false),
     ]));
-    let file = File::create_new(path).map_err(Error::io("create", path))?;
-    let options =
-        ArrowWriterOptions::new().with_properties(Arc::unwrap_or_clone(properties())).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(DigestingFile::new(file), Arc::clone(&schema), options)
-        .map_err(Error::write(path))?;
+    let mut file = ParquetFile::new(OutputFile::create(path)?, schema, properties(), ArrowSchema::LeftOut)?;
     for rows in rows.chunks(GROUP_ROWS / 4) {
         let text = |value: fn(&Quarantined) -> Option<&str>| -> ArrayRef {
             Arc::new(rows.iter().map(value).collect::<StringArray>())
         };
         let places: Vec<(&str, u64)> = rows.iter().map(|row| (manifests.locate)(row.row)).collect();
         let since: TimestampMicrosecondArray = rows.iter().map(|row| row.since).collect();
-        let columns: Vec<ArrayRef> = vec![
+        file.write(vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| Reason::name(row.reason)))),
             text(|row| row.device_id.as_deref()),
             text(|row| row.device_type.as_deref()),
@@ -48,11 +42,7 @@ pub(super) fn write(path: &Path, manifests: &Manifests<'_>, rows: &[Quarantined]
             text(|row| row.party.as_deref()),
             Arc::new(StringArray::from_iter_values(places.iter().map(|(file, _)| file))),
             Arc::new(Int64Array::from_iter_values(places.iter().map(|(_, row)| row.cast_signed()))),
-        ];
-        let batch =
-            RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|error| Error::write(path)(error.into()))?;
-        writer.write(&batch).map_err(Error::write(path))?;
+        ])?;
     }
-    let file = writer.into_inner().map_err(Error::write(path))?;
-    file.finish().map_err(Error::io("write", path))
+    file.finish()
 }

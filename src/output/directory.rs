@@ -7,40 +7,45 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 
+use super::folder_of;
 use crate::error::{Error, Result};
 use crate::pool::Pool;
+
+/// Mode of a directory, before the umask.
+const MODE: u32 = 0o755;
 
 /// Name of the seal of a snapshot. A directory that has one is a snapshot: no output may be placed inside it.
 pub const SEAL_FILE: &str = "_snapshot.json";
 
-/// A directory in the making. Dropped before it is published, it is removed.
+/// A directory being written. Dropped before it is published, it is removed.
 #[derive(Debug)]
-pub struct Staging {
+pub struct OutputDirectory {
     out: PathBuf,
     hidden: PathBuf,
     /// Keeps others from taking the hidden directory for one that was left behind.
     _lock: Option<File>,
 }
 
-impl Staging {
+impl OutputDirectory {
     /// Begins a directory that will be called `out`, and must not exist.
     ///
     /// # Errors
     /// Where `out` exists already, would lie in a sealed snapshot, or nothing can be written where it will be.
-    pub fn new(out: &Path) -> Result<Self> {
-        Self::outside(out, &[])
+    pub fn create(out: &Path) -> Result<Self> {
+        Self::create_outside(out, &[])
     }
 
-    /// As [`new`](Self::new), for something that is made from a snapshot: `out` must not lie in one of its folders,
+    /// As [`create`](Self::create), for something that is made from a snapshot: `out` must not lie in one of its folders,
     /// whose files it would join.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and where `out` lies below a folder of the snapshot.
-    pub fn outside(out: &Path, snapshot: &[PathBuf]) -> Result<Self> {
+    /// As [`create`](Self::create), and where `out` lies below a folder of the snapshot.
+    pub fn create_outside(out: &Path, snapshot: &[PathBuf]) -> Result<Self> {
         if fs::symlink_metadata(out).is_ok() {
             return Err(taken(out));
         }
@@ -55,15 +60,7 @@ impl Staging {
         prefix.push(".partial-");
         remove_stale(&home, &prefix);
         let (hidden, lock) = locked(&home, &prefix)?;
-        let staging = Self { out: out.to_path_buf(), hidden, _lock: lock };
-        // Temporary directories are private; a run is as readable as any other file of the user.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(&staging.hidden, mode).map_err(Error::io("set permissions of", &staging.hidden))?;
-        }
-        Ok(staging)
+        Ok(Self { out: out.to_path_buf(), hidden, _lock: lock })
     }
 
     /// Where to write.
@@ -72,37 +69,28 @@ impl Staging {
         &self.hidden
     }
 
-    /// Waits until everything within has reached the disk, all files at the same time, so that a power failure after
-    /// [`publish`](Self::publish) finds the directory whole as well. The end of a process alone needs no such care.
+    /// Waits until everything within has reached the disk, all files at the same time, gives the directory its name, and
+    /// makes its parents where they are missing. A power failure afterwards finds the directory whole. Nothing is ever
+    /// replaced: of two runs to one name, the second fails.
     ///
     /// # Errors
-    /// Where the disk refuses.
-    pub fn sync(&self, pool: &Pool) -> Result<()> {
+    /// Where the disk refuses, or the name was taken meanwhile.
+    pub fn publish(self, pool: &Pool) -> Result<()> {
         let mut paths = vec![self.hidden.clone()];
         walk(&self.hidden, &mut paths)?;
         pool.map(paths, |path| {
             File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("flush to disk", &path))
         })?;
-        Ok(())
-    }
-
-    /// Gives the directory its name, and makes its parents where they are missing. Nothing is ever replaced: of two runs
-    /// to one name, the second fails.
-    ///
-    /// # Errors
-    /// Where the name was taken meanwhile, or the file system refuses.
-    pub fn publish(self) -> Result<()> {
-        let parent = parent_of(&self.out);
-        let made: Vec<PathBuf> =
-            parent.ancestors().take_while(|folder| !is_there(folder)).map(Path::to_owned).collect();
-        let named = fs::create_dir_all(&parent).map_err(Error::io("create", &parent)).and_then(|()| self.give_name());
+        let parent = folder_of(&self.out);
+        let made: Vec<&Path> = parent.ancestors().take_while(|folder| !is_there(folder)).collect();
+        let named = fs::create_dir_all(parent).map_err(Error::io("create", parent)).and_then(|()| self.give_name());
         if named.is_err() {
-            // Innermost first; one that somebody else uses by now is not empty, and stays.
+            // Innermost first; one that another process uses by now is not empty, and stays.
             made.iter().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
             return named;
         }
-        // The name is lasting once the parent is; that this fails changes nothing about what is there.
-        let _ = File::open(&parent).and_then(|parent| parent.sync_all());
+        // The name is lasting once the parent is flushed; that this fails changes nothing about what is there.
+        let _ = File::open(parent).and_then(|parent| parent.sync_all());
         Ok(())
     }
 
@@ -119,18 +107,10 @@ impl Staging {
     }
 }
 
-impl Drop for Staging {
+impl Drop for OutputDirectory {
     fn drop(&mut self) {
         // Gone already where it was published.
         let _ = fs::remove_dir_all(&self.hidden);
-    }
-}
-
-/// The folder that a path lies in, as far as its text says.
-fn parent_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
     }
 }
 
@@ -141,11 +121,15 @@ fn is_there(path: &Path) -> bool {
 
 /// The innermost folder above `out` that is there.
 fn nearest(out: &Path) -> Result<PathBuf> {
-    let mut home = parent_of(out);
-    while !is_there(&home) {
-        home = parent_of(&home);
+    let mut home = folder_of(out);
+    while !is_there(home) {
+        home = folder_of(home);
     }
-    if home.is_dir() { Ok(home) } else { Err(Error::io("create", parent_of(out))(io::ErrorKind::NotADirectory.into())) }
+    if home.is_dir() {
+        Ok(home.to_path_buf())
+    } else {
+        Err(Error::io("create", folder_of(out))(io::ErrorKind::NotADirectory.into()))
+    }
 }
 
 /// A snapshot is what lies in its folder: nothing may be added to it.
@@ -166,7 +150,12 @@ fn refuse_within(out: &Path, home: &Path, snapshot: &[PathBuf]) -> Result<()> {
 fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
     let refuse = |error| Error::io("create a directory in", home)(error);
     loop {
-        let hidden = tempfile::Builder::new().prefix(prefix).tempdir_in(home).map_err(refuse)?.keep();
+        let hidden = tempfile::Builder::new()
+            .prefix(prefix)
+            .permissions(fs::Permissions::from_mode(MODE))
+            .tempdir_in(home)
+            .map_err(refuse)?
+            .keep();
         let lock = match File::open(&hidden) {
             Ok(lock) => lock,
             Err(_) if hidden.is_dir() => return Ok((hidden, None)),
@@ -233,11 +222,10 @@ mod tests {
     fn the_directory_has_its_name_only_once_it_is_published() {
         let home = tempfile::tempdir().unwrap();
         let out = home.path().join("deep/run");
-        let staging = Staging::new(&out).unwrap();
-        fs::write(staging.path().join("a"), "text").unwrap();
+        let directory = OutputDirectory::create(&out).unwrap();
+        fs::write(directory.path().join("a"), "text").unwrap();
         assert!(!out.exists());
-        staging.sync(&Pool::new(Some(2))).unwrap();
-        staging.publish().unwrap();
+        directory.publish(&Pool::new(Some(2))).unwrap();
         assert_eq!(entries(&home.path().join("deep")), ["run"]);
         assert_eq!(fs::read_to_string(out.join("a")).unwrap(), "text");
     }
@@ -245,9 +233,9 @@ mod tests {
     #[test]
     fn nothing_is_left_of_a_directory_that_failed() {
         let home = tempfile::tempdir().unwrap();
-        let staging = Staging::new(&home.path().join("run")).unwrap();
-        fs::write(staging.path().join("a"), "text").unwrap();
-        drop(staging);
+        let directory = OutputDirectory::create(&home.path().join("run")).unwrap();
+        fs::write(directory.path().join("a"), "text").unwrap();
+        drop(directory);
         assert!(entries(home.path()).is_empty());
     }
 
@@ -255,12 +243,12 @@ mod tests {
     fn parents_are_made_when_something_is_published_and_not_before() {
         let home = tempfile::tempdir().unwrap();
         let out = home.path().join("a/b/run");
-        drop(Staging::new(&out).unwrap());
+        drop(OutputDirectory::create(&out).unwrap());
         assert!(entries(home.path()).is_empty());
-        Staging::new(&out).unwrap().publish().unwrap();
+        OutputDirectory::create(&out).unwrap().publish(&Pool::new(Some(1))).unwrap();
         assert_eq!(entries(&home.path().join("a/b")), ["run"]);
         fs::write(home.path().join("file"), "").unwrap();
-        assert!(matches!(Staging::new(&home.path().join("file/run")), Err(Error::Io { .. })));
+        assert!(matches!(OutputDirectory::create(&home.path().join("file/run")), Err(Error::Io { .. })));
     }
 
     #[test]
@@ -273,11 +261,11 @@ mod tests {
             fs::create_dir(folder).unwrap();
             fs::write(folder.join("delete.parquet"), "half").unwrap();
         }
-        let in_use = Staging::new(&out).unwrap();
+        let in_use = OutputDirectory::create(&out).unwrap();
         assert!(!left.exists() && other.exists());
-        let second = Staging::new(&out).unwrap();
+        let second = OutputDirectory::create(&out).unwrap();
         assert!(in_use.path().exists() && second.path().exists());
-        in_use.publish().unwrap();
+        in_use.publish(&Pool::new(Some(1))).unwrap();
         drop(second);
         assert_eq!(entries(home.path()), [".other.partial-killed", "run"]);
     }
@@ -288,12 +276,17 @@ mod tests {
         let estate = home.path().join("estate");
         fs::create_dir_all(estate.join("north")).unwrap();
         let within = estate.join("north/new/run");
-        assert!(matches!(Staging::outside(&within, std::slice::from_ref(&estate)), Err(Error::Usage { .. })));
-        assert!(Staging::outside(&home.path().join("estate-run"), std::slice::from_ref(&estate)).is_ok());
-        assert!(Staging::new(&within).is_ok());
+        assert!(matches!(
+            OutputDirectory::create_outside(&within, std::slice::from_ref(&estate)),
+            Err(Error::Usage { .. })
+        ));
+        assert!(
+            OutputDirectory::create_outside(&home.path().join("estate-run"), std::slice::from_ref(&estate)).is_ok()
+        );
+        assert!(OutputDirectory::create(&within).is_ok());
         // A seal tells that a folder is a snapshot, whoever asks.
         fs::write(estate.join(SEAL_FILE), "{}").unwrap();
-        assert!(matches!(Staging::new(&within), Err(Error::Usage { .. })));
+        assert!(matches!(OutputDirectory::create(&within), Err(Error::Usage { .. })));
         assert!(!within.parent().unwrap().exists());
     }
 
@@ -301,12 +294,12 @@ mod tests {
     fn what_is_there_is_never_replaced() {
         let home = tempfile::tempdir().unwrap();
         let out = home.path().join("run");
-        let staging = Staging::new(&out).unwrap();
+        let directory = OutputDirectory::create(&out).unwrap();
         // Somebody else is faster, if only with an empty directory.
         fs::create_dir(&out).unwrap();
-        assert!(matches!(staging.publish(), Err(Error::Usage { .. })));
-        assert!(matches!(Staging::new(&out), Err(Error::Usage { .. })));
-        assert!(matches!(Staging::new(Path::new("..")), Err(Error::Usage { .. })));
+        assert!(matches!(directory.publish(&Pool::new(Some(1))), Err(Error::Usage { .. })));
+        assert!(matches!(OutputDirectory::create(&out), Err(Error::Usage { .. })));
+        assert!(matches!(OutputDirectory::create(Path::new("..")), Err(Error::Usage { .. })));
         assert_eq!(entries(home.path()), ["run"]);
     }
 }

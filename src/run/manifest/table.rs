@@ -1,21 +1,18 @@
 //! The two manifests of due rows: their columns, and how they are encoded and put together.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Repetition, TimeUnit, Type as Physical};
 use parquet::errors::ParquetError;
-use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, Type};
 
 use super::codes::{DueDays, MOST_DAYS, PartyCodes};
 use super::{ALERTS, DELETE, GROUP_ROWS, properties};
 use crate::error::{Error, Result};
 use crate::estate::{SmiStatus, TypeNames};
-use crate::output::parquet::{ChunkWriter, EncodedChunk};
-use crate::output::{DigestingFile, Written};
+use crate::output::parquet::{ChunkFile, ChunkWriter, EncodedChunk};
+use crate::output::{OutputFile, Written};
 use crate::pool::Pool;
 use crate::scan::Parties;
 use crate::sweep::{Due, DueRows, Spot};
@@ -83,7 +80,7 @@ impl Field {
 }
 
 /// A manifest of due rows.
-pub(super) struct Sheet<'a> {
+pub(super) struct DueTable<'a> {
     pub(super) columns: &'a [Field],
     pub(super) due: &'a DueRows,
     /// Which of them it has, in its order; all as they are where there is none.
@@ -94,7 +91,7 @@ pub(super) struct Sheet<'a> {
     pub(super) alert_code: &'a str,
 }
 
-impl Sheet<'_> {
+impl DueTable<'_> {
     fn schema(&self) -> Result<Type, ParquetError> {
         let fields = self.columns.iter().map(|column| column.schema().map(Arc::new)).collect::<Result<_, _>>()?;
         Type::group_type_builder("manifest").with_fields(fields).build()
@@ -176,71 +173,41 @@ impl Sheet<'_> {
     }
 }
 
-/// A manifest file in the making.
-struct SheetFile<'a> {
-    sheet: &'a Sheet<'a>,
-    path: PathBuf,
-    schema: SchemaDescriptor,
-    tail: Mutex<Tail>,
+/// A manifest being written.
+struct TableFile<'a> {
+    table: &'a DueTable<'a>,
+    file: ChunkFile,
 }
 
-/// The end of a file to which row groups are appended, in order.
-struct Tail {
-    writer: SerializedFileWriter<DigestingFile>,
-    /// The row group that comes next.
-    next: usize,
-    /// Row groups that were encoded before their turn.
-    early: BTreeMap<usize, Vec<EncodedChunk>>,
-}
-
-impl<'a> SheetFile<'a> {
-    fn create(path: PathBuf, sheet: &'a Sheet<'a>) -> Result<Self> {
-        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        let schema = Arc::new(sheet.schema().map_err(Error::write(&path))?);
-        let writer = SerializedFileWriter::new(DigestingFile::new(file), Arc::clone(&schema), properties())
-            .map_err(Error::write(&path))?;
-        let tail = Mutex::new(Tail { writer, next: 0, early: BTreeMap::new() });
-        Ok(Self { sheet, path, schema: SchemaDescriptor::new(schema), tail })
+impl<'a> TableFile<'a> {
+    fn create(path: &Path, table: &'a DueTable<'a>) -> Result<Self> {
+        let schema = Arc::new(table.schema().map_err(Error::write(path))?);
+        Ok(Self { table, file: ChunkFile::new(OutputFile::create(path)?, schema, properties())? })
     }
 
     fn groups(&self) -> usize {
-        self.sheet.len().div_ceil(GROUP_ROWS)
+        self.table.len().div_ceil(GROUP_ROWS)
     }
 
-    /// Encodes a row group, and appends it once it is its turn: whoever comes last appends for those who came early.
-    fn write(&self, group: usize, rows: &mut Vec<Due>) -> Result<(), ParquetError> {
-        let chunks = self.sheet.encode(&self.schema, group, rows)?;
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.early.insert(group, chunks);
-        while let Some(chunks) = {
-            let next = tail.next;
-            tail.early.remove(&next)
-        } {
-            let mut group = tail.writer.next_row_group()?;
-            for chunk in chunks {
-                group.append_column(&chunk.bytes, chunk.close)?;
-            }
-            group.close()?;
-            tail.next += 1;
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Written> {
-        let tail = self.tail.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let file = tail.writer.into_inner().map_err(Error::write(&self.path))?;
-        file.finish().map_err(Error::io("write", &self.path))
+    fn write(&self, group: usize, rows: &mut Vec<Due>) -> Result<()> {
+        let chunks = self.table.encode(self.file.schema(), group, rows).map_err(Error::write(self.file.path()))?;
+        self.file.append(group, chunks)
     }
 }
 
 /// Writes both manifests of due rows at once, a row group of the one and a row group of the other.
-pub(super) fn write(folder: &Path, delete: &Sheet<'_>, alerts: &Sheet<'_>, pool: &Pool) -> Result<(Written, Written)> {
-    let files = [SheetFile::create(folder.join(DELETE), delete)?, SheetFile::create(folder.join(ALERTS), alerts)?];
-    let groups = 0..files.iter().map(SheetFile::groups).max().unwrap_or_default();
+pub(super) fn write(
+    folder: &Path,
+    delete: &DueTable<'_>,
+    alerts: &DueTable<'_>,
+    pool: &Pool,
+) -> Result<(Written, Written)> {
+    let files = [TableFile::create(&folder.join(DELETE), delete)?, TableFile::create(&folder.join(ALERTS), alerts)?];
+    let groups = 0..files.iter().map(TableFile::groups).max().unwrap_or_default();
     let tasks = groups.flat_map(|group| files.iter().map(move |file| (file, group)));
     let tasks = tasks.filter(|(file, group)| *group < file.groups()).collect();
-    pool.map_with(tasks, Vec::new, |rows, (file, group)| file.write(group, rows).map_err(Error::write(&file.path)))?;
+    pool.map_with(tasks, Vec::new, |rows, (file, group)| file.write(group, rows))?;
     let [delete, alerts] = files;
-    let (deletes, alerts) = pool.join(|| delete.finish(), || alerts.finish());
+    let (deletes, alerts) = pool.join(|| delete.file.finish(), || alerts.file.finish());
     Ok((deletes?, alerts?))
 }

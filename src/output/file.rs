@@ -1,0 +1,257 @@
+//! One file: digested on its way to the disk, and never seen half written.
+//!
+//! The policy for every file that the engine writes:
+//! - A file of an [`OutputDirectory`](super::OutputDirectory) is written in place ([`OutputFile::create`]); the directory
+//!   is flushed and renamed as a whole.
+//! - Any other file is written into a hidden temporary file on the same file system, flushed to the disk, and renamed
+//!   ([`OutputFile::atomic`]). A process that ends before leaves no file of that name, or the old one.
+//! - The mode is 0644, less what the process's umask takes; private keys have 0600.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::num::NonZero;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Advice, fadvise};
+use tempfile::NamedTempFile;
+
+use crate::error::{Error, Result};
+
+/// Bytes that are gathered before they are digested and written.
+const GATHER: usize = 1 << 20;
+/// Mode of files, before the umask.
+const MODE: u32 = 0o644;
+/// Mode of private keys.
+const PRIVATE_MODE: u32 = 0o600;
+
+/// Size and digest of a file that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes.
+    pub bytes: u64,
+    /// BLAKE3, in hex.
+    pub blake3: String,
+}
+
+/// What happens to a file that has the name already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and the new file is refused.
+    Refuse,
+    /// The new file takes its place.
+    Replace,
+}
+
+/// A file being written. It is there, whole, after [`finish`](Self::finish).
+#[derive(Debug)]
+pub struct OutputFile {
+    path: PathBuf,
+    target: Target,
+    gathered: Vec<u8>,
+    hasher: blake3::Hasher,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+enum Target {
+    InPlace(File),
+    Temporary(NamedTempFile, Existing),
+}
+
+impl Target {
+    fn file(&self) -> &File {
+        match self {
+            Self::InPlace(file) => file,
+            Self::Temporary(file, _) => file.as_file(),
+        }
+    }
+}
+
+impl OutputFile {
+    /// Begins a file of a directory that is not published yet.
+    ///
+    /// # Errors
+    /// Where there is a file of that name, or the folder cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+        Ok(Self::new(path, Target::InPlace(file.map_err(Error::io("create", path))?)))
+    }
+
+    /// Begins a file that appears whole, by one rename, when it is finished.
+    ///
+    /// # Errors
+    /// Where its folder cannot be written.
+    pub fn atomic(path: &Path, existing: Existing) -> Result<Self> {
+        Self::atomic_through(folder_of(path), path, existing)
+    }
+
+    /// As [`atomic`](Self::atomic), with the temporary file in another folder of the same file system: for a folder in
+    /// which a file left behind by a killed process would be one too many.
+    ///
+    /// # Errors
+    /// Where `folder` cannot be written.
+    pub fn atomic_through(folder: &Path, path: &Path, existing: Existing) -> Result<Self> {
+        Ok(Self::new(path, Target::Temporary(temporary(folder, MODE)?, existing)))
+    }
+
+    fn new(path: &Path, target: Target) -> Self {
+        let gathered = Vec::with_capacity(GATHER);
+        Self { path: path.to_path_buf(), target, gathered, hasher: blake3::Hasher::new(), bytes: 0 }
+    }
+
+    /// The name that the file has once it is finished.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.target.file().write_all(bytes)?;
+        // "Not needed any more" makes the system begin to write to the disk now, beside what is still to be encoded, instead
+        // of when the file is flushed. Advice only: a refusal changes nothing.
+        let _ = fadvise(self.target.file(), self.bytes, NonZero::new(bytes.len() as u64), Advice::DontNeed);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let outcome = self.pass_on(&gathered);
+        gathered.clear();
+        self.gathered = gathered;
+        outcome
+    }
+
+    /// Writes what is left. An atomic file is flushed to the disk and gets its name.
+    ///
+    /// # Errors
+    /// Where the file cannot be written, or its name is taken and [`Existing::Refuse`] was asked for.
+    pub fn finish(mut self) -> Result<Written> {
+        self.drain().map_err(Error::io("write", &self.path))?;
+        if let Target::Temporary(file, existing) = self.target {
+            publish(file, &self.path, existing)?;
+        }
+        Ok(Written { bytes: self.bytes, blake3: self.hasher.finalize().to_hex().to_string() })
+    }
+
+    /// Writes `bytes` and finishes: for a file whose content is in memory.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn finish_with(mut self, bytes: &[u8]) -> Result<Written> {
+        self.write_all(bytes).map_err(Error::io("write", &self.path))?;
+        self.finish()
+    }
+}
+
+impl Write for OutputFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() >= GATHER {
+            self.drain()?;
+            self.pass_on(bytes)?;
+            return Ok(bytes.len());
+        }
+        if self.gathered.len() + bytes.len() > GATHER {
+            self.drain()?;
+        }
+        self.gathered.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Small pieces are better gathered; `finish` writes the last of them.
+        Ok(())
+    }
+}
+
+/// Writes a file that only its owner can read, from its first byte on, and that replaces nothing. The bytes are not
+/// copied: the caller can wipe the only ones.
+///
+/// # Errors
+/// Where the name is taken, or the folder cannot be written.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = temporary(folder_of(path), PRIVATE_MODE)?;
+    file.write_all(bytes).map_err(Error::io("write", path))?;
+    publish(file, path, Existing::Refuse)
+}
+
+/// The folder that a path is in, as far as its text says: `.` for a bare name.
+#[must_use]
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Tries whether a file can be made in a folder, for callers that write only after long work.
+///
+/// # Errors
+/// Where it cannot.
+pub fn check_writable(folder: &Path) -> Result<()> {
+    temporary(folder, MODE).map(drop)
+}
+
+fn temporary(folder: &Path, mode: u32) -> Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".smi-sweep-")
+        .permissions(fs::Permissions::from_mode(mode))
+        .tempfile_in(folder)
+        // Without the name of the temporary file, which means nothing to the user.
+        .map_err(|error| Error::io("write into", folder)(error.kind().into()))
+}
+
+fn publish(file: NamedTempFile, path: &Path, existing: Existing) -> Result<()> {
+    file.as_file().sync_all().map_err(Error::io("flush to disk", path))?;
+    let named = match existing {
+        Existing::Refuse => file.persist_noclobber(path),
+        Existing::Replace => file.persist(path),
+    };
+    named.map_err(|error| Error::io("write", path)(error.error))?;
+    // The name is lasting once the folder is flushed; that this fails changes nothing about what is there.
+    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_name_only_once_it_is_finished() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a");
+        let mut file = OutputFile::atomic(&path, Existing::Refuse).unwrap();
+        file.write_all(b"te").unwrap();
+        assert!(!path.exists());
+        let written = file.finish_with(b"xt").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+        assert_eq!(written, Written { bytes: 4, blake3: blake3::hash(b"text").to_hex().to_string() });
+        drop(OutputFile::atomic(&path, Existing::Replace).unwrap());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_replaced_only_where_that_is_asked_for() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a");
+        fs::write(&path, "old").unwrap();
+        assert!(OutputFile::create(&path).is_err());
+        assert!(OutputFile::atomic(&path, Existing::Refuse).unwrap().finish_with(b"new").is_err());
+        assert!(write_private(&path, b"new").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        OutputFile::atomic(&path, Existing::Replace).unwrap().finish_with(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn private_files_are_private_and_others_are_alike() {
+        let home = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(home.path().join(name)).unwrap().permissions().mode() & 0o777;
+        write_private(&home.path().join("key"), b"secret").unwrap();
+        OutputFile::create(&home.path().join("a")).unwrap().finish().unwrap();
+        OutputFile::atomic(&home.path().join("b"), Existing::Refuse).unwrap().finish().unwrap();
+        assert_eq!(mode("key"), 0o600);
+        assert_eq!(mode("a"), mode("b"));
+        assert_eq!(mode("a") & !0o644, 0);
+    }
+}
