@@ -1,4 +1,4 @@
-//! The `smi-sweep` binary: allocator, parse, dispatch, exit code.
+//! The `smi-sweep` binary: parses the arguments, runs the command, returns the exit code.
 
 use std::process::ExitCode;
 
@@ -17,8 +17,8 @@ fn main() -> ExitCode {
         }
     };
     cli::install_sigbus_handler();
-    cli::heed_panics();
-    cli::heed_interrupts();
+    cli::install_panic_hook();
+    cli::install_interrupt_handler();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(cli::report(&error) as u8),

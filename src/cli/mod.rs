@@ -34,7 +34,7 @@ use crate::pool::Pool;
 use crate::snapshot::Snapshot;
 
 pub use crate::snapshot::install_sigbus_handler;
-pub use progress::{heed_interrupts, heed_panics};
+pub use progress::{install_interrupt_handler, install_panic_hook};
 
 /// Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.
 #[derive(Parser, Debug)]

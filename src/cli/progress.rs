@@ -1,38 +1,43 @@
-//! Progress on the terminal, the clock, and Ctrl-C: the one place that looks at any of them.
+//! Progress on the terminal, the clock, and signals: the one file that uses any of them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::{Common, watched};
+use crate::error::ExitCode;
 use crate::progress::{Progress, Stage};
 use crate::scan::columns::reference::expecting_panic;
 
-/// Set by the first Ctrl-C (or a polite request to end); operations then stop at their next morsel.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Set by the first signal that asks the process to end; operations then stop with `Error::Interrupted`.
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Lets Ctrl-C stop operations instead of ending the process outright. A second one ends it.
-pub fn heed_interrupts() {
-    let _ = ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(crate::error::ExitCode::Interrupted as i32);
-        }
-    });
+/// Lets the first SIGINT, SIGTERM or SIGHUP ask operations to stop. A second one ends the process at once, with exit
+/// code 130.
+pub fn install_interrupt_handler() {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // The order matters: a first signal must find the flag clear where it decides whether to exit.
+        let exits = flag::register_conditional_shutdown(signal, ExitCode::Interrupted as i32, Arc::clone(&INTERRUPTED));
+        // A signal that cannot be handled keeps its default action, which ends the process.
+        let _ = exits.and_then(|_| flag::register(signal, Arc::clone(&INTERRUPTED)));
+    }
 }
 
-/// The moment in whole seconds, as UTC microseconds, for evidence: when something was done, never what was decided.
+/// The wall clock in UTC microseconds, at whole seconds. For records of when something was done; no decision uses it.
 #[must_use]
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or_default().saturating_mul(1_000_000)
 }
 
-/// Leaves panics unmentioned that are caught and reported as damage of the snapshot; see
+/// Prints no message for panics of the `parquet` crate that are caught and become errors; see
 /// [`expecting_panic`](crate::scan::columns::reference::expecting_panic).
-pub fn heed_panics() {
+pub fn install_panic_hook() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !expecting_panic() {
@@ -41,22 +46,22 @@ pub fn heed_panics() {
     }));
 }
 
-/// Watches an operation for the person at the terminal, and takes its times.
+/// A progress bar on standard error, and the time that each stage takes.
 #[derive(Debug)]
 pub struct TerminalProgress {
     bar: ProgressBar,
-    clock: Mutex<Clock>,
+    clock: Mutex<StageClock>,
 }
 
 #[derive(Debug)]
-struct Clock {
+struct StageClock {
     began: Instant,
     stage: Option<(Stage, Instant)>,
     spent: BTreeMap<Stage, Duration>,
 }
 
 impl TerminalProgress {
-    /// Shows a bar on standard error where a person watches it and did not ask for quiet.
+    /// Starts the clock. The bar is shown where standard error is a terminal and `--quiet` is not given.
     #[must_use]
     pub fn new(common: &Common) -> Self {
         let target = if watched() && !common.quiet {
@@ -65,11 +70,11 @@ impl TerminalProgress {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(None, target);
-        let clock = Clock { began: Instant::now(), stage: None, spent: BTreeMap::new() };
+        let clock = StageClock { began: Instant::now(), stage: None, spent: BTreeMap::new() };
         Self { bar, clock: Mutex::new(clock) }
     }
 
-    /// Removes the bar, and returns the seconds of each stage and of the whole.
+    /// Removes the bar. Returns the seconds of each stage by its name, and the seconds of the whole operation.
     pub fn finish(&self) -> (BTreeMap<String, f64>, f64) {
         self.bar.finish_and_clear();
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +84,7 @@ impl TerminalProgress {
     }
 }
 
-impl Clock {
+impl StageClock {
     fn turn(&mut self, next: Option<Stage>) {
         let now = Instant::now();
         if let Some((stage, since)) = self.stage.take() {
@@ -102,7 +107,7 @@ impl Progress for TerminalProgress {
             Stage::Write => "writing",
             Stage::Cases => "running cases",
             Stage::Fetch => "fetching rows",
-            Stage::Stage => "handing the manifest over",
+            Stage::Stage => "copying the manifest to the database",
             Stage::Load => "loading",
         };
         self.bar.reset();
