@@ -27,6 +27,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 use crate::error::{Error, ExitCode, Result};
 use crate::estate::time;
@@ -145,11 +146,13 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Writes one JSON document to standard output.
+/// Writes one JSON document to standard output, its keys in alphabetical order.
 ///
 /// # Errors
-/// As [`print()`].
-pub fn print_json(document: &serde_json::Value) -> Result<()> {
+/// As [`print()`], and a document that has no form in JSON.
+pub fn print_json(document: &impl Serialize) -> Result<()> {
+    let unwritable = |error| Error::io("write", "standard output")(io::Error::other(error));
+    let document = serde_json::to_value(document).map_err(unwritable)?;
     print(&format!("{document:#}\n"))
 }
 

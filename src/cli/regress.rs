@@ -1,40 +1,37 @@
-//! `smi-sweep regress`: run regression cases, and hand over evidence.
+//! `smi-sweep regress`: runs regression cases, and writes evidence.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-
 use super::progress::{TerminalProgress, now};
 use super::{Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
-use crate::estate::time::format_instant;
 use crate::output::{Existing, OutputFile, check_writable, folder_of};
-use crate::regress::evidence::{Evidence, junit, page};
-use crate::regress::{Case, Outcome, Statements, Trace, bless, is_case, run};
+use crate::regress::evidence::{Evidence, EvidenceDocument, junit, page};
+use crate::regress::{Case, CaseDifference, CaseResult, Statements, bless, is_case, run};
 
-/// Run regression cases through the whole matrix of storage forms and threads
+/// Run regression cases in every storage form, on 1 and 4 threads
 ///
-/// A case is a folder with case.toml, snapshot.csv and expected.csv. A case that differs, or a statement of which passing
-/// cases do not show all that it needs, is exit code 6. Of a single case only the names of its statements are checked.
+/// A case is a folder with case.toml, snapshot.csv and expected.csv. Exit code 6 where a case fails, or where the passing
+/// cases of a statement lack an outcome that it needs. For a single case only the names of its statements are checked.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// A case, or a folder of cases
     #[arg(value_name = "DIR", default_value = "fixtures/cases")]
     dir: PathBuf,
-    /// The statements that cases speak for [default: requirements.toml beside the folder of cases, where it is there]
+    /// The statements that cases demonstrate [default: requirements.toml beside the folder of cases, if there is one]
     #[arg(long, value_name = "FILE")]
     requirements: Option<PathBuf>,
-    /// Write a JUnit report, which must not exist yet
+    /// Write a JUnit report to a new file
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Write a page for people, which must not exist yet
+    /// Write an HTML page to a new file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Take what came as what is expected from now on, and show which lines changed
+    /// Write the actual outcomes to expected.csv, and print the lines that changed
     #[arg(long, conflicts_with_all = ["junit", "html", "json"])]
     bless: bool,
-    /// Sweep each case in the plainest form only: a first look while writing cases, and no evidence
+    /// Sweep each case in one storage form only: a quick look while you write a case, and no evidence
     #[arg(long, conflicts_with_all = ["junit", "html"])]
     quick: bool,
 }
@@ -44,25 +41,25 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     for report in [&args.junit, &args.html].into_iter().flatten() {
         writable(report)?;
     }
-    // Of `.` the parent, and of a case the name, are known only from the whole path.
+    // A path such as `.` has no parent and no name.
     let dir = fs::canonicalize(&args.dir).map_err(Error::io("read", &args.dir))?;
     let cases = Case::read_all(&dir, args.bless)?;
     let single = is_case(&dir);
     let (statements, not_traced) = statements(args, &dir, single)?;
     if let Some(statements) = &statements {
-        statements.know(&cases)?;
+        statements.check_names(&cases)?;
     }
     let progress = TerminalProgress::new(common);
-    let outcomes = run(cases, args.quick, &common.pool(), &progress)?;
+    let results = run(cases, args.quick, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
     if args.bless {
-        for outcome in outcomes.iter().filter(|outcome| !outcome.blessable()) {
-            print(&failure(outcome, |difference| !difference.blessable))?;
+        for result in results.iter().filter(|result| !result.blessable()) {
+            print(&failure(result, |difference| !difference.blessable))?;
         }
-        return print(&bless(&outcomes)?);
+        return print(&bless(&results)?);
     }
     let evidence = Evidence {
-        outcomes: &outcomes,
+        results: &results,
         statements: statements.as_ref().filter(|_| !single),
         not_traced: &not_traced,
         version: env!("CARGO_PKG_VERSION"),
@@ -72,7 +69,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     };
     if let Some(path) = &args.junit {
         let text = junit(&evidence).map_err(|what| Error::Usage {
-            what: format!("a case cannot be put into a JUnit report: {what}"),
+            what: format!("a case cannot be written to a JUnit report: {what}"),
             remedy: "remove control characters from its texts".into(),
         })?;
         write_new(path, &text)?;
@@ -83,7 +80,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     show(&evidence, common)
 }
 
-/// Refuses a file that could not be written once everything has run.
+/// Refuses a report that could not be written, before the cases run.
 fn writable(path: &Path) -> Result<()> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(Error::Usage {
@@ -107,7 +104,7 @@ fn statements(args: &Args, dir: &Path, single: bool) -> Result<(Option<Statement
     Ok((Some(statements), "a single case: only the names of its statements are checked".into()))
 }
 
-/// BLAKE3 of the program that runs, so that evidence says which one it was.
+/// BLAKE3 of the file of the running program, in hex.
 fn program() -> Option<String> {
     let bytes = fs::read(std::env::current_exe().ok()?).ok()?;
     Some(blake3::hash(&bytes).to_hex().to_string())
@@ -117,22 +114,22 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
     OutputFile::atomic(path, Existing::Refuse)?.finish_with(text.as_bytes()).map(drop)
 }
 
-/// A case with those of its differences that are asked for.
-fn failure(outcome: &Outcome, which: impl Fn(&crate::regress::Difference) -> bool) -> String {
-    let mut text = format!("{}: {}\n", outcome.case.name, outcome.case.title);
-    for difference in outcome.differences.iter().filter(|difference| which(difference)) {
+/// The name of a case, and those of its differences that `which` selects.
+fn failure(result: &CaseResult, which: impl Fn(&CaseDifference) -> bool) -> String {
+    let mut text = format!("{}: {}\n", result.case.name, result.case.title);
+    for difference in result.differences.iter().filter(|difference| which(difference)) {
         text.push_str(&format!("  {}\n", difference.what));
     }
     text
 }
 
 fn show(evidence: &Evidence<'_>, common: &Common) -> Result<()> {
-    let traced = evidence.statements.map(|statements| statements.trace(evidence.outcomes)).unwrap_or_default();
+    let traced = evidence.statements.map(|statements| statements.trace(evidence.results)).unwrap_or_default();
     let without = traced.iter().filter(|(_, trace)| !trace.shown()).count();
     if common.json {
-        print_json(&document(evidence, &traced))?;
+        print_json(&EvidenceDocument::new(evidence))?;
     } else {
-        let mut text: String = evidence.failed().map(|outcome| failure(outcome, |_| true)).collect();
+        let mut text: String = evidence.failed().map(|result| failure(result, |_| true)).collect();
         for (statement, trace) in traced.iter().filter(|(_, trace)| !trace.shown()) {
             let missing = trace.missing.join(", ");
             text.push_str(&format!("{}: no passing case shows {missing}: {}\n", statement.id, statement.says));
@@ -140,8 +137,8 @@ fn show(evidence: &Evidence<'_>, common: &Common) -> Result<()> {
         text.push_str(&format!("{}\n", evidence.verdict()));
         print(&text)?;
         let sweeps = figures::count(evidence.sweeps() as u64);
-        let only = if evidence.outcomes.iter().all(|outcome| outcome.cells.len() == 1) {
-            ", in the plainest form only"
+        let only = if evidence.results.iter().all(|result| result.cells.len() == 1) {
+            ", in one storage form only"
         } else {
             ""
         };
@@ -154,72 +151,12 @@ fn show(evidence: &Evidence<'_>, common: &Common) -> Result<()> {
     let cases = if failed == 1 { "1 case fails".to_owned() } else { format!("{failed} cases fail") };
     let statements = match without {
         0 => String::new(),
-        1 => ", 1 statement is not shown".to_owned(),
-        _ => format!(", {without} statements are not shown"),
+        1 => ", 1 statement is not demonstrated".to_owned(),
+        _ => format!(", {without} statements are not demonstrated"),
     };
     let remedy = match (failed, without) {
-        (0, _) => "tag a case that shows what the statement needs, or write one",
-        _ => "see above what differs; where other endings are meant, --bless takes them as they came",
+        (0, _) => "name the statement in a case that has what it needs, or write such a case",
+        _ => "see the differences above; if the actual outcomes are right, --bless makes them the expected ones",
     };
     Err(Error::Regression { what: format!("{cases}{statements}"), remedy })
-}
-
-fn document(evidence: &Evidence<'_>, traced: &[(&crate::regress::Statement, Trace<'_>)]) -> Value {
-    let cases: Vec<Value> = evidence
-        .outcomes
-        .iter()
-        .map(|outcome| {
-            let case = &outcome.case;
-            let endings: Vec<Value> = outcome
-                .got
-                .iter()
-                .map(|got| {
-                    let ending = &got.ending;
-                    json!({
-                        "device_id": ending.device_id, "disposition": ending.disposition, "reason": ending.reason,
-                        "alert": ending.alert, "recipient": ending.recipient, "due_on": ending.due_on,
-                        "told_by": got.source.name(),
-                    })
-                })
-                .collect();
-            let differences: Vec<&str> =
-                outcome.differences.iter().map(|difference| difference.what.as_str()).collect();
-            json!({
-                "case": case.name,
-                "title": case.title,
-                "requirements": case.requirements,
-                "policy": { "name": case.policy.name, "version": case.policy.version, "digest": case.policy.digest() },
-                "as_of": format_instant(case.as_of),
-                "files_digest": case.digest,
-                "stopped_by": case.stopped_by,
-                "cells": outcome.cells.len(),
-                "seconds": outcome.took.as_secs_f64(),
-                "passed": outcome.passed(),
-                "differences": differences,
-                "endings": endings,
-            })
-        })
-        .collect();
-    let statements: Vec<Value> = traced
-        .iter()
-        .map(|(statement, trace)| {
-            let cases: Vec<Value> = trace
-                .cases
-                .iter()
-                .map(|outcome| json!({ "case": outcome.case.name, "passed": outcome.passed() }))
-                .collect();
-            json!({
-                "id": statement.id, "section": statement.section, "says": statement.says, "needs": statement.needs,
-                "shown": trace.shown(), "missing": trace.missing, "cases": cases,
-            })
-        })
-        .collect();
-    json!({
-        "engine": { "version": evidence.version, "digest": evidence.binary },
-        "at": format_instant(evidence.at),
-        "seconds": evidence.seconds,
-        "cases": cases,
-        "statements": evidence.statements.map(|_| statements),
-        "statements_not_checked": evidence.statements.is_none().then_some(evidence.not_traced),
-    })
 }

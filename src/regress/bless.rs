@@ -1,40 +1,42 @@
-//! Blessing: what came is taken as what is expected from now on, and a person is shown which lines changed.
+//! Blessing: the actual outcomes become the expected ones, and the changed lines are shown.
 
 use std::collections::HashMap;
 
 use similar::{ChangeTag, TextDiff};
 
-use super::case::Ending;
-use super::{Outcome, table};
+use super::case::DeviceOutcome;
+use super::published::ActualOutcome;
+use super::suite::CaseResult;
+use super::table;
 use crate::error::{Error, Result};
 use crate::output::{Existing, OutputFile};
 
-/// Writes what came into `expected.csv` of every case, and says which lines changed, by file: `-` before, `+` after.
-/// Comments stay with the device that they stand above.
+/// Writes the actual outcomes into `expected.csv` of every case. Returns the changed lines by file, with `-` for a line
+/// before and `+` for one after. A comment stays above its device.
 ///
 /// # Errors
-/// A case that fails for more than its endings, where nothing at all is written; or a file that cannot be written.
-pub fn bless(outcomes: &[Outcome]) -> Result<String> {
+/// A case that also fails for another reason; then nothing is written. A file that cannot be written.
+pub fn bless(results: &[CaseResult]) -> Result<String> {
     let refused: Vec<&str> =
-        outcomes.iter().filter(|outcome| !outcome.blessable()).map(|outcome| outcome.case.name.as_str()).collect();
+        results.iter().filter(|result| !result.blessable()).map(|result| result.case.name.as_str()).collect();
     if !refused.is_empty() {
         return Err(Error::Regression {
             what: format!(
                 "nothing is blessed: {} fails for more than what is expected of its devices",
                 refused.join(", ")
             ),
-            remedy: "mend stopped_by, the policy, or the engine; only endings can be blessed",
+            remedy: "fix stopped_by, the policy, or the engine; only outcomes can be blessed",
         });
     }
     let mut changes = String::new();
-    for outcome in outcomes {
-        let path = outcome.case.folder.join("expected.csv");
+    for result in results {
+        let path = result.case.folder.join("expected.csv");
         let before = if path.exists() { table::read_text(&path)? } else { String::new() };
-        let expected = outcome.case.expected.iter().map(|expectation| &expectation.ending);
-        if path.exists() && expected.eq(outcome.got.iter().map(|got| &got.ending)) {
+        let expected = result.case.expected.iter().map(|expected| &expected.outcome);
+        if path.exists() && expected.eq(result.actual.iter().map(|actual| &actual.outcome)) {
             continue;
         }
-        let after = rewritten(&before, outcome);
+        let after = rewritten(&before, result);
         OutputFile::atomic(&path, Existing::Replace)?.finish_with(after.as_bytes())?;
         changes.push_str(&format!("{}:\n", path.display()));
         for change in TextDiff::from_lines(&before, &after).iter_all_changes() {
@@ -49,43 +51,43 @@ pub fn bless(outcomes: &[Outcome]) -> Result<String> {
     Ok(changes)
 }
 
-/// `expected.csv` of what came, with the comments of the file as it is.
-fn rewritten(before: &str, outcome: &Outcome) -> String {
+/// `expected.csv` with the actual outcomes, and the comments of the file as it is.
+fn rewritten(before: &str, result: &CaseResult) -> String {
     let lines: Vec<&str> = before.lines().collect();
     let mut at = 0;
-    let mut remarks_before = |line: usize| -> String {
-        let mut remarks = String::new();
-        for text in lines[at..line.min(lines.len())].iter().filter(|text| table::is_remark(text)) {
-            remarks.extend([text, "\n"]);
+    let mut comments_before = |line: usize| -> String {
+        let mut comments = String::new();
+        for text in lines[at..line.min(lines.len())].iter().filter(|text| table::is_comment(text)) {
+            comments.extend([text, "\n"]);
         }
         at = line.min(lines.len());
-        remarks
+        comments
     };
-    let header = lines.iter().position(|line| !table::is_remark(line)).unwrap_or(lines.len());
-    let mut text = remarks_before(header) + &row(&Ending::COLUMNS);
-    // Of devices that share their Device ID, the first takes the first's comments.
-    let mut remarks: HashMap<&str, Vec<String>> = HashMap::new();
-    for expectation in &outcome.case.expected {
-        let above = remarks_before(expectation.line - 1);
-        remarks.entry(expectation.ending.device_id.as_str()).or_default().push(above);
+    let header = lines.iter().position(|line| !table::is_comment(line)).unwrap_or(lines.len());
+    let mut text = comments_before(header) + &row(&DeviceOutcome::COLUMNS);
+    // Devices with the same Device ID take their comments in order.
+    let mut comments: HashMap<&str, Vec<String>> = HashMap::new();
+    for expected in &result.case.expected {
+        let above = comments_before(expected.line - 1);
+        comments.entry(expected.outcome.device_id.as_str()).or_default().push(above);
     }
-    let last = remarks_before(lines.len());
-    for got in &outcome.got {
-        if let Some(above) = remarks.get_mut(got.ending.device_id.as_str()).filter(|above| !above.is_empty()) {
+    let last = comments_before(lines.len());
+    for ActualOutcome { outcome, .. } in &result.actual {
+        if let Some(above) = comments.get_mut(outcome.device_id.as_str()).filter(|above| !above.is_empty()) {
             text.push_str(&above.remove(0));
         }
-        text.push_str(&row(&got.ending.cells()));
+        text.push_str(&row(&outcome.fields()));
     }
-    // What stood above devices that are gone is kept at the end.
-    for expectation in &outcome.case.expected {
-        for above in remarks.remove(expectation.ending.device_id.as_str()).unwrap_or_default() {
+    // Comments above devices that are gone are kept at the end.
+    for expected in &result.case.expected {
+        for above in comments.remove(expected.outcome.device_id.as_str()).unwrap_or_default() {
             text.push_str(&above);
         }
     }
     text + &last
 }
 
-/// A row of a table as text.
+/// A row as CSV text.
 fn row(cells: &[&str]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing into memory does not fail.

@@ -1,7 +1,7 @@
-//! A case: a folder that a person writes with an editor, and reads without knowing any code.
+//! A case: a folder with three files that a person writes with an editor.
 //!
-//! `case.toml` says what is demonstrated, `snapshot.csv` has the devices, `expected.csv` says for each of them, in the
-//! same order, what becomes of it. An empty cell is a null; `(empty)` stands for text without characters.
+//! `case.toml` says what is demonstrated, `snapshot.csv` has the devices, and `expected.csv` has, in the same order, what
+//! becomes of each of them. An empty cell is a null; `(empty)` is text without characters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::estate::{Column, DeviceId, Disposition, Reason, time};
 use crate::policy::Policy;
 use crate::sweep::Expected;
 
-/// What a case may be stopped by.
+/// The guards that `stopped_by` may name.
 const GUARDS: [&str; 5] =
     ["max_deletes", "max_delete_share", "max_quarantined", "--expect-deletes", "--expect-quarantined"];
 
@@ -31,51 +31,51 @@ const KEYS: [&str; 9] = [
     "expect_quarantined",
 ];
 
-/// A case, as it was read.
+/// A case as its folder states it.
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// Its folder's name.
+    /// The name of the folder.
     pub name: String,
-    /// Its folder.
+    /// The path of the folder.
     pub folder: PathBuf,
-    /// What it is about, in a line.
+    /// One line of text.
     pub title: String,
-    /// What it demonstrates, in a sentence or two.
+    /// What the case demonstrates, in a sentence or two, on one line.
     pub demonstrates: String,
-    /// The statements that it speaks for, by id.
+    /// The ids of the statements that the case is evidence for; at least one.
     pub requirements: Vec<String>,
-    /// What is judged by.
+    /// The policy to sweep with.
     pub policy: Policy,
-    /// The digest that the policy is to have, where the case pins it.
+    /// The digest that the policy must have, where the case pins it.
     pub policy_digest: Option<String>,
-    /// When.
+    /// The moment to judge by, UTC microseconds.
     pub as_of: i64,
-    /// The guard that stops the run, where one is meant to.
+    /// The guard that must stop the run: its key in the policy, or a flag of `sweep`.
     pub stopped_by: Option<String>,
-    /// Exact numbers that take the place of guards.
+    /// Exact numbers that take the place of guards, as `sweep --expect-deletes` gives them.
     pub accept: Expected,
-    /// The devices.
+    /// The rows of `snapshot.csv`.
     pub devices: Vec<Device>,
-    /// What becomes of each.
-    pub expected: Vec<Expectation>,
-    /// BLAKE3 of its three files.
+    /// The rows of `expected.csv`: one for each device, in the same order, unless the file is wrong or missing.
+    pub expected: Vec<ExpectedOutcome>,
+    /// BLAKE3 of the three files, in hex.
     pub digest: String,
 }
 
 /// A device of a case: its values as they are stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Device {
-    /// Its Device ID as text.
+    /// The Device ID as text, well-formed or not.
     pub id: Option<String>,
-    /// Its type.
+    /// The device type as it is spelt.
     pub device_type: Option<String>,
-    /// Its status.
+    /// The status as it is spelt.
     pub smi_status: Option<String>,
     /// From when the status has applied, UTC microseconds.
     pub since: Option<i64>,
-    /// Who notified it.
+    /// The Notifying Party.
     pub party: Option<String>,
-    /// In what role, where the snapshot has roles.
+    /// The role of the party, where the snapshot has that column.
     pub role: Option<String>,
 }
 
@@ -86,7 +86,7 @@ impl Device {
         DeviceId::from_text(self.id.as_ref()?.as_bytes())
     }
 
-    /// What `expected.csv` calls it.
+    /// The Device ID as `expected.csv` writes it: empty for a null, `(empty)` for text without characters.
     #[must_use]
     pub fn written(&self) -> String {
         match self.id.as_deref() {
@@ -97,46 +97,107 @@ impl Device {
     }
 }
 
-/// What becomes of a device, in the words of `expected.csv`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ending {
-    /// The device, as `snapshot.csv` has it.
-    pub device_id: String,
-    /// One of the five dispositions.
-    pub disposition: String,
-    /// Why it is quarantined.
-    pub reason: String,
-    /// The code of the alert that is raised.
-    pub alert: String,
-    /// Who is alerted.
-    pub recipient: String,
-    /// The day on which it became due, where it is deleted.
-    pub due_on: String,
+/// A [`Disposition`] without what the other columns of `expected.csv` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DispositionKind {
+    /// To be deleted.
+    Delete,
+    /// The threshold is not reached.
+    NotDue,
+    /// The type is on the exclusion list.
+    Excluded,
+    /// The policy does not sweep the status.
+    NotCandidate,
+    /// The row cannot be judged.
+    Quarantined,
 }
 
-impl Ending {
-    /// The columns of `expected.csv`.
-    pub const COLUMNS: [&'static str; 6] = ["device_id", "disposition", "reason", "alert", "recipient", "due_on"];
+impl DispositionKind {
+    /// Every disposition, in the order in which messages list them.
+    pub const ALL: [Self; 5] = [Self::Delete, Self::NotDue, Self::Excluded, Self::NotCandidate, Self::Quarantined];
 
-    /// The cells, in the order of the columns.
+    /// The word in `expected.csv`, which is that of [`Disposition::name`].
     #[must_use]
-    pub fn cells(&self) -> [&str; 6] {
-        [&self.device_id, &self.disposition, &self.reason, &self.alert, &self.recipient, &self.due_on]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delete => Disposition::Delete { alert: false }.name(),
+            Self::NotDue => Disposition::NotDue.name(),
+            Self::Excluded => Disposition::Excluded.name(),
+            Self::NotCandidate => Disposition::NotCandidate.name(),
+            Self::Quarantined => Disposition::Quarantined(Reason::UnknownStatus).name(),
+        }
     }
 }
 
-/// A line of `expected.csv`.
+impl From<Disposition> for DispositionKind {
+    fn from(disposition: Disposition) -> Self {
+        match disposition {
+            Disposition::Delete { .. } => Self::Delete,
+            Disposition::NotDue => Self::NotDue,
+            Disposition::Excluded => Self::Excluded,
+            Disposition::NotCandidate => Self::NotCandidate,
+            Disposition::Quarantined(_) => Self::Quarantined,
+        }
+    }
+}
+
+/// What becomes of a device, in the columns of `expected.csv`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expectation {
-    /// The line, from 1.
+pub struct DeviceOutcome {
+    /// The Device ID as [`Device::written`] has it.
+    pub device_id: String,
+    /// The disposition.
+    pub disposition: DispositionKind,
+    /// Why the device is quarantined, where it is.
+    pub reason: Option<Reason>,
+    /// The code of the alert; empty where the deletion raises none.
+    pub alert: String,
+    /// The party that is alerted; empty where none is.
+    pub recipient: String,
+    /// The day on which the device became due, as in 2026-11-01; empty where it is not deleted.
+    pub due_on: String,
+}
+
+impl DeviceOutcome {
+    /// The columns of `expected.csv`.
+    pub const COLUMNS: [&'static str; 6] = ["device_id", "disposition", "reason", "alert", "recipient", "due_on"];
+
+    /// The outcome that a disposition alone gives: no alert, and no day.
+    #[must_use]
+    pub fn new(device_id: String, disposition: Disposition) -> Self {
+        let reason = match disposition {
+            Disposition::Quarantined(reason) => Some(reason),
+            _ => None,
+        };
+        let (alert, recipient, due_on) = Default::default();
+        Self { device_id, disposition: disposition.into(), reason, alert, recipient, due_on }
+    }
+
+    /// The word of the reason; empty where there is none.
+    #[must_use]
+    pub fn reason_name(&self) -> &'static str {
+        self.reason.map_or("", Reason::name)
+    }
+
+    /// The values as text, in the order of [`Self::COLUMNS`].
+    #[must_use]
+    pub fn fields(&self) -> [&str; 6] {
+        [&self.device_id, self.disposition.name(), self.reason_name(), &self.alert, &self.recipient, &self.due_on]
+    }
+}
+
+/// A row of `expected.csv`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedOutcome {
+    /// The line of the file, from 1.
     pub line: usize,
-    /// What it says.
-    pub ending: Ending,
+    /// What the row states.
+    pub outcome: DeviceOutcome,
 }
 
 /// `case.toml`.
 #[derive(Deserialize)]
-struct Manifest {
+struct CaseFile {
     title: String,
     demonstrates: String,
     requirements: Vec<String>,
@@ -149,17 +210,17 @@ struct Manifest {
 }
 
 impl Case {
-    /// Reads the case in a folder. With `blessing`, `expected.csv` need not be there yet.
+    /// Reads the case in a folder. With `blessing`, `expected.csv` may be missing.
     ///
     /// # Errors
-    /// The first slip, with its file and line.
+    /// The first mistake, with its file and line.
     pub fn read(folder: &Path, blessing: bool) -> Result<Self> {
         let path = folder.join("case.toml");
         let text = table::read_text(&path)?;
-        let manifest = manifest(&path, &text)?;
-        let as_of = match &manifest.as_of {
+        let file = case_file(&path, &text)?;
+        let as_of = match &file.as_of {
             toml::Value::String(written) => written.clone(),
-            // A date of TOML's own, without quotes, says as much.
+            // A TOML date, without quotes.
             toml::Value::Datetime(moment) => moment.to_string(),
             other => format!("of type {}", other.type_str()),
         };
@@ -167,25 +228,25 @@ impl Case {
             let what = format!("as_of `{as_of}` is not a date or a time");
             refuse(&path, line_of(&text, "as_of"), what, "write 2026-11-01 or 2026-11-01T06:30:00Z")
         })?;
-        let policy = policy(folder, &path, &text, &manifest.policy)?;
+        let policy = policy(folder, &path, &text, &file.policy)?;
         let devices = read_devices(&folder.join("snapshot.csv"))?;
         let expected = folder.join("expected.csv");
         let expected = if blessing && !expected.exists() {
             Vec::new()
         } else {
-            read_expected(&expected, manifest.stopped_by.as_deref())?
+            read_expected(&expected, file.stopped_by.as_deref())?
         };
         Ok(Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             folder: folder.to_path_buf(),
-            title: manifest.title,
-            demonstrates: manifest.demonstrates.split_whitespace().collect::<Vec<_>>().join(" "),
-            requirements: manifest.requirements,
+            title: file.title,
+            demonstrates: file.demonstrates.split_whitespace().collect::<Vec<_>>().join(" "),
+            requirements: file.requirements,
             policy,
-            policy_digest: manifest.policy_digest,
+            policy_digest: file.policy_digest,
             as_of,
-            stopped_by: manifest.stopped_by,
-            accept: Expected { deletes: manifest.expect_deletes, quarantined: manifest.expect_quarantined },
+            stopped_by: file.stopped_by,
+            accept: Expected { deletes: file.expect_deletes, quarantined: file.expect_quarantined },
             devices,
             expected,
             digest: digest(folder),
@@ -195,8 +256,7 @@ impl Case {
     /// Reads the case in a folder, or every case below it, in the order of their names.
     ///
     /// # Errors
-    /// A folder without cases, a folder among cases that is none, and whatever is wrong with the first case that has a
-    /// slip.
+    /// A folder without cases, a folder among cases that is not a case, and the first mistake in a case.
     pub fn read_all(folder: &Path, blessing: bool) -> Result<Vec<Self>> {
         if is_case(folder) {
             return Ok(vec![Self::read(folder, blessing)?]);
@@ -219,21 +279,22 @@ impl Case {
         if let Some(other) = folders.iter().find(|folder| !is_case(folder)) {
             return Err(Error::Usage {
                 what: format!("{}: a folder among cases, and it has no case.toml", other.display()),
-                remedy: "spell case.toml in lower case, and put cases side by side; move away what is no case".into(),
+                remedy: "spell case.toml in lower case, put cases side by side, and move other folders away".into(),
             });
         }
         folders.iter().map(|folder| Self::read(folder, blessing)).collect()
     }
 }
 
-/// Whether a folder is a case. File systems that do not tell case from `Case` are asked for the name itself.
+/// Whether a folder is a case: it has a file `case.toml`. The names are compared here, because some file systems do not
+/// tell upper from lower case.
 #[must_use]
 pub fn is_case(folder: &Path) -> bool {
     let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.any(|entry| entry.file_name() == "case.toml")
 }
 
-fn manifest(path: &Path, text: &str) -> Result<Manifest> {
+fn case_file(path: &Path, text: &str) -> Result<CaseFile> {
     let unreadable = |error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         refuse(path, line, error.message().to_owned(), "see docs/regression-cases.md for what a case has")
@@ -246,35 +307,35 @@ fn manifest(path: &Path, text: &str) -> Result<Manifest> {
     }
     if table.get("policy").is_some_and(toml::Value::is_table) {
         let remedy = "write the policy's text between ''' and ''', or the name of a built-in or a file";
-        return Err(refuse(path, line_of(text, "[policy]"), "policy is a table, and was to be text", remedy));
+        return Err(refuse(path, line_of(text, "[policy]"), "policy is a table, and must be text", remedy));
     }
-    let manifest: Manifest = toml::from_str(text).map_err(unreadable)?;
-    if manifest.requirements.is_empty() {
+    let file: CaseFile = toml::from_str(text).map_err(unreadable)?;
+    if file.requirements.is_empty() {
         let remedy = "name at least one statement of requirements.toml";
-        return Err(refuse(path, line_of(text, "requirements"), "the case speaks for no statement", remedy));
+        return Err(refuse(path, line_of(text, "requirements"), "the case names no statement", remedy));
     }
-    if let Some(guard) = manifest.stopped_by.as_deref().filter(|guard| !GUARDS.contains(guard)) {
+    if let Some(guard) = file.stopped_by.as_deref().filter(|guard| !GUARDS.contains(guard)) {
         let near = nearest(guard, GUARDS).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-        let what = format!("stopped_by `{guard}` is no guard");
+        let what = format!("stopped_by `{guard}` is not a guard");
         return Err(refuse(path, line_of(text, "stopped_by"), what, format!("{near}there are {}", GUARDS.join(", "))));
     }
-    Ok(manifest)
+    Ok(file)
 }
 
-/// The line on which a key stands.
+/// The line that sets a key, from 1.
 fn line_of(text: &str, key: &str) -> usize {
-    let stands = |line: &str| {
+    let sets = |line: &str| {
         line.trim_start().strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('='))
     };
-    text.lines().position(stands).map_or(1, |index| index + 1)
+    text.lines().position(sets).map_or(1, |index| index + 1)
 }
 
-/// The policy of a case: a text, a file beside the case, or the name of a built-in.
+/// The policy of a case: TOML text, a file beside `case.toml`, or the name of a built-in policy.
 fn policy(folder: &Path, path: &Path, text: &str, written: &str) -> Result<Policy> {
     let line = line_of(text, "policy");
-    // A name has neither lines nor equations.
+    // Neither a file name nor a built-in's name has a line break or a `=`.
     let policy = if written.contains(['\n', '=']) {
-        // The text begins on the line after the one that opens it, where that has nothing else.
+        // TOML drops a line break directly after the opening quotes.
         let opens = text.lines().nth(line - 1).unwrap_or_default().trim_end();
         let first = if opens.ends_with("'''") || opens.ends_with("\"\"\"") { line + 1 } else { line };
         Policy::parse(written, &path.display().to_string()).map_err(|error| match error {
@@ -286,7 +347,7 @@ fn policy(folder: &Path, path: &Path, text: &str, written: &str) -> Result<Polic
         })?
     } else if written.contains('/') || Path::new(written).extension().is_some_and(|extension| extension == "toml") {
         let file = folder.join(written);
-        // A path with a `/` is a file, however the folder was named.
+        // `Policy::load` takes a name with a `/` for a file; the folder itself may have none.
         Policy::load(&Path::new(".").join(&file).display().to_string()).map_err(|error| match error {
             Error::Policy { place: PolicyPlace { line_column, .. }, what, remedy } => {
                 let source = file.display().to_string();
@@ -306,7 +367,7 @@ fn policy(folder: &Path, path: &Path, text: &str, written: &str) -> Result<Polic
     if policy.spellings.columns.is_empty() {
         return Ok(policy);
     }
-    let what = "the policy maps columns, and the snapshot of a case has ours";
+    let what = "the policy maps columns, but the snapshot of a case has the standard ones";
     Err(refuse(path, line, what, "leave [snapshot.columns] out; statuses and types may be mapped"))
 }
 
@@ -322,14 +383,14 @@ fn digest(folder: &Path) -> String {
 
 fn read_devices(path: &Path) -> Result<Vec<Device>> {
     let columns = Column::READ_BY_SWEEP.map(Column::name);
-    let device = |line: table::Line| {
+    let device = |line: table::CsvRow| {
         let text = |column: Column| match line.cells.get(column as usize).map(String::as_str) {
             None | Some("") => None,
             Some(EMPTY) => Some(String::new()),
             Some(text) => Some(text.to_owned()),
         };
         let since = text(Column::StatusSince).map(|written| {
-            // A date before the year 1 is one that the engine must not believe, and a case must be able to have it.
+            // Cases must be able to hold a date before the year 1, which the engine must refuse to believe.
             time::parse_any_year(&written).ok_or_else(|| {
                 let what = format!("status_since `{written}` is not a date or a time");
                 refuse(path, line.line, what, "write 2025-11-01 or 2025-11-01T06:30:00Z")
@@ -347,44 +408,40 @@ fn read_devices(path: &Path) -> Result<Vec<Device>> {
     table::read(path, &columns, 1)?.into_iter().map(device).collect()
 }
 
-/// The dispositions, as expectations name them.
-pub(super) fn dispositions() -> [&'static str; 5] {
-    let quarantined = Disposition::Quarantined(Reason::UnknownStatus);
-    let delete = Disposition::Delete { alert: false };
-    [delete, Disposition::NotDue, Disposition::Excluded, Disposition::NotCandidate, quarantined].map(Disposition::name)
-}
-
-fn read_expected(path: &Path, stopped_by: Option<&str>) -> Result<Vec<Expectation>> {
-    let expectation = |table::Line { line, cells }: table::Line| {
-        let mut cells = cells.into_iter();
-        let mut next = || cells.next().unwrap_or_default();
-        let ending = Ending {
-            device_id: next(),
-            disposition: next(),
-            reason: next(),
-            alert: next(),
-            recipient: next(),
-            due_on: next(),
+fn read_expected(path: &Path, stopped_by: Option<&str>) -> Result<Vec<ExpectedOutcome>> {
+    let outcome = |row: table::CsvRow| {
+        let line = row.line;
+        let [device_id, disposition, reason, alert, recipient, due_on] = <[String; 6]>::try_from(row.cells)
+            .map_err(|_| refuse(path, line, "a row without six cells", "write the six columns of the header"))?;
+        let disposition =
+            one_of(path, line, ("disposition", &disposition), DispositionKind::ALL, DispositionKind::name)?;
+        let reason = match reason.as_str() {
+            "" => None,
+            reason => Some(one_of(path, line, ("reason", reason), Reason::ALL, Reason::name)?),
         };
-        known(path, line, "disposition", &ending.disposition, &dispositions())?;
-        if !ending.reason.is_empty() {
-            known(path, line, "reason", &ending.reason, &Reason::ALL.map(Reason::name))?;
+        let outcome = DeviceOutcome { device_id, disposition, reason, alert, recipient, due_on };
+        if let (Some(guard), false) = (stopped_by, outcome.fields()[3..].iter().all(|cell| cell.is_empty())) {
+            let what = format!("{guard} stops the run, so that no alert is sent");
+            return Err(refuse(path, line, what, "leave alert, recipient and due_on empty in a case with stopped_by"));
         }
-        if let (Some(guard), false) = (stopped_by, ending.cells()[3..].iter().all(|cell| cell.is_empty())) {
-            let what = format!("{guard} stops the run, so that nobody is told of anything");
-            return Err(refuse(path, line, what, "leave alert, recipient and due_on empty where stopped_by is said"));
-        }
-        Ok(Expectation { line, ending })
+        Ok(ExpectedOutcome { line, outcome })
     };
-    table::read(path, &Ending::COLUMNS, 0)?.into_iter().map(expectation).collect()
+    table::read(path, &DeviceOutcome::COLUMNS, 0)?.into_iter().map(outcome).collect()
 }
 
-/// Refuses a word that is none of those that a column may have.
-fn known(path: &Path, line: usize, column: &str, found: &str, words: &[&str]) -> Result<()> {
-    if words.contains(&found) {
-        return Ok(());
+/// The value whose word a column, `(name, found)`, has on a line.
+fn one_of<T: Copy, const N: usize>(
+    path: &Path,
+    line: usize,
+    (column, found): (&str, &str),
+    all: [T; N],
+    name: fn(T) -> &'static str,
+) -> Result<T> {
+    if let Some(&known) = all.iter().find(|&&known| name(known) == found) {
+        return Ok(known);
     }
-    let near = nearest(found, words.iter().copied()).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let words = all.map(name);
+    let near = nearest(found, words).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
     let what = if found.is_empty() { format!("no {column}") } else { format!("unknown {column} `{found}`") };
     Err(refuse(path, line, what, format!("{near}there are {}", words.join(", "))))
 }

@@ -1,6 +1,6 @@
 //! The matrix: the ways in which a case's devices are stored and swept. Every cell must say the same.
 //!
-//! A cell has a value of each [`Trait`]. The full cross would be thousands of cells for every case; a fault of the engine
+//! A cell has a value of each [`DimensionValue`]. The full cross would be thousands of cells for every case; a fault of the engine
 //! shows where two values meet, so that [`cells`] has every pair of values in some cell.
 
 use std::collections::HashSet;
@@ -11,7 +11,7 @@ use crate::estate::{DeviceId, time};
 
 /// How identifiers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ids {
+pub(super) enum IdForm {
     Text,
     TextView,
     Fixed8,
@@ -22,7 +22,7 @@ pub(super) enum Ids {
 
 /// How status dates are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dates {
+pub(super) enum DateForm {
     Micros,
     MicrosWithoutZone,
     Seconds,
@@ -35,7 +35,7 @@ pub(super) enum Dates {
 
 /// How values are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Values {
+pub(super) enum ValueEncoding {
     Dictionary,
     Plain,
     Delta,
@@ -43,7 +43,7 @@ pub(super) enum Values {
 
 /// How pages are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Codec {
+pub(super) enum PageCodec {
     None,
     Snappy,
     Zstd,
@@ -51,42 +51,42 @@ pub(super) enum Codec {
 
 /// A value of one dimension of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trait {
-    Ids(Ids),
-    Dates(Dates),
+enum DimensionValue {
+    IdForm(IdForm),
+    DateForm(DateForm),
     Pages(u8),
-    Values(Values),
-    Codec(Codec),
+    ValueEncoding(ValueEncoding),
+    PageCodec(PageCodec),
     Files(usize),
     GroupRows(usize),
     Threads(usize),
 }
 
-impl fmt::Display for Trait {
+impl fmt::Display for DimensionValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ids(Ids::Text) => "ids as text",
-            Self::Ids(Ids::TextView) => "ids as string views",
-            Self::Ids(Ids::Fixed8) => "ids as 8 fixed bytes",
-            Self::Ids(Ids::Bytes) => "ids as binary of 8 bytes",
-            Self::Ids(Ids::Unsigned) => "ids as UINT64",
-            Self::Ids(Ids::Signed) => "ids as INT64",
-            Self::Dates(Dates::Micros) => "dates as microseconds",
-            Self::Dates(Dates::MicrosWithoutZone) => "dates as microseconds without a zone",
-            Self::Dates(Dates::Seconds) => "dates as seconds",
-            Self::Dates(Dates::Millis) => "dates as milliseconds",
-            Self::Dates(Dates::Nanos) => "dates as nanoseconds",
-            Self::Dates(Dates::Int96) => "dates as INT96",
-            Self::Dates(Dates::Date32) => "dates as DATE32",
-            Self::Dates(Dates::Date64) => "dates as DATE64",
+            Self::IdForm(IdForm::Text) => "ids as text",
+            Self::IdForm(IdForm::TextView) => "ids as string views",
+            Self::IdForm(IdForm::Fixed8) => "ids as 8 fixed bytes",
+            Self::IdForm(IdForm::Bytes) => "ids as binary of 8 bytes",
+            Self::IdForm(IdForm::Unsigned) => "ids as UINT64",
+            Self::IdForm(IdForm::Signed) => "ids as INT64",
+            Self::DateForm(DateForm::Micros) => "dates as microseconds",
+            Self::DateForm(DateForm::MicrosWithoutZone) => "dates as microseconds without a zone",
+            Self::DateForm(DateForm::Seconds) => "dates as seconds",
+            Self::DateForm(DateForm::Millis) => "dates as milliseconds",
+            Self::DateForm(DateForm::Nanos) => "dates as nanoseconds",
+            Self::DateForm(DateForm::Int96) => "dates as INT96",
+            Self::DateForm(DateForm::Date32) => "dates as DATE32",
+            Self::DateForm(DateForm::Date64) => "dates as DATE64",
             Self::Pages(1) => "pages v1",
             Self::Pages(_) => "pages v2",
-            Self::Values(Values::Dictionary) => "dictionaries",
-            Self::Values(Values::Plain) => "plain values",
-            Self::Values(Values::Delta) => "delta encodings",
-            Self::Codec(Codec::None) => "not compressed",
-            Self::Codec(Codec::Snappy) => "snappy",
-            Self::Codec(Codec::Zstd) => "zstd",
+            Self::ValueEncoding(ValueEncoding::Dictionary) => "dictionaries",
+            Self::ValueEncoding(ValueEncoding::Plain) => "plain values",
+            Self::ValueEncoding(ValueEncoding::Delta) => "delta encodings",
+            Self::PageCodec(PageCodec::None) => "not compressed",
+            Self::PageCodec(PageCodec::Snappy) => "snappy",
+            Self::PageCodec(PageCodec::Zstd) => "zstd",
             Self::Files(1) => "one file",
             Self::Files(_) => "three files",
             Self::GroupRows(usize::MAX) => "one row group a file",
@@ -99,46 +99,46 @@ impl fmt::Display for Trait {
 
 /// One way of storing and sweeping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cell {
-    pub(super) ids: Ids,
-    pub(super) dates: Dates,
+pub struct MatrixCell {
+    pub(super) ids: IdForm,
+    pub(super) dates: DateForm,
     pub(super) pages: u8,
-    pub(super) values: Values,
-    pub(super) codec: Codec,
+    pub(super) values: ValueEncoding,
+    pub(super) codec: PageCodec,
     pub(super) files: usize,
     pub(super) group_rows: usize,
     /// Workers that sweep.
     pub threads: usize,
 }
 
-impl fmt::Display for Cell {
+impl fmt::Display for MatrixCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words().join(", "))
     }
 }
 
-impl Cell {
-    fn of(traits: &[Trait]) -> Self {
+impl MatrixCell {
+    fn of(traits: &[DimensionValue]) -> Self {
         let mut cell = Self {
-            ids: Ids::Text,
-            dates: Dates::Micros,
+            ids: IdForm::Text,
+            dates: DateForm::Micros,
             pages: 1,
-            values: Values::Dictionary,
-            codec: Codec::None,
+            values: ValueEncoding::Dictionary,
+            codec: PageCodec::None,
             files: 1,
             group_rows: usize::MAX,
             threads: 1,
         };
         for value in traits {
             match *value {
-                Trait::Ids(ids) => cell.ids = ids,
-                Trait::Dates(dates) => cell.dates = dates,
-                Trait::Pages(pages) => cell.pages = pages,
-                Trait::Values(values) => cell.values = values,
-                Trait::Codec(codec) => cell.codec = codec,
-                Trait::Files(files) => cell.files = files,
-                Trait::GroupRows(rows) => cell.group_rows = rows,
-                Trait::Threads(threads) => cell.threads = threads,
+                DimensionValue::IdForm(ids) => cell.ids = ids,
+                DimensionValue::DateForm(dates) => cell.dates = dates,
+                DimensionValue::Pages(pages) => cell.pages = pages,
+                DimensionValue::ValueEncoding(values) => cell.values = values,
+                DimensionValue::PageCodec(codec) => cell.codec = codec,
+                DimensionValue::Files(files) => cell.files = files,
+                DimensionValue::GroupRows(rows) => cell.group_rows = rows,
+                DimensionValue::Threads(threads) => cell.threads = threads,
             }
         }
         cell
@@ -146,14 +146,14 @@ impl Cell {
 
     fn words(&self) -> Vec<String> {
         let traits = [
-            Trait::Ids(self.ids),
-            Trait::Dates(self.dates),
-            Trait::Pages(self.pages),
-            Trait::Values(self.values),
-            Trait::Codec(self.codec),
-            Trait::Files(self.files),
-            Trait::GroupRows(self.group_rows),
-            Trait::Threads(self.threads),
+            DimensionValue::IdForm(self.ids),
+            DimensionValue::DateForm(self.dates),
+            DimensionValue::Pages(self.pages),
+            DimensionValue::ValueEncoding(self.values),
+            DimensionValue::PageCodec(self.codec),
+            DimensionValue::Files(self.files),
+            DimensionValue::GroupRows(self.group_rows),
+            DimensionValue::Threads(self.threads),
         ];
         traits.iter().map(ToString::to_string).collect()
     }
@@ -161,7 +161,7 @@ impl Cell {
     /// An identifier as a quarantine manifest quotes it: text as it is, bytes and numbers in canonical form.
     pub(super) fn quoted(&self, id: &str) -> String {
         match (self.ids, DeviceId::from_text(id.as_bytes())) {
-            (Ids::Text | Ids::TextView, _) | (_, None) => id.to_owned(),
+            (IdForm::Text | IdForm::TextView, _) | (_, None) => id.to_owned(),
             (_, Some(id)) => id.to_string(),
         }
     }
@@ -169,9 +169,9 @@ impl Cell {
 
 /// Some cells of a matrix in words: what they have in common, and all others have not.
 #[must_use]
-pub fn in_common(some: &[Cell], all: &[Cell]) -> String {
+pub fn in_common(some: &[MatrixCell], all: &[MatrixCell]) -> String {
     let Some(first) = some.first() else { return "no cell".into() };
-    let has = |cell: &Cell, word: &String| cell.words().contains(word);
+    let has = |cell: &MatrixCell, word: &String| cell.words().contains(word);
     let shared: Vec<String> =
         first.words().into_iter().filter(|word| some.iter().all(|cell| has(cell, word))).collect();
     let telling: Vec<String> = shared.into_iter().filter(|word| !all.iter().all(|cell| has(cell, word))).collect();
@@ -186,50 +186,54 @@ pub fn in_common(some: &[Cell], all: &[Cell]) -> String {
 }
 
 /// The values that each dimension can have for these devices. The first of each is the plainest.
-fn dimensions(devices: &[Device]) -> Vec<Vec<Trait>> {
-    let mut ids = vec![Ids::Text, Ids::TextView];
+fn dimensions(devices: &[Device]) -> Vec<Vec<DimensionValue>> {
+    let mut ids = vec![IdForm::Text, IdForm::TextView];
     // What is malformed can only be stored as text.
     if devices.iter().all(|device| device.id.is_none() || device.device_id().is_some()) {
-        ids.extend([Ids::Fixed8, Ids::Bytes, Ids::Unsigned, Ids::Signed]);
+        ids.extend([IdForm::Fixed8, IdForm::Bytes, IdForm::Unsigned, IdForm::Signed]);
     }
-    let mut dates = vec![Dates::Micros, Dates::MicrosWithoutZone, Dates::Int96];
+    let mut dates = vec![DateForm::Micros, DateForm::MicrosWithoutZone, DateForm::Int96];
     let all = |holds: &dyn Fn(i64) -> bool| devices.iter().filter_map(|device| device.since).all(holds);
     if all(&|since| since % 1_000_000 == 0) {
-        dates.push(Dates::Seconds);
+        dates.push(DateForm::Seconds);
     }
     if all(&|since| since % 1000 == 0) {
-        dates.push(Dates::Millis);
+        dates.push(DateForm::Millis);
     }
     if all(&|since| since.checked_mul(1000).is_some()) {
-        dates.push(Dates::Nanos);
+        dates.push(DateForm::Nanos);
     }
     if all(&|since| since % time::DAY_MICROS == 0) {
-        dates.extend([Dates::Date32, Dates::Date64]);
+        dates.extend([DateForm::Date32, DateForm::Date64]);
     }
     vec![
-        ids.into_iter().map(Trait::Ids).collect(),
-        dates.into_iter().map(Trait::Dates).collect(),
-        vec![Trait::Pages(1), Trait::Pages(2)],
-        [Values::Dictionary, Values::Plain, Values::Delta].map(Trait::Values).into(),
-        [Codec::None, Codec::Snappy, Codec::Zstd].map(Trait::Codec).into(),
-        vec![Trait::Files(1), Trait::Files(3)],
-        vec![Trait::GroupRows(usize::MAX), Trait::GroupRows(2)],
-        vec![Trait::Threads(1), Trait::Threads(4)],
+        ids.into_iter().map(DimensionValue::IdForm).collect(),
+        dates.into_iter().map(DimensionValue::DateForm).collect(),
+        vec![DimensionValue::Pages(1), DimensionValue::Pages(2)],
+        [ValueEncoding::Dictionary, ValueEncoding::Plain, ValueEncoding::Delta]
+            .map(DimensionValue::ValueEncoding)
+            .into(),
+        [PageCodec::None, PageCodec::Snappy, PageCodec::Zstd].map(DimensionValue::PageCodec).into(),
+        vec![DimensionValue::Files(1), DimensionValue::Files(3)],
+        vec![DimensionValue::GroupRows(usize::MAX), DimensionValue::GroupRows(2)],
+        vec![DimensionValue::Threads(1), DimensionValue::Threads(4)],
     ]
 }
 
 /// The cells of these devices, the plainest first: every two values of different dimensions occur together.
 #[must_use]
-pub fn cells(devices: &[Device]) -> Vec<Cell> {
+pub fn cells(devices: &[Device]) -> Vec<MatrixCell> {
     let dimensions = dimensions(devices);
     rows(&dimensions.iter().map(Vec::len).collect::<Vec<_>>())
         .into_iter()
-        .map(|row| Cell::of(&row.iter().zip(&dimensions).map(|(&value, values)| values[value]).collect::<Vec<_>>()))
+        .map(|row| {
+            MatrixCell::of(&row.iter().zip(&dimensions).map(|(&value, values)| values[value]).collect::<Vec<_>>())
+        })
         .collect()
 }
 
 /// A dimension and one of its values.
-type Place = (usize, usize);
+type Choice = (usize, usize);
 
 /// Rows of values, one from each dimension of so many, in which every two values of different dimensions meet.
 ///
@@ -237,13 +241,13 @@ type Place = (usize, usize);
 /// chosen already for the first time.
 fn rows(sizes: &[usize]) -> Vec<Vec<usize>> {
     let places = |dimension: usize| (0..sizes[dimension]).map(move |value| (dimension, value));
-    let mut order: Vec<(Place, Place)> = Vec::new();
+    let mut order: Vec<(Choice, Choice)> = Vec::new();
     for one in 0..sizes.len() {
         for other in one + 1..sizes.len() {
             order.extend(places(one).flat_map(|a| places(other).map(move |b| (a, b))));
         }
     }
-    let mut unmet: HashSet<(Place, Place)> = order.iter().copied().collect();
+    let mut unmet: HashSet<(Choice, Choice)> = order.iter().copied().collect();
     let mut rows = vec![vec![0; sizes.len()]];
     meet(&rows[0], &mut unmet);
     for (a, b) in order {
@@ -253,7 +257,7 @@ fn rows(sizes: &[usize]) -> Vec<Vec<usize>> {
         let mut chosen = vec![a, b];
         for dimension in (0..sizes.len()).filter(|&dimension| dimension != a.0 && dimension != b.0) {
             let gain =
-                |place: Place| chosen.iter().filter(|&&own| unmet.contains(&(own.min(place), own.max(place)))).count();
+                |place: Choice| chosen.iter().filter(|&&own| unmet.contains(&(own.min(place), own.max(place)))).count();
             // Of equals the first, so that plain values come before others.
             let best = places(dimension).max_by_key(|&place| (gain(place), usize::MAX - place.1));
             chosen.extend(best);
@@ -267,7 +271,7 @@ fn rows(sizes: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// Takes the pairs of a row from those that have not met.
-fn meet(row: &[usize], unmet: &mut HashSet<(Place, Place)>) {
+fn meet(row: &[usize], unmet: &mut HashSet<(Choice, Choice)>) {
     for one in 0..row.len() {
         for other in one + 1..row.len() {
             unmet.remove(&((one, row[one]), (other, row[other])));
@@ -289,7 +293,7 @@ mod tests {
     fn every_two_values_meet_in_some_cell() {
         for devices in estates() {
             let cells = cells(&devices);
-            let words: Vec<Vec<String>> = cells.iter().map(Cell::words).collect();
+            let words: Vec<Vec<String>> = cells.iter().map(MatrixCell::words).collect();
             let dimensions: Vec<Vec<String>> =
                 dimensions(&devices).iter().map(|values| values.iter().map(ToString::to_string).collect()).collect();
             for (index, one) in dimensions.iter().enumerate() {
@@ -306,15 +310,16 @@ mod tests {
     fn cells_differ_and_the_plainest_comes_first() {
         let cells = cells(&estates()[0]);
         assert!(cells.iter().enumerate().all(|(index, cell)| !cells[..index].contains(cell)));
-        assert_eq!(cells[0], Cell::of(&[]));
+        assert_eq!(cells[0], MatrixCell::of(&[]));
         assert!(cells.len() < 80, "{} cells are more than a case is worth", cells.len());
     }
 
     #[test]
     fn what_some_cells_share_is_named() {
         let all = cells(&estates()[0]);
-        let of = |wanted: &dyn Fn(&Cell) -> bool| all.iter().copied().filter(|cell| wanted(cell)).collect::<Vec<_>>();
-        let int96 = in_common(&of(&|cell| cell.dates == Dates::Int96), &all);
+        let of =
+            |wanted: &dyn Fn(&MatrixCell) -> bool| all.iter().copied().filter(|cell| wanted(cell)).collect::<Vec<_>>();
+        let int96 = in_common(&of(&|cell| cell.dates == DateForm::Int96), &all);
         assert!(int96.ends_with("cells, all with dates as INT96"), "{int96}");
         assert_eq!(in_common(&all, &all), "every other cell");
     }

@@ -1,4 +1,4 @@
-//! What a change of policy does to a real estate: two policies, one scan, and the devices that only one deletes.
+//! What a change of policy does to a real estate: two policies, one scan, and the devices that only one would delete.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use crate::estate::{Reason, time};
 use crate::policy::Policy;
 use crate::sweep::{Due, Expected, Findings, Headroom, Swept, guard};
 
-/// The consequences of going from one policy to another.
+/// The consequences of a change from one policy to another. Serialised, it is the document of `diff --policy --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// The policy before: name, version and digest.
+    /// Name, version and digest of the policy before.
     pub from: String,
-    /// The policy after.
+    /// Name, version and digest of the policy after.
     pub to: String,
-    /// When both were asked, RFC 3339.
+    /// The moment by which both judge, RFC 3339.
     pub as_of: String,
     /// Rows of the snapshot.
     pub rows: u64,
-    /// Devices that both delete.
+    /// Devices that both policies delete.
     pub deleted_by_both: u64,
     /// Devices that only the policy after deletes.
-    pub newly_deleted: Devices,
+    pub newly_deleted: DeviceCounts,
     /// Devices that only the policy before deletes.
-    pub no_longer_deleted: Devices,
+    pub no_longer_deleted: DeviceCounts,
     /// Alerts by party.
     pub alerts_by_party: BTreeMap<String, BeforeAfter>,
-    /// Rows that cannot be judged, by reason.
+    /// Quarantined rows by reason, where there are any.
     pub quarantined: BTreeMap<String, BeforeAfter>,
-    /// Guards of the policy after that would stop its run.
-    pub would_stop: Vec<Stop>,
+    /// Guards of the policy after that would stop a run.
+    pub would_stop: Vec<GuardStop>,
 }
 
 /// A figure under the policy before, and under the policy after.
@@ -49,22 +49,22 @@ pub struct BeforeAfter {
 /// A guard that would stop a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stop {
+pub struct GuardStop {
     /// The guard's key in the policy.
     pub guard: String,
-    /// What the run would come to.
+    /// The figure of the run.
     pub reached: String,
-    /// What the guard allows.
+    /// The limit of the guard.
     pub limit: String,
 }
 
-/// Some devices, counted in several ways.
+/// Some devices, by type, party and age.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Devices {
-    /// How many.
+pub struct DeviceCounts {
+    /// Their number.
     pub devices: u64,
-    /// How many of them raise an alert.
+    /// How many of their deletions raise an alert.
     pub alerts: u64,
     /// By device type.
     pub by_type: BTreeMap<String, u64>,
@@ -75,10 +75,10 @@ pub struct Devices {
 }
 
 impl Change {
-    /// Compares what two policies, as they were signed, found in one scan that no guard stopped.
+    /// Compares what two policies found in one scan. `policies` have their guards; the scan must have had none.
     ///
     /// # Errors
-    /// Findings that are not of two policies.
+    /// Policies or findings that are not two.
     pub fn new(policies: &[Policy], swept: &[Swept], rows: u64) -> Result<Self> {
         let ([from, to], [before, after]) = (policies, swept) else {
             return Err(Error::Usage {
@@ -94,8 +94,8 @@ impl Change {
             as_of: time::format_instant(as_of),
             rows,
             deleted_by_both: 0,
-            newly_deleted: Devices::default(),
-            no_longer_deleted: Devices::default(),
+            newly_deleted: DeviceCounts::default(),
+            no_longer_deleted: DeviceCounts::default(),
             alerts_by_party: BTreeMap::new(),
             quarantined: quarantined(before, after),
             would_stop: stops(to, after),
@@ -131,22 +131,27 @@ impl Change {
         Ok(change)
     }
 
-    /// In what this change is not the one that was expected, a figure each, with what was wanted and what came.
+    /// The figures that differ from the expected change, a sentence each.
     #[must_use]
     pub fn differs_from(&self, expected: &Self) -> Vec<String> {
         let mut differs = Vec::new();
-        apart("", &json!(expected), &json!(self), &mut differs);
+        add_differences("", &json!(expected), &json!(self), &mut differs);
         differs
     }
 }
 
-/// Where two documents differ, by the path to the figure.
-fn apart(path: &str, wanted: &Value, got: &Value, differs: &mut Vec<String>) {
+/// Adds a sentence for each value that differs between two documents, with its path.
+fn add_differences(path: &str, wanted: &Value, got: &Value, differs: &mut Vec<String>) {
     if let (Value::Object(one), Value::Object(other)) = (wanted, got) {
         let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
         for key in keys {
             let path = if path.is_empty() { key.clone() } else { format!("{path} {key}") };
-            apart(&path, one.get(key).unwrap_or(&Value::Null), other.get(key).unwrap_or(&Value::Null), differs);
+            add_differences(
+                &path,
+                one.get(key).unwrap_or(&Value::Null),
+                other.get(key).unwrap_or(&Value::Null),
+                differs,
+            );
         }
     } else if wanted != got {
         let say = |value: &Value| if value.is_null() { "nothing".into() } else { value.to_string() };
@@ -164,10 +169,10 @@ fn quarantined(before: &Swept, after: &Swept) -> BTreeMap<String, BeforeAfter> {
         .collect()
 }
 
-fn stops(policy: &Policy, swept: &Swept) -> Vec<Stop> {
+fn stops(policy: &Policy, swept: &Swept) -> Vec<GuardStop> {
     let headroom = guard::headroom(policy, (&swept.findings.by_type.total()).into(), Expected::default());
     let tripped = headroom.into_iter().filter(|headroom| headroom.tripped);
-    let stop = |own: Headroom| Stop {
+    let stop = |own: Headroom| GuardStop {
         guard: own.guard.into(),
         reached: own.figure(own.reached),
         limit: own.figure(own.limit),
@@ -175,7 +180,7 @@ fn stops(policy: &Policy, swept: &Swept) -> Vec<Stop> {
     tripped.map(stop).collect()
 }
 
-impl Devices {
+impl DeviceCounts {
     fn add(&mut self, due: &Due, findings: &Findings, policy: &Policy, as_of: i64) {
         self.devices += 1;
         self.alerts += u64::from(due.alert);

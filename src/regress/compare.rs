@@ -1,58 +1,60 @@
-//! What was expected against what came, in sentences: device by device, type by type, cell by cell.
+//! What a case expects compared with what the engine did, in sentences: by device, by type, and between cells.
 
 use std::collections::BTreeMap;
 
-use super::case::{Case, Ending};
-use super::cells::{Cell, in_common};
-use super::judge::Said;
-use super::published::{Got, judged};
+use super::case::{Case, DeviceOutcome, DispositionKind};
+use super::cells::{MatrixCell, in_common};
+use super::judge::CellResult;
+use super::published::{ActualOutcome, rule_row};
 use crate::estate::{Reason, TallyByType};
 use crate::sweep::guard;
 
-/// Something that is not as it was to be.
+/// One thing in which a case fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// What, in a sentence.
+pub struct CaseDifference {
+    /// A sentence without a full stop.
     pub what: String,
-    /// Whether other expectations of the devices would make it right. All else is beyond blessing.
+    /// Whether another `expected.csv` would remove it.
     pub blessable: bool,
-    /// The device that it is about, by its place in the snapshot.
+    /// The device that it is about: its index in [`Case::devices`].
     pub row: Option<usize>,
 }
 
-impl Difference {
-    pub(super) fn beyond_blessing(what: impl Into<String>) -> Self {
+impl CaseDifference {
+    pub(super) fn not_blessable(what: impl Into<String>) -> Self {
         Self { what: what.into(), blessable: false, row: None }
     }
 }
 
-/// Everything in which what a cell said is not what the case expects.
-pub(super) fn compare(case: &Case, said: &Said) -> Vec<Difference> {
-    let stopped = said.manifests.is_none();
-    let mut differences: Vec<Difference> = guards(case, said).into_iter().map(Difference::beyond_blessing).collect();
+/// Every difference between what a case expects and what one cell gave.
+pub(super) fn compare(case: &Case, found: &CellResult) -> Vec<CaseDifference> {
+    let stopped = found.manifests.is_none();
+    let mut differences: Vec<CaseDifference> =
+        guards(case, found).into_iter().map(CaseDifference::not_blessable).collect();
     if let Some(wanted) = case.policy_digest.as_ref().filter(|wanted| **wanted != case.policy.digest()) {
         let what = format!("the policy's digest was to be {wanted}, and is {}", case.policy.digest());
-        differences.push(Difference::beyond_blessing(what));
+        differences.push(CaseDifference::not_blessable(what));
     }
-    differences.extend(endings(case, &said.account.got, stopped));
-    differences.extend(said.account.faults.iter().map(Difference::beyond_blessing));
-    let got = counts(case, stopped, said.account.got.iter().map(|got| &got.ending));
-    let counted = counted(case, stopped, &said.by_type);
-    for what in miscounted("the manifests and the rule", &got, &counted) {
-        differences.push(Difference::beyond_blessing(what));
+    let reconciliation = &found.reconciliation;
+    differences.extend(by_device(case, &reconciliation.actual, stopped));
+    differences.extend(reconciliation.faults.iter().map(CaseDifference::not_blessable));
+    let counted = engine_counts(case, stopped, &found.by_type);
+    let actual = outcome_counts(case, stopped, reconciliation.actual.iter().map(|actual| &actual.outcome));
+    for what in miscounted("the manifests and the rule", &actual, &counted) {
+        differences.push(CaseDifference::not_blessable(what));
     }
-    // With one line for each device they are what the endings are, and are said only where those say nothing.
+    // Where every device is as expected, so are the counts: they are compared only where nothing else differs.
     if differences.is_empty() {
-        let expected = counts(case, stopped, case.expected.iter().map(|expectation| &expectation.ending));
-        differences
-            .extend(miscounted("expected.csv", &expected, &counted).into_iter().map(Difference::beyond_blessing));
+        let expected = outcome_counts(case, stopped, case.expected.iter().map(|expected| &expected.outcome));
+        let wrong = miscounted("expected.csv", &expected, &counted);
+        differences.extend(wrong.into_iter().map(CaseDifference::not_blessable));
     }
     differences
 }
 
-fn guards(case: &Case, said: &Said) -> Vec<String> {
+fn guards(case: &Case, found: &CellResult) -> Vec<String> {
     let figures = |name: &str| {
-        let all = guard::headroom(&case.policy, (&said.total()).into(), case.accept);
+        let all = guard::headroom(&case.policy, (&found.total()).into(), case.accept);
         all.iter().find(|headroom| headroom.guard == name).map_or_else(
             || ", since its figure is accepted otherwise".to_owned(),
             |own| format!(": {} where {} is the limit", own.figure(own.reached), own.figure(own.limit)),
@@ -60,81 +62,82 @@ fn guards(case: &Case, said: &Said) -> Vec<String> {
     };
     let wanted = case.stopped_by.as_deref();
     let mut wrong: Vec<String> = Vec::new();
-    for trip in said.trips.iter().filter(|trip| wanted != Some(trip.guard)) {
+    for trip in found.trips.iter().filter(|trip| wanted != Some(trip.guard)) {
         wrong.push(format!("the guard {} stopped the run{}", trip.guard, figures(trip.guard)));
     }
-    if let Some(wanted) = wanted.filter(|wanted| said.trips.iter().all(|trip| trip.guard != *wanted)) {
+    if let Some(wanted) = wanted.filter(|wanted| found.trips.iter().all(|trip| trip.guard != *wanted)) {
         wrong.push(format!("the guard {wanted} was to stop the run, and did not{}", figures(wanted)));
     }
     wrong
 }
 
-fn endings(case: &Case, got: &[Got], stopped: bool) -> Vec<Difference> {
+fn by_device(case: &Case, actual: &[ActualOutcome], stopped: bool) -> Vec<CaseDifference> {
     let mut differences = Vec::new();
-    let mut say = |row, what| differences.push(Difference { what, blessable: true, row });
-    for (row, Got { ending, .. }) in got.iter().enumerate() {
-        let device = named(&ending.device_id);
+    let mut differs = |row, what| differences.push(CaseDifference { what, blessable: true, row });
+    for (row, ActualOutcome { outcome, .. }) in actual.iter().enumerate() {
+        let device = named(&outcome.device_id);
         let Some(expected) = case.expected.get(row) else {
-            say(Some(row), format!("{device}: expected.csv has no line for it"));
+            differs(Some(row), format!("{device}: expected.csv has no line for it"));
             continue;
         };
-        let (line, expected) = (expected.line, &expected.ending);
-        if expected.device_id != ending.device_id {
+        let (line, expected) = (expected.line, &expected.outcome);
+        if expected.device_id != outcome.device_id {
             let other = named(&expected.device_id);
-            say(Some(row), format!("{device}: line {line} of expected.csv is of {other}"));
+            differs(Some(row), format!("{device}: line {line} of expected.csv is of {other}"));
             continue;
         }
-        let wrong = apart(expected, ending, stopped);
+        let wrong = columns_apart(expected, outcome, stopped);
         if !wrong.is_empty() {
-            say(Some(row), format!("{device} (line {line} of expected.csv): {}", wrong.join("; ")));
+            differs(Some(row), format!("{device} (line {line} of expected.csv): {}", wrong.join("; ")));
         }
     }
-    for extra in case.expected.iter().skip(got.len()) {
-        let device = named(&extra.ending.device_id);
-        say(None, format!("{device}: in line {} of expected.csv, and not in snapshot.csv", extra.line));
+    for extra in case.expected.iter().skip(actual.len()) {
+        let device = named(&extra.outcome.device_id);
+        differs(None, format!("{device}: in line {} of expected.csv, and not in snapshot.csv", extra.line));
     }
     differences
 }
 
-/// How an ending is not the one that was expected. What follows from another disposition is not said again.
-fn apart(expected: &Ending, got: &Ending, stopped: bool) -> Vec<String> {
-    // What a guard stops is published to nobody.
-    let cells = if stopped { 3 } else { Ending::COLUMNS.len() };
-    let (wanted, found) = (expected.cells(), got.cells());
+/// The columns in which an outcome differs from the expected one. Another disposition explains all other columns, so
+/// that only it is named then.
+fn columns_apart(expected: &DeviceOutcome, actual: &DeviceOutcome, stopped: bool) -> Vec<String> {
+    // A run that a guard stops publishes no alert and no day.
+    let compared = if stopped { 3 } else { DeviceOutcome::COLUMNS.len() };
+    let (wanted, found) = (expected.fields(), actual.fields());
     let column = |column: usize| {
-        let (wanted, found, name) = (quoted(wanted[column]), quoted(found[column]), Ending::COLUMNS[column]);
+        let (wanted, found, name) = (quoted(wanted[column]), quoted(found[column]), DeviceOutcome::COLUMNS[column]);
         format!("{name} was to be {wanted}, and is {found}")
     };
-    if wanted[1] == found[1] {
-        return (2..cells).filter(|&index| wanted[index] != found[index]).map(column).collect();
+    if expected.disposition == actual.disposition {
+        return (2..compared).filter(|&index| wanted[index] != found[index]).map(column).collect();
     }
-    let reason = if got.reason.is_empty() { String::new() } else { format!(" for the reason `{}`", got.reason) };
+    let reason = actual.reason.map_or_else(String::new, |reason| format!(" for the reason `{reason}`"));
     vec![column(1) + &reason]
 }
 
-/// How many devices of a type meet which end.
-type Counts = BTreeMap<(String, String), u64>;
+/// Devices by type name and by outcome in words.
+type OutcomeCounts = BTreeMap<(String, String), u64>;
 
-/// Endings, counted as the engine counts them: quarantined by reason, deletions by whether somebody is told.
-fn counts<'e>(case: &Case, stopped: bool, endings: impl Iterator<Item = &'e Ending>) -> Counts {
-    let mut counts = Counts::new();
-    for (device, ending) in case.devices.iter().zip(endings) {
-        let what = match ending.disposition.as_str() {
-            "quarantined" => format!("quarantined for {}", quoted(&ending.reason)),
-            "delete" if stopped => "deleted".into(),
-            "delete" if ending.alert.is_empty() => "deleted silently".into(),
-            "delete" => "deleted with an alert".into(),
-            other => other.to_owned(),
+/// Outcomes counted as the engine counts them: quarantined by reason, deletions by whether they raise an alert.
+fn outcome_counts<'e>(case: &Case, stopped: bool, outcomes: impl Iterator<Item = &'e DeviceOutcome>) -> OutcomeCounts {
+    let mut counts = OutcomeCounts::new();
+    for (device, outcome) in case.devices.iter().zip(outcomes) {
+        let what = match outcome.disposition {
+            DispositionKind::Quarantined => format!("quarantined for {}", quoted(outcome.reason_name())),
+            DispositionKind::Delete if stopped => "deleted".into(),
+            DispositionKind::Delete if outcome.alert.is_empty() => "deleted silently".into(),
+            DispositionKind::Delete => "deleted with an alert".into(),
+            other => other.name().to_owned(),
         };
-        let type_name = case.policy.types.name(judged(device, &case.policy).type_code).to_owned();
+        let type_name = case.policy.types.name(rule_row(device, &case.policy).type_code).to_owned();
         *counts.entry((type_name, what)).or_default() += 1;
     }
     counts
 }
 
-/// The engine's own counts, in the same words.
-fn counted(case: &Case, stopped: bool, by_type: &TallyByType) -> Counts {
-    let mut counts = Counts::new();
+/// The engine's own counts, in the words of [`outcome_counts`].
+fn engine_counts(case: &Case, stopped: bool, by_type: &TallyByType) -> OutcomeCounts {
+    let mut counts = OutcomeCounts::new();
     for (code, tally) in by_type.iter() {
         let mut add = |what: &str, rows: u64| {
             if rows > 0 {
@@ -157,12 +160,12 @@ fn counted(case: &Case, stopped: bool, by_type: &TallyByType) -> Counts {
     counts
 }
 
-/// Types of which the engine counted others than there are: who is in no manifest may still be miscounted.
-fn miscounted(who: &str, wanted: &Counts, counted: &Counts) -> Vec<String> {
+/// The counts in which the engine differs. A device that is in no manifest can still be counted wrongly.
+fn miscounted(who: &str, wanted: &OutcomeCounts, counted: &OutcomeCounts) -> Vec<String> {
     let mut keys: Vec<_> = wanted.keys().chain(counted.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let of = |counts: &Counts, key| counts.get(key).copied().unwrap_or_default();
+    let of = |counts: &OutcomeCounts, key| counts.get(key).copied().unwrap_or_default();
     keys.into_iter()
         .filter(|key| of(wanted, key) != of(counted, key))
         .map(|key| {
@@ -172,36 +175,41 @@ fn miscounted(who: &str, wanted: &Counts, counted: &Counts) -> Vec<String> {
         .collect()
 }
 
-/// In what a cell says something else than the plainest, in a sentence; `None` where both say the same.
+/// How a cell differs from the first one, in a sentence; `None` where both gave the same.
 ///
-/// `because` is asked for the engine's own words on a device of the other cell.
-pub(super) fn disagreement(plainest: &Said, other: &Said, because: &dyn Fn(usize) -> String) -> Option<String> {
-    if plainest == other {
+/// `because` gives the engine's explanation for a device, by its row, in the other cell.
+pub(super) fn disagreement(
+    first: &CellResult,
+    other: &CellResult,
+    because: &dyn Fn(usize) -> String,
+) -> Option<String> {
+    if first == other {
         return None;
     }
-    let both = plainest.account.got.iter().zip(&other.account.got);
-    if let Some((row, (one, two))) = both.enumerate().find(|(_, (one, two))| one.ending != two.ending) {
-        let wrong = apart(&one.ending, &two.ending, false).join("; ");
+    let both = first.reconciliation.actual.iter().zip(&other.reconciliation.actual);
+    if let Some((row, (one, two))) = both.enumerate().find(|(_, (one, two))| one.outcome != two.outcome) {
+        let wrong = columns_apart(&one.outcome, &two.outcome, false).join("; ");
         let because = because(row);
         let because = if because.is_empty() { because } else { format!(". The engine there: {because}") };
-        return Some(format!("{}: {wrong}{because}", named(&one.ending.device_id)));
+        return Some(format!("{}: {wrong}{because}", named(&one.outcome.device_id)));
     }
-    let guards = |said: &Said| said.trips.iter().map(|trip| trip.guard).collect::<Vec<_>>().join(" and ");
-    if guards(plainest) != guards(other) {
-        return Some(format!("stopped by {} and not by {}", quoted(&guards(other)), quoted(&guards(plainest))));
+    let guards = |cell: &CellResult| cell.trips.iter().map(|trip| trip.guard).collect::<Vec<_>>().join(" and ");
+    if guards(first) != guards(other) {
+        return Some(format!("stopped by {} and not by {}", quoted(&guards(other)), quoted(&guards(first))));
     }
-    if let Some(fault) = other.account.faults.iter().find(|fault| !plainest.account.faults.contains(fault)) {
+    let known = &first.reconciliation.faults;
+    if let Some(fault) = other.reconciliation.faults.iter().find(|fault| !known.contains(fault)) {
         return Some(fault.clone());
     }
-    if plainest.by_type != other.by_type {
-        return Some("the devices are counted otherwise".into());
+    if first.by_type != other.by_type {
+        return Some("the counts by type differ".into());
     }
     Some("the manifests list the same, and their bytes differ".into())
 }
 
-/// Cells that disagree with the plainest, each kind of disagreement in one sentence that names what its cells share.
-pub(super) fn between_cells(disagreements: &[(Cell, String)], all: &[Cell]) -> Vec<String> {
-    let mut kinds: Vec<(&str, Vec<Cell>)> = Vec::new();
+/// Cells that differ from the first one: one sentence for each difference, with what its cells have in common.
+pub(super) fn between_cells(disagreements: &[(MatrixCell, String)], all: &[MatrixCell]) -> Vec<String> {
+    let mut kinds: Vec<(&str, Vec<MatrixCell>)> = Vec::new();
     for (cell, what) in disagreements {
         match kinds.iter_mut().find(|(kind, _)| kind == what) {
             Some((_, cells)) => cells.push(*cell),
@@ -210,11 +218,11 @@ pub(super) fn between_cells(disagreements: &[(Cell, String)], all: &[Cell]) -> V
     }
     kinds
         .into_iter()
-        .map(|(what, cells)| format!("{} do not say what the plainest cell says: {what}", in_common(&cells, all)))
+        .map(|(what, cells)| format!("{}: not the result of the first cell: {what}", in_common(&cells, all)))
         .collect()
 }
 
-pub(super) fn named(device_id: &str) -> &str {
+fn named(device_id: &str) -> &str {
     if device_id.is_empty() { "(no Device ID)" } else { device_id }
 }
 
@@ -225,41 +233,40 @@ fn quoted(cell: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::cells::cells;
-    use super::super::published::{Account, Source};
+    use super::super::published::{OutcomeSource, Reconciliation};
     use super::*;
+    use crate::estate::Disposition;
 
-    fn said(dispositions: &[&str], bytes: &[u8]) -> Said {
-        let got = dispositions.iter().enumerate().map(|(row, disposition)| Got {
-            ending: Ending {
-                device_id: format!("device {row}"),
-                disposition: (*disposition).into(),
-                ..Ending::default()
-            },
-            source: Source::Counts,
+    fn cell_result(dispositions: &[Disposition], bytes: &[u8]) -> CellResult {
+        let actual = dispositions.iter().enumerate().map(|(row, &disposition)| ActualOutcome {
+            outcome: DeviceOutcome::new(format!("device {row}"), disposition),
+            source: OutcomeSource::Counts,
         });
-        Said {
+        CellResult {
             manifests: Some([bytes.to_vec(), Vec::new()]),
             trips: Vec::new(),
             by_type: TallyByType::default(),
-            account: Account { got: got.collect(), faults: Vec::new() },
+            reconciliation: Reconciliation { actual: actual.collect(), faults: Vec::new() },
         }
     }
 
     #[test]
-    fn cells_that_differ_are_told_by_device_and_by_what_they_share() {
-        let plainest = said(&["delete", "not_due"], b"one");
+    fn cells_that_differ_are_named_by_device_and_by_what_they_share() {
+        let delete = Disposition::Delete { alert: false };
+        let first = cell_result(&[delete, Disposition::NotDue], b"one");
         let why = |row: usize| format!("row {row}");
-        assert_eq!(disagreement(&plainest, &plainest.clone(), &why), None);
-        let other = disagreement(&plainest, &said(&["delete", "excluded"], b"one"), &why).unwrap();
+        assert_eq!(disagreement(&first, &first.clone(), &why), None);
+        let other = disagreement(&first, &cell_result(&[delete, Disposition::Excluded], b"one"), &why).unwrap();
         assert_eq!(other, "device 1: disposition was to be `not_due`, and is `excluded`. The engine there: row 1");
-        let bytes = disagreement(&plainest, &said(&["delete", "not_due"], b"two"), &why).unwrap();
+        let bytes = disagreement(&first, &cell_result(&[delete, Disposition::NotDue], b"two"), &why).unwrap();
         assert!(bytes.contains("bytes differ"), "{bytes}");
 
         let all = cells(&[]);
-        let four: Vec<(Cell, String)> =
+        let four: Vec<(MatrixCell, String)> =
             all.iter().filter(|cell| cell.threads == 4).map(|cell| (*cell, other.clone())).collect();
-        let told = between_cells(&four, &all);
-        assert_eq!(told.len(), 1);
-        assert!(told[0].contains("all with 4 threads do not say") && told[0].contains("device 1"), "{told:?}");
+        let sentences = between_cells(&four, &all);
+        assert_eq!(sentences.len(), 1);
+        let sentence = &sentences[0];
+        assert!(sentence.contains("all with 4 threads: not the result") && sentence.contains("device 1"), "{sentence}");
     }
 }

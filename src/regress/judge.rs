@@ -1,11 +1,11 @@
-//! A case through the engine: each cell is stored, swept and written as manifests, which are read back.
+//! Runs a case in one cell of the matrix: stores it, sweeps it, writes the manifests, and reads them back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::case::{Case, Device};
-use super::cells::Cell;
-use super::published::{Account, Published, account};
+use super::cells::MatrixCell;
+use super::published::{PublishedManifests, Reconciliation, reconcile};
 use super::store;
 use crate::error::{Error, GuardTrip, Result};
 use crate::estate::{Tally, TallyByType};
@@ -18,16 +18,16 @@ use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 use crate::sweep::{self, Options, Swept};
 
-/// A place to work at: the same names are written and removed for every cell.
-pub(super) struct Bench {
+/// A temporary directory and two thread pools, used for one cell after another.
+pub(super) struct Workspace {
     home: tempfile::TempDir,
-    alone: Pool,
-    together: Pool,
+    one_thread: Pool,
+    four_threads: Pool,
 }
 
-impl Bench {
-    /// Lays out a bench: in `TMPDIR` where that is set, else in memory where the system has such a place, else where
-    /// temporary files go.
+impl Workspace {
+    /// Creates the directory: in `TMPDIR` where that is set, else in `/dev/shm` where that is there, else in the system's
+    /// folder for temporary files.
     pub(super) fn new() -> Result<Self> {
         let memory = Path::new("/dev/shm");
         let builder = |prefix| tempfile::Builder::new().prefix(prefix).to_owned();
@@ -41,11 +41,11 @@ impl Bench {
             let path = home.path().join(name);
             fs::create_dir(&path).map_err(Error::io("create", &path))?;
         }
-        Ok(Self { home, alone: Pool::new(Some(1)), together: Pool::new(Some(4)) })
+        Ok(Self { home, one_thread: Pool::new(Some(1)), four_threads: Pool::new(Some(4)) })
     }
 
-    fn pool(&self, cell: &Cell) -> &Pool {
-        if cell.threads == 1 { &self.alone } else { &self.together }
+    fn pool(&self, cell: &MatrixCell) -> &Pool {
+        if cell.threads == 1 { &self.one_thread } else { &self.four_threads }
     }
 
     fn run(&self) -> PathBuf {
@@ -53,55 +53,56 @@ impl Bench {
     }
 }
 
-/// What a cell came to.
+/// What the engine made of a case in one cell.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Said {
-    /// The bytes of the delete and the alert manifest; none where a guard stopped the run.
+pub(super) struct CellResult {
+    /// The bytes of the delete and the alert manifest; `None` where a guard stopped the run.
     pub manifests: Option<[Vec<u8>; 2]>,
     /// The guards that stopped the run.
     pub trips: Vec<GuardTrip>,
-    /// Counts of each type.
+    /// The engine's counts by device type.
     pub by_type: TallyByType,
-    /// What became of each device, by the manifests as they were read back.
-    pub account: Account,
+    /// What became of each device, by the manifests that were read back.
+    pub reconciliation: Reconciliation,
 }
 
-impl Said {
-    /// The counts of all types together.
+impl CellResult {
+    /// The engine's counts of all device types.
     pub(super) fn total(&self) -> Tally {
         self.by_type.total()
     }
 }
 
-/// A case stored in the form of a cell. Dropped, its files are removed.
-pub(super) struct Stored<'b> {
-    bench: &'b Bench,
+/// The snapshot of a case in the form of one cell. Dropping it removes the files.
+pub(super) struct StoredCase<'b> {
+    workspace: &'b Workspace,
     files: Vec<PathBuf>,
     snapshot: Snapshot,
 }
 
-impl Drop for Stored<'_> {
+impl Drop for StoredCase<'_> {
     fn drop(&mut self) {
         for file in &self.files {
-            // What cannot be removed now goes with the bench.
+            // A file that is left is removed with the workspace.
             let _ = fs::remove_file(file);
         }
     }
 }
 
-impl<'b> Stored<'b> {
+impl<'b> StoredCase<'b> {
     /// Stores the devices.
-    pub(super) fn new(bench: &'b Bench, devices: &[Device], cell: &Cell) -> Result<Self> {
-        let folder = bench.home.path().join("snapshot");
+    pub(super) fn new(workspace: &'b Workspace, devices: &[Device], cell: &MatrixCell) -> Result<Self> {
+        let folder = workspace.home.path().join("snapshot");
         let files = store::write(cell, devices, &folder)?;
-        // Cases speak in our words: no column is mapped.
-        let snapshot = Snapshot::open(&[folder], &std::collections::BTreeMap::new(), &bench.alone, &NoProgress)?;
-        Ok(Self { bench, files, snapshot })
+        // A case has the standard columns: none is mapped.
+        let snapshot =
+            Snapshot::open(&[folder], &std::collections::BTreeMap::new(), &workspace.one_thread, &NoProgress)?;
+        Ok(Self { workspace, files, snapshot })
     }
 
     /// Sweeps, writes the manifests, and reads them back.
-    pub(super) fn sweep(&self, case: &Case, cell: &Cell) -> Result<Said> {
-        let pool = self.bench.pool(cell);
+    pub(super) fn sweep(&self, case: &Case, cell: &MatrixCell) -> Result<CellResult> {
+        let pool = self.workspace.pool(cell);
         let policies = std::slice::from_ref(&case.policy);
         let options = Options { policies, as_of: case.as_of, expected: case.accept, duplicates: &[] };
         let swept = sweep::sweep(&Scan::new(&self.snapshot, pool, &NoProgress), &options)?;
@@ -112,16 +113,16 @@ impl<'b> Stored<'b> {
         } else {
             (None, None)
         };
-        Ok(Said {
+        Ok(CellResult {
             manifests,
             trips: swept.trips.clone(),
             by_type: swept.findings.by_type.clone(),
-            account: account(case, cell, published.as_ref()),
+            reconciliation: reconcile(case, cell, published.as_ref()),
         })
     }
 
-    fn publish(&self, policy: &Policy, swept: &Swept, pool: &Pool) -> Result<([Vec<u8>; 2], Published)> {
-        let run = self.bench.run();
+    fn publish(&self, policy: &Policy, swept: &Swept, pool: &Pool) -> Result<([Vec<u8>; 2], PublishedManifests)> {
+        let run = self.workspace.run();
         let manifests = Manifests {
             findings: &swept.findings,
             types: &policy.types,
@@ -131,7 +132,7 @@ impl<'b> Stored<'b> {
         };
         let written = manifest::write(&run, &manifests, pool).and_then(|_| {
             let read = |name: &str| fs::read(run.join(name)).map_err(Error::io("read", run.join(name)));
-            Ok(([read(DELETE)?, read(ALERTS)?], Published::read(&run, &self.snapshot)?))
+            Ok(([read(DELETE)?, read(ALERTS)?], PublishedManifests::read(&run, &self.snapshot)?))
         });
         for name in [DELETE, ALERTS, QUARANTINE] {
             let _ = fs::remove_file(run.join(name));
@@ -139,10 +140,10 @@ impl<'b> Stored<'b> {
         written
     }
 
-    /// Why the engine decides as it does for a device, where it has a Device ID to ask for.
+    /// The engine's explanation for a device, by its row; empty where it has no well-formed Device ID.
     pub(super) fn because(&self, case: &Case, row: usize) -> Result<String> {
         let Some(id) = case.devices.get(row).and_then(Device::device_id) else { return Ok(String::new()) };
-        let pool = &self.bench.alone;
+        let pool = &self.workspace.one_thread;
         let found = explain(&Scan::new(&self.snapshot, pool, &NoProgress), &case.policy, case.as_of, id, false)?;
         Ok(found.into_iter().find(|found| found.row == row as u64).map_or_else(String::new, |found| found.because))
     }

@@ -1,15 +1,15 @@
-//! What a run published: its manifests, read back as a loader would, and accounted for line by line.
+//! The manifests of a run, read back as a loader reads them, and reconciled with the snapshot line by line.
 //!
-//! Every line must be of a device of the snapshot, with the values that this has, and no device may be in two lines.
-//! Devices in no manifest are told by the rule; whether the engine thought so too is for its counts to say.
+//! Every line must be of a device of the snapshot, with that device's values, and no device may be in two lines. The
+//! outcome of a device in no manifest comes from the rule; the engine's counts by type must then agree.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::case::{Case, Device, Ending};
-use super::cells::Cell;
+use super::case::{Case, Device, DeviceOutcome, DispositionKind};
+use super::cells::MatrixCell;
 use crate::error::Result;
-use crate::estate::{DeviceId, DeviceType, Disposition, Party, SmiStatus, time};
+use crate::estate::{DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
 use crate::policy::{PartyField, Policy, RoleField, Row};
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::read::{Alerts, Batches, Deletes, Manifest, Quarantine, text};
@@ -48,19 +48,19 @@ pub(super) struct QuarantineLine {
     pub status: Option<String>,
     pub since: Option<i64>,
     pub party: Option<String>,
-    /// The row within the snapshot; `None` where the place that is named is not in it.
+    /// The row within the snapshot, from 0; `None` where the file or the row that is named does not exist.
     pub row: Option<u64>,
 }
 
 /// The manifests of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Published {
+pub(super) struct PublishedManifests {
     pub deletes: Vec<DeleteLine>,
     pub alerts: Vec<AlertLine>,
     pub quarantined: Vec<QuarantineLine>,
 }
 
-impl Published {
+impl PublishedManifests {
     /// Reads the manifests of a run directory.
     pub(super) fn read(run: &Path, snapshot: &Snapshot) -> Result<Self> {
         let mut published = Self::default();
@@ -109,19 +109,19 @@ impl Published {
     }
 }
 
-/// What tells the ending of a device.
+/// Where the outcome of a device was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// The delete manifest, with the alert manifest where somebody is told.
+pub enum OutcomeSource {
+    /// The delete manifest, and the alert manifest where an alert is raised.
     DeleteManifest,
     /// The quarantine manifest.
     QuarantineManifest,
-    /// It is in no manifest: the rule says what it is, and the counts of its type confirm it.
+    /// In no manifest: the outcome is that of the rule, confirmed by the engine's counts of the type.
     Counts,
 }
 
-impl Source {
-    /// In words for people.
+impl OutcomeSource {
+    /// The words in evidence.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -132,81 +132,82 @@ impl Source {
     }
 }
 
-/// What became of a device.
+/// What became of a device of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Got {
-    /// In the words of `expected.csv`.
-    pub ending: Ending,
-    /// What tells it.
-    pub source: Source,
+pub struct ActualOutcome {
+    /// The outcome, in the columns of `expected.csv`.
+    pub outcome: DeviceOutcome,
+    /// Where it was found.
+    pub source: OutcomeSource,
 }
 
-/// The devices of a case, each with its ending, and what is wrong with the manifests themselves.
+/// Manifests reconciled with the devices of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Account {
-    pub got: Vec<Got>,
+pub(super) struct Reconciliation {
+    /// One for each device, in the order of the snapshot.
+    pub actual: Vec<ActualOutcome>,
+    /// What is wrong with the manifests, a sentence each.
     pub faults: Vec<String>,
 }
 
-/// Accounts for every line, and for every device.
-pub(super) fn account(case: &Case, cell: &Cell, published: Option<&Published>) -> Account {
-    let mut book = Book { case, got: vec![None; case.devices.len()], faults: Vec::new() };
+/// Reconciles every line of the manifests, and gives every device its outcome. `published` is `None` for a run that a
+/// guard stopped.
+pub(super) fn reconcile(case: &Case, cell: &MatrixCell, published: Option<&PublishedManifests>) -> Reconciliation {
+    let mut reconciler = Reconciler { case, found: vec![None; case.devices.len()], faults: Vec::new() };
     if let Some(published) = published {
-        book.quarantined(cell, &published.quarantined);
-        book.deleted(published);
+        reconciler.quarantined(cell, &published.quarantined);
+        reconciler.deleted(published);
     }
     let rules = case.policy.bind(case.as_of);
-    let told_by_rule = |device: &Device| {
-        let disposition = rules.judge(&judged(device, &case.policy));
-        let mut ending =
-            Ending { device_id: device.written(), disposition: disposition.name().into(), ..Ending::default() };
-        if let Disposition::Quarantined(reason) = disposition {
-            ending.reason = reason.name().into();
-        }
-        Got { ending, source: Source::Counts }
+    let by_rule = |device: &Device| {
+        let disposition = rules.judge(&rule_row(device, &case.policy));
+        ActualOutcome { outcome: DeviceOutcome::new(device.written(), disposition), source: OutcomeSource::Counts }
     };
-    let Book { got, faults, .. } = book;
-    let got = got.into_iter().zip(&case.devices).map(|(got, device)| got.unwrap_or_else(|| told_by_rule(device)));
-    let mut got: Vec<Got> = got.collect();
+    let Reconciler { found, faults, .. } = reconciler;
+    let found = found.into_iter().zip(&case.devices);
+    let mut actual: Vec<ActualOutcome> =
+        found.map(|(found, device)| found.unwrap_or_else(|| by_rule(device))).collect();
     if published.is_none() {
-        share_quarantine(&case.devices, &mut got);
+        quarantine_shared_ids(&case.devices, &mut actual);
     }
-    Account { got, faults }
+    Reconciliation { actual, faults }
 }
 
-/// Due rows with one Device ID, of a run that published nothing: the rule for one row cannot see them.
-fn share_quarantine(devices: &[Device], got: &mut [Got]) {
-    let due = |got: &Got| {
-        got.ending.disposition == "delete"
-            || matches!(got.ending.reason.as_str(), "unknown_role" | "missing_party" | "bad_party")
+/// Quarantines due devices that share a Device ID, where no manifest does: the rule sees one row at a time.
+fn quarantine_shared_ids(devices: &[Device], actual: &mut [ActualOutcome]) {
+    let due = |outcome: &DeviceOutcome| {
+        outcome.disposition == DispositionKind::Delete
+            || matches!(outcome.reason, Some(Reason::UnknownRole | Reason::MissingParty | Reason::BadParty))
     };
     let mut rows: HashMap<DeviceId, Vec<usize>> = HashMap::new();
-    for (row, device) in devices.iter().enumerate().filter(|(row, _)| due(&got[*row])) {
+    for (row, device) in devices.iter().enumerate().filter(|(row, _)| due(&actual[*row].outcome)) {
         if let Some(id) = device.device_id() {
             rows.entry(id).or_default().push(row);
         }
     }
+    let duplicate = Disposition::Quarantined(Reason::DuplicateDeviceId);
     for row in rows.into_values().filter(|rows| rows.len() > 1).flatten() {
-        got[row].ending.disposition = "quarantined".into();
-        got[row].ending.reason = "duplicate_device_id".into();
+        actual[row].outcome = DeviceOutcome::new(devices[row].written(), duplicate);
     }
 }
 
-struct Book<'c> {
+/// Collects the outcomes that manifests state, and what is wrong with them.
+struct Reconciler<'c> {
     case: &'c Case,
-    got: Vec<Option<Got>>,
+    /// By row of the snapshot; `None` where no manifest has the device.
+    found: Vec<Option<ActualOutcome>>,
     faults: Vec<String>,
 }
 
-impl Book<'_> {
-    fn quarantined(&mut self, cell: &Cell, lines: &[QuarantineLine]) {
+impl Reconciler<'_> {
+    fn quarantined(&mut self, cell: &MatrixCell, lines: &[QuarantineLine]) {
         let ascending = lines.array_windows().all(|[one, other]| one.row < other.row);
         if !ascending {
             self.faults.push(format!("{QUARANTINE} is not in the order of its rows, each once"));
         }
         for line in lines {
             let name = line.id.as_deref().unwrap_or("(no Device ID)");
-            let Some(row) = line.row.map(|row| row as usize).filter(|&row| row < self.got.len()) else {
+            let Some(row) = line.row.map(|row| row as usize).filter(|&row| row < self.found.len()) else {
                 self.faults.push(format!("{name}: {QUARANTINE} names a row that is not in the snapshot"));
                 continue;
             };
@@ -220,20 +221,20 @@ impl Book<'_> {
                 ("notifying_party", line.party.clone(), device.party.clone()),
             ];
             self.compare(name, QUARANTINE, columns);
-            let ending = Ending {
-                device_id: device.written(),
-                disposition: "quarantined".into(),
-                reason: line.reason.clone(),
-                ..Ending::default()
+            let Some(reason) = Reason::ALL.into_iter().find(|reason| reason.name() == line.reason) else {
+                self.faults.push(format!("{name}: {QUARANTINE} has the unknown reason `{}`", line.reason));
+                continue;
             };
-            if self.got[row].replace(Got { ending, source: Source::QuarantineManifest }).is_some() {
+            let outcome = DeviceOutcome::new(device.written(), Disposition::Quarantined(reason));
+            let found = ActualOutcome { outcome, source: OutcomeSource::QuarantineManifest };
+            if self.found[row].replace(found).is_some() {
                 self.faults.push(format!("{name}: {QUARANTINE} has its row twice"));
             }
         }
     }
 
-    fn deleted(&mut self, published: &Published) {
-        let Published { deletes, alerts, .. } = published;
+    fn deleted(&mut self, published: &PublishedManifests) {
+        let PublishedManifests { deletes, alerts, .. } = published;
         if !deletes.array_windows().all(|[one, other]| one.id < other.id) {
             self.faults.push(format!("{DELETE} is not in the order of its Device IDs, each once"));
         }
@@ -241,35 +242,35 @@ impl Book<'_> {
         if !alerts.array_windows().all(|[one, other]| key(one) < key(other)) {
             self.faults.push(format!("{ALERTS} is not in the order of its parties and Device IDs, each once"));
         }
-        let mut told: Vec<Option<&AlertLine>> = alerts.iter().map(Some).collect();
+        let mut unmatched: Vec<Option<&AlertLine>> = alerts.iter().map(Some).collect();
         for line in deletes {
-            let alert =
-                told.iter_mut().find(|alert| alert.is_some_and(|alert| alert.id == line.id)).and_then(Option::take);
+            let own = |alert: &&mut Option<&AlertLine>| alert.is_some_and(|alert| alert.id == line.id);
+            let alert = unmatched.iter_mut().find(own).and_then(Option::take);
             self.alert(line, alert);
             let Some(row) = self.device_of(line) else { continue };
-            let ending = Ending {
-                device_id: self.case.devices[row].written(),
-                disposition: "delete".into(),
-                reason: String::new(),
+            let disposition = Disposition::Delete { alert: alert.is_some() };
+            let outcome = DeviceOutcome {
                 alert: alert.map(|alert| alert.code.clone()).unwrap_or_default(),
                 recipient: alert.map(|alert| alert.party.clone()).unwrap_or_default(),
                 due_on: time::format_day(line.due_on),
+                ..DeviceOutcome::new(self.case.devices[row].written(), disposition)
             };
-            self.got[row] = Some(Got { ending, source: Source::DeleteManifest });
+            self.found[row] = Some(ActualOutcome { outcome, source: OutcomeSource::DeleteManifest });
         }
-        for alert in told.into_iter().flatten() {
-            self.faults
-                .push(format!("{}: {ALERTS} tells {} of it, and {DELETE} has no line for that", alert.id, alert.party));
+        for AlertLine { id, party, .. } in unmatched.into_iter().flatten() {
+            self.faults.push(format!("{id}: {ALERTS} alerts {party}, and {DELETE} has no line for that"));
         }
     }
 
-    /// The device of a line, which no other line may have; where there is none, why.
+    /// The row of the device that a line is of, if no other line has it. Adds a fault where the values differ, or where
+    /// there is no such device.
     fn device_of(&mut self, line: &DeleteLine) -> Option<usize> {
         let own = |row: &usize| {
-            self.got[*row].is_none() && self.case.devices[*row].device_id().is_some_and(|id| id.to_string() == line.id)
+            self.found[*row].is_none()
+                && self.case.devices[*row].device_id().is_some_and(|id| id.to_string() == line.id)
         };
         let rows: Vec<usize> = (0..self.case.devices.len()).filter(own).collect();
-        let values = |row: usize| loaded(&self.case.devices[row], &self.case.policy);
+        let values = |row: usize| manifest_values(&self.case.devices[row], &self.case.policy);
         let columns = |row: usize| {
             let [device_type, status, since, party] = values(row);
             let instant = Some(time::format_instant(line.since));
@@ -285,7 +286,7 @@ impl Book<'_> {
             return Some(row);
         }
         let Some(&row) = rows.first() else {
-            let what = "has a line for it too many: every device with that Device ID is accounted for";
+            let what = "has one line too many for it: every device with that Device ID has one already";
             self.faults.push(format!("{}: {DELETE} {what}", line.id));
             return None;
         };
@@ -294,15 +295,15 @@ impl Book<'_> {
         Some(row)
     }
 
-    /// Holds a line of the alert manifest against that of the deletion.
+    /// Compares a line of the alert manifest with that of the delete manifest.
     fn alert(&mut self, line: &DeleteLine, alert: Option<&AlertLine>) {
         match (line.alert, alert) {
             (true, None) => {
-                self.faults.push(format!("{}: {DELETE} says that somebody is told, and {ALERTS} does not", line.id));
+                self.faults.push(format!("{}: {DELETE} says that an alert is raised, and {ALERTS} has none", line.id));
             }
             (false, Some(alert)) => {
                 let party = &alert.party;
-                self.faults.push(format!("{}: {ALERTS} tells {party}, and {DELETE} says that nobody is told", line.id));
+                self.faults.push(format!("{}: {ALERTS} alerts {party}, and {DELETE} has no alert", line.id));
             }
             (true, Some(alert)) => {
                 let columns = [
@@ -317,7 +318,7 @@ impl Book<'_> {
         }
     }
 
-    /// Adds a fault for each column of a line, `(name, found, wanted)`, that is not what it was to be.
+    /// Adds a fault for each column of a line, `(name, found, wanted)`, that differs.
     fn compare<const N: usize>(
         &mut self,
         name: &str,
@@ -337,8 +338,8 @@ impl Book<'_> {
 }
 
 /// Type, status, date and party of a device as a delete manifest has them.
-fn loaded(device: &Device, policy: &Policy) -> [Option<String>; 4] {
-    let row = judged(device, policy);
+fn manifest_values(device: &Device, policy: &Policy) -> [Option<String>; 4] {
+    let row = rule_row(device, policy);
     let status = SmiStatus::ALL.into_iter().find(|status| status.code() == row.status_code);
     let party = device.party.as_ref().and_then(|party| Party::of(party.as_bytes()).name().map(str::to_owned));
     [
@@ -349,8 +350,8 @@ fn loaded(device: &Device, policy: &Policy) -> [Option<String>; 4] {
     ]
 }
 
-/// A device as far as the rule is concerned.
-pub(super) fn judged(device: &Device, policy: &Policy) -> Row {
+/// The part of a device that the rule looks at.
+pub(super) fn rule_row(device: &Device, policy: &Policy) -> Row {
     let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
     Row {
         status_code: bytes(&device.smi_status).map_or(SmiStatus::NULL, |status| policy.status_code(&status)),
@@ -402,7 +403,7 @@ mod tests {
     }
 
     /// What the engine publishes of the case.
-    fn published() -> Published {
+    fn published() -> PublishedManifests {
         let since = time::parse("2024-01-15").unwrap();
         let due_on = time::day_of(time::parse("2025-01-15").unwrap());
         let line = |id: &str, device_type: &str, party: &str, alert| DeleteLine {
@@ -414,7 +415,7 @@ mod tests {
             party: Some(party.into()),
             alert,
         };
-        Published {
+        PublishedManifests {
             deletes: vec![
                 line("00-DB-12-34-56-78-90-01", "ESME", "Supplier A", true),
                 line("00-DB-12-34-56-78-90-02", "CHF", "CSP North", false),
@@ -440,26 +441,26 @@ mod tests {
     }
 
     /// The faults of what the engine publishes, once it is spoilt.
-    fn faults(spoil: impl Fn(&mut Published)) -> String {
+    fn faults(spoil: impl Fn(&mut PublishedManifests)) -> String {
         let mut published = published();
         spoil(&mut published);
         let case = case();
-        account(&case, &cells(&case.devices)[0], Some(&published)).faults.join("\n")
+        reconcile(&case, &cells(&case.devices)[0], Some(&published)).faults.join("\n")
     }
 
     #[test]
     fn every_line_is_accounted_for() {
         let case = case();
-        let account = account(&case, &cells(&case.devices)[0], Some(&published()));
-        assert_eq!(account.faults, Vec::<String>::new());
-        let told: Vec<_> = account.got.iter().map(|got| (got.ending.disposition.as_str(), got.source)).collect();
+        let Reconciliation { actual, faults } = reconcile(&case, &cells(&case.devices)[0], Some(&published()));
+        assert_eq!(faults, Vec::<String>::new());
+        let found: Vec<_> = actual.iter().map(|actual| (actual.outcome.disposition, actual.source)).collect();
         let wanted = [
-            ("delete", Source::DeleteManifest),
-            ("delete", Source::DeleteManifest),
-            ("quarantined", Source::QuarantineManifest),
+            (DispositionKind::Delete, OutcomeSource::DeleteManifest),
+            (DispositionKind::Delete, OutcomeSource::DeleteManifest),
+            (DispositionKind::Quarantined, OutcomeSource::QuarantineManifest),
         ];
-        assert_eq!(told, wanted);
-        assert_eq!(account.got[0].ending.recipient, "Supplier A");
+        assert_eq!(found, wanted);
+        assert_eq!(actual[0].outcome.recipient, "Supplier A");
     }
 
     #[test]
@@ -467,7 +468,7 @@ mod tests {
         let twice = faults(|published| published.deletes.push(published.deletes[1].clone()));
         assert!(twice.contains("each once") && twice.contains("too many"), "{twice}");
         let unknown = faults(|published| published.deletes[1].id = "00-DB-12-34-56-78-90-77".into());
-        assert!(unknown.contains("90-77: delete.parquet has a line for it too many"), "{unknown}");
+        assert!(unknown.contains("90-77: delete.parquet has one line too many"), "{unknown}");
         let both = faults(|published| {
             let line = QuarantineLine {
                 row: Some(1),
@@ -476,15 +477,15 @@ mod tests {
             };
             published.quarantined.insert(0, line);
         });
-        assert!(both.contains("90-02: delete.parquet has a line for it too many"), "{both}");
-        let told =
+        assert!(both.contains("90-02: delete.parquet has one line too many"), "{both}");
+        let alerted =
             faults(|published| published.alerts.push(AlertLine { party: "Z".into(), ..published.alerts[0].clone() }));
-        assert!(told.contains("alerts.parquet tells Z of it"), "{told}");
+        assert!(alerted.contains("alerts.parquet alerts Z"), "{alerted}");
         let nowhere = faults(|published| published.quarantined[0].row = None);
         assert!(nowhere.contains("a row that is not in the snapshot"), "{nowhere}");
     }
 
-    type Spoil = fn(&mut Published);
+    type Spoil = fn(&mut PublishedManifests);
 
     #[test]
     fn every_column_counts() {
@@ -493,7 +494,7 @@ mod tests {
             ("smi_status in delete.parquet", |published| published.deletes[0].status = "Withdrawn".into()),
             ("status_since in delete.parquet", |published| published.deletes[1].since += 1),
             ("notifying_party in delete.parquet", |published| published.deletes[1].party = None),
-            ("somebody is told", |published| published.alerts.clear()),
+            ("an alert is raised", |published| published.alerts.clear()),
             ("device_type in alerts.parquet", |published| published.alerts[0].device_type = "GSME".into()),
             ("due_on in alerts.parquet", |published| published.alerts[0].due_on += 1),
             ("smi_status in quarantine.parquet", |published| published.quarantined[0].status = None),

@@ -20,7 +20,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type};
 
 use super::case::Device;
-use super::cells::{Cell, Codec, Dates, Ids, Values};
+use super::cells::{DateForm, IdForm, MatrixCell, PageCodec, ValueEncoding};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
 
@@ -31,7 +31,7 @@ const JULIAN_EPOCH: i64 = 2_440_588;
 ///
 /// # Errors
 /// Where a file cannot be written.
-pub(super) fn write(cell: &Cell, devices: &[Device], folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn write(cell: &MatrixCell, devices: &[Device], folder: &Path) -> Result<Vec<PathBuf>> {
     let roles = devices.iter().any(|device| device.role.is_some());
     let rows_per_file = devices.len().div_ceil(cell.files).max(1);
     let mut paths = Vec::new();
@@ -46,7 +46,7 @@ pub(super) fn write(cell: &Cell, devices: &[Device], folder: &Path) -> Result<Ve
     Ok(paths)
 }
 
-fn write_file(cell: &Cell, devices: &[Device], roles: bool, file: File) -> Result<(), ParquetError> {
+fn write_file(cell: &MatrixCell, devices: &[Device], roles: bool, file: File) -> Result<(), ParquetError> {
     let columns: Vec<Column> =
         Column::READ_BY_SWEEP.into_iter().filter(|&column| roles || column != Column::NotifyingRole).collect();
     let fields = columns.iter().map(|&column| schema_of(cell, column).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
@@ -63,24 +63,26 @@ fn write_file(cell: &Cell, devices: &[Device], roles: bool, file: File) -> Resul
     writer.close().map(drop)
 }
 
-fn properties(cell: &Cell, columns: &[Column]) -> WriterProperties {
+fn properties(cell: &MatrixCell, columns: &[Column]) -> WriterProperties {
     let version = if cell.pages == 1 { WriterVersion::PARQUET_1_0 } else { WriterVersion::PARQUET_2_0 };
     let codec = match cell.codec {
-        Codec::None => Compression::UNCOMPRESSED,
-        Codec::Snappy => Compression::SNAPPY,
-        Codec::Zstd => Compression::ZSTD(parquet::basic::ZstdLevel::default()),
+        PageCodec::None => Compression::UNCOMPRESSED,
+        PageCodec::Snappy => Compression::SNAPPY,
+        PageCodec::Zstd => Compression::ZSTD(parquet::basic::ZstdLevel::default()),
     };
     let mut builder = WriterProperties::builder()
         .set_writer_version(version)
         .set_compression(codec)
-        .set_dictionary_enabled(cell.values == Values::Dictionary)
+        .set_dictionary_enabled(cell.values == ValueEncoding::Dictionary)
         .set_encoding(Encoding::PLAIN);
-    if cell.values == Values::Delta {
+    if cell.values == ValueEncoding::Delta {
         for &column in columns {
             let encoding = match column {
-                Column::StatusSince if cell.dates == Dates::Int96 => Encoding::PLAIN,
+                Column::StatusSince if cell.dates == DateForm::Int96 => Encoding::PLAIN,
                 Column::StatusSince => Encoding::DELTA_BINARY_PACKED,
-                Column::DeviceId if matches!(cell.ids, Ids::Unsigned | Ids::Signed) => Encoding::DELTA_BINARY_PACKED,
+                Column::DeviceId if matches!(cell.ids, IdForm::Unsigned | IdForm::Signed) => {
+                    Encoding::DELTA_BINARY_PACKED
+                }
                 Column::DeviceId => Encoding::DELTA_BYTE_ARRAY,
                 _ => Encoding::DELTA_LENGTH_BYTE_ARRAY,
             };
@@ -95,11 +97,11 @@ fn properties(cell: &Cell, columns: &[Column]) -> WriterProperties {
 }
 
 /// The Arrow schema that goes into the file, where a form is told by nothing else, or is to be hinted at.
-fn hint(cell: &Cell, columns: &[Column]) -> Option<Schema> {
+fn hint(cell: &MatrixCell, columns: &[Column]) -> Option<Schema> {
     let date = match cell.dates {
-        Dates::Seconds => DataType::Timestamp(ArrowUnit::Second, Some("UTC".into())),
-        Dates::Date64 => DataType::Date64,
-        _ if cell.ids == Ids::TextView => return Some(view(columns)),
+        DateForm::Seconds => DataType::Timestamp(ArrowUnit::Second, Some("UTC".into())),
+        DateForm::Date64 => DataType::Date64,
+        _ if cell.ids == IdForm::TextView => return Some(view(columns)),
         _ => return None,
     };
     let field = |&column: &Column| match column {
@@ -110,14 +112,14 @@ fn hint(cell: &Cell, columns: &[Column]) -> Option<Schema> {
     Some(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
 }
 
-fn id_hint(ids: Ids) -> DataType {
+fn id_hint(ids: IdForm) -> DataType {
     match ids {
-        Ids::Text => DataType::Utf8,
-        Ids::TextView => DataType::Utf8View,
-        Ids::Fixed8 => DataType::FixedSizeBinary(8),
-        Ids::Bytes => DataType::Binary,
-        Ids::Unsigned => DataType::UInt64,
-        Ids::Signed => DataType::Int64,
+        IdForm::Text => DataType::Utf8,
+        IdForm::TextView => DataType::Utf8View,
+        IdForm::Fixed8 => DataType::FixedSizeBinary(8),
+        IdForm::Bytes => DataType::Binary,
+        IdForm::Unsigned => DataType::UInt64,
+        IdForm::Signed => DataType::Int64,
     }
 }
 
@@ -130,24 +132,24 @@ fn view(columns: &[Column]) -> Schema {
     Schema::new(columns.iter().map(field).collect::<Vec<_>>())
 }
 
-fn schema_of(cell: &Cell, column: Column) -> Result<Type, ParquetError> {
+fn schema_of(cell: &MatrixCell, column: Column) -> Result<Type, ParquetError> {
     let instant = |utc, unit| (Physical::INT64, Some(LogicalType::timestamp(utc, unit)));
     let (physical, logical) = match column {
         Column::DeviceId => match cell.ids {
-            Ids::Text | Ids::TextView => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-            Ids::Fixed8 => (Physical::FIXED_LEN_BYTE_ARRAY, None),
-            Ids::Bytes => (Physical::BYTE_ARRAY, None),
-            Ids::Unsigned => (Physical::INT64, Some(LogicalType::integer(64, false))),
-            Ids::Signed => (Physical::INT64, None),
+            IdForm::Text | IdForm::TextView => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            IdForm::Fixed8 => (Physical::FIXED_LEN_BYTE_ARRAY, None),
+            IdForm::Bytes => (Physical::BYTE_ARRAY, None),
+            IdForm::Unsigned => (Physical::INT64, Some(LogicalType::integer(64, false))),
+            IdForm::Signed => (Physical::INT64, None),
         },
         Column::StatusSince => match cell.dates {
-            Dates::Micros => instant(true, TimeUnit::MICROS),
-            Dates::MicrosWithoutZone => instant(false, TimeUnit::MICROS),
-            Dates::Millis => instant(true, TimeUnit::MILLIS),
-            Dates::Nanos => instant(true, TimeUnit::NANOS),
-            Dates::Seconds | Dates::Date64 => (Physical::INT64, None),
-            Dates::Int96 => (Physical::INT96, None),
-            Dates::Date32 => (Physical::INT32, Some(LogicalType::Date)),
+            DateForm::Micros => instant(true, TimeUnit::MICROS),
+            DateForm::MicrosWithoutZone => instant(false, TimeUnit::MICROS),
+            DateForm::Millis => instant(true, TimeUnit::MILLIS),
+            DateForm::Nanos => instant(true, TimeUnit::NANOS),
+            DateForm::Seconds | DateForm::Date64 => (Physical::INT64, None),
+            DateForm::Int96 => (Physical::INT96, None),
+            DateForm::Date32 => (Physical::INT32, Some(LogicalType::Date)),
         },
         _ => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
     };
@@ -160,7 +162,7 @@ fn schema_of(cell: &Cell, column: Column) -> Result<Type, ParquetError> {
 }
 
 fn write_column(
-    cell: &Cell,
+    cell: &MatrixCell,
     column: Column,
     devices: &[Device],
     group: &mut SerializedRowGroupWriter<'_, File>,
@@ -172,16 +174,18 @@ fn write_column(
     let since = || devices.iter().map(|device| device.since);
     match column {
         Column::DeviceId => match cell.ids {
-            Ids::Text | Ids::TextView => put::<ByteArrayType>(group, text(|device| device.id.as_ref())),
-            Ids::Fixed8 => {
+            IdForm::Text | IdForm::TextView => put::<ByteArrayType>(group, text(|device| device.id.as_ref())),
+            IdForm::Fixed8 => {
                 put::<FixedLenByteArrayType>(group, ids().map(|id| id.map(|id| FixedLenByteArray::from(bytes(id)))))
             }
-            Ids::Bytes => put::<ByteArrayType>(group, ids().map(|id| id.map(|id| ByteArray::from(bytes(id))))),
-            Ids::Unsigned | Ids::Signed => put::<Int64Type>(group, ids().map(|id| id.map(|id| id.0.cast_signed()))),
+            IdForm::Bytes => put::<ByteArrayType>(group, ids().map(|id| id.map(|id| ByteArray::from(bytes(id))))),
+            IdForm::Unsigned | IdForm::Signed => {
+                put::<Int64Type>(group, ids().map(|id| id.map(|id| id.0.cast_signed())))
+            }
         },
         Column::StatusSince => match cell.dates {
-            Dates::Int96 => put::<Int96Type>(group, since().map(|since| since.map(int96))),
-            Dates::Date32 => put::<Int32Type>(group, since().map(|since| since.map(time::day_of))),
+            DateForm::Int96 => put::<Int96Type>(group, since().map(|since| since.map(int96))),
+            DateForm::Date32 => put::<Int32Type>(group, since().map(|since| since.map(time::day_of))),
             dates => put::<Int64Type>(group, since().map(|since| since.map(|since| scaled(dates, since)))),
         },
         Column::DeviceType => put::<ByteArrayType>(group, text(|device| device.device_type.as_ref())),
@@ -197,11 +201,11 @@ fn bytes(id: DeviceId) -> Vec<u8> {
 }
 
 /// Microseconds in the unit that a form counts in.
-fn scaled(dates: Dates, since: i64) -> i64 {
+fn scaled(dates: DateForm, since: i64) -> i64 {
     match dates {
-        Dates::Seconds => since.div_euclid(1_000_000),
-        Dates::Millis | Dates::Date64 => since.div_euclid(1000),
-        Dates::Nanos => since.saturating_mul(1000),
+        DateForm::Seconds => since.div_euclid(1_000_000),
+        DateForm::Millis | DateForm::Date64 => since.div_euclid(1000),
+        DateForm::Nanos => since.saturating_mul(1000),
         _ => since,
     }
 }

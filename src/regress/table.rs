@@ -1,23 +1,23 @@
-//! The tables of a case: comma-separated values with a header, comments, and lines that errors can point at.
+//! Reads the CSV files of a case: a header, comments, and the line of each row for errors.
 
 use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// Stands for text without characters in a cell, since an empty cell is a null.
+/// The cell that means text without characters. An empty cell is a null.
 pub(super) const EMPTY: &str = "(empty)";
 
-/// A row of a table.
+/// A row of a CSV file.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
-    /// On which line of the file it stands, from 1.
+pub(super) struct CsvRow {
+    /// The line of the file where it begins, from 1.
     pub line: usize,
-    /// Its cells, without the blanks around them.
+    /// Its cells, without surrounding blanks.
     pub cells: Vec<String>,
 }
 
-/// The error that something is wrong on a line of a case's file.
+/// An error at a line of a case's file.
 pub(super) fn refuse(path: &Path, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Error {
     Error::Case { path: path.to_path_buf(), line, what: what.into(), remedy: remedy.into() }
 }
@@ -25,7 +25,7 @@ pub(super) fn refuse(path: &Path, line: usize, what: impl Into<String>, remedy: 
 /// The text of a case's file.
 ///
 /// # Errors
-/// A file that is not there, or is not UTF-8, with the line on which it is not.
+/// A missing file, and one that is not UTF-8, with the first line that is not.
 pub(super) fn read_text(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -41,21 +41,21 @@ pub(super) fn read_text(path: &Path) -> Result<String> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// Whether a line of a table is no row: blank, or a comment.
-pub(super) fn is_remark(line: &str) -> bool {
+/// Whether a line has no row: it is blank, or a comment.
+pub(super) fn is_comment(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with('#')
 }
 
-/// The rows of a table with these columns, of which `optional` may be missing at the end.
+/// The rows of a CSV file with these columns; the last `optional` of them may be missing.
 ///
 /// # Errors
-/// Another header, or a row that has not as many cells.
-pub(super) fn read(path: &Path, columns: &[&str], optional: usize) -> Result<Vec<Line>> {
+/// Another header, or a row with more or fewer cells than the header.
+pub(super) fn read(path: &Path, columns: &[&str], optional: usize) -> Result<Vec<CsvRow>> {
     let text = read_text(path)?;
     let line_at = |byte: u64| {
         let before = text.get(..byte as usize).unwrap_or(&text);
-        let remarks = text[before.len()..].lines().take_while(|line| is_remark(line)).count();
-        before.matches('\n').count() + 1 + remarks
+        let comments = text[before.len()..].lines().take_while(|line| is_comment(line)).count();
+        before.matches('\n').count() + 1 + comments
     };
     let mut reader =
         csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).flexible(true).from_reader(text.as_bytes());
@@ -67,7 +67,7 @@ pub(super) fn read(path: &Path, columns: &[&str], optional: usize) -> Result<Vec
     let wanted = &columns[..header.len().clamp(columns.len() - optional, columns.len())];
     if header.iter().ne(wanted.iter().copied()) {
         let found = if header.is_empty() { "nothing".into() } else { header.iter().collect::<Vec<_>>().join(",") };
-        let what = format!("the header is {found}, and was to be {}", wanted.join(","));
+        let what = format!("the header is {found}, and must be {}", wanted.join(","));
         let optional = if optional > 0 { "; the last may be left out" } else { "" };
         let remedy = format!("the columns are {}, with commas between them{optional}", columns.join(","));
         return Err(refuse(path, line_at(0), what, remedy));
@@ -80,7 +80,7 @@ pub(super) fn read(path: &Path, columns: &[&str], optional: usize) -> Result<Vec
             let what = format!("{} cells, where the header has {}", record.len(), header.len());
             return Err(refuse(path, line, what, "an empty cell needs its comma; text with a comma needs quotes"));
         }
-        lines.push(Line { line, cells: record.iter().map(str::to_owned).collect() });
+        lines.push(CsvRow { line, cells: record.iter().map(str::to_owned).collect() });
     }
     Ok(lines)
 }

@@ -13,7 +13,7 @@ use crate::cli::progress::TerminalProgress;
 use crate::cli::{Common, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::policy::{Policy, changes};
-use crate::regress::change::{BeforeAfter, Change, Devices};
+use crate::regress::change::{BeforeAfter, Change, DeviceCounts};
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 use crate::sweep::{Expected, Options, sweep};
@@ -118,7 +118,7 @@ fn text(policies: &[Policy], change: &Change) -> String {
 }
 
 /// Some devices, by type, by party and by months.
-fn counted(text: &mut String, what: &str, devices: &Devices) {
+fn counted(text: &mut String, what: &str, devices: &DeviceCounts) {
     let mut parties: Vec<_> = devices.by_party.iter().collect();
     parties.sort_by_key(|(_, devices)| std::cmp::Reverse(**devices));
     let more = parties.len().saturating_sub(PARTIES);

@@ -1,18 +1,19 @@
-//! The page that a test manager signs: what fails first, then statements against cases, then every case.
+//! The page that a test manager signs: failures first, then statements with their cases, then every case.
 
 use std::collections::BTreeSet;
 
-use super::super::case::Ending;
-use super::super::{Outcome, Trace};
-use super::Evidence;
+use super::record::Evidence;
 use crate::estate::time::format_instant;
 use crate::output::html::{Page, count};
+use crate::regress::case::DeviceOutcome;
+use crate::regress::statements::{Trace, TraceableStatement};
+use crate::regress::suite::CaseResult;
 
 /// The page of a run.
 #[must_use]
 pub fn page(evidence: &Evidence<'_>) -> String {
     let failed = evidence.failed().count();
-    let traced = evidence.statements.map(|statements| statements.trace(evidence.outcomes)).unwrap_or_default();
+    let traced = evidence.statements.map(|statements| statements.trace(evidence.results)).unwrap_or_default();
     let well = failed == 0 && traced.iter().all(|(_, trace)| trace.shown());
     let lead = format!(
         "{}. Each case was swept in every cell of its matrix, {} sweeps in all.",
@@ -21,17 +22,17 @@ pub fn page(evidence: &Evidence<'_>) -> String {
     );
     let mut page = Page::new("Regression evidence", &lead);
     if !well {
-        page.raw("<p class=\"alarm\">Not everything is as it was to be: do not sign.</p>\n");
+        page.raw("<p class=\"alarm\">Not everything passes: do not sign.</p>\n");
     }
     about(&mut page, evidence);
     failures(&mut page, evidence, &traced);
     if !traced.is_empty() {
         statements(&mut page, &traced);
     }
-    matrix(&mut page, evidence.outcomes);
+    matrix(&mut page, evidence.results);
     page.heading("Cases");
-    for outcome in evidence.outcomes {
-        case(&mut page, outcome);
+    for result in evidence.results {
+        case(&mut page, result);
     }
     signatures(&mut page);
     page.finish()
@@ -54,13 +55,13 @@ fn about(page: &mut Page, evidence: &Evidence<'_>) {
     page.end_table();
 }
 
-fn failures(page: &mut Page, evidence: &Evidence<'_>, traced: &[(&super::super::Statement, Trace<'_>)]) {
-    for outcome in evidence.failed() {
+fn failures(page: &mut Page, evidence: &Evidence<'_>, traced: &[(&TraceableStatement, Trace<'_>)]) {
+    for result in evidence.failed() {
         page.raw("<h2 class=\"alarm\">");
-        link(page, &outcome.case.name);
+        link(page, &result.case.name);
         page.text(" fails");
         page.raw("</h2>\n<ul>");
-        for difference in &outcome.differences {
+        for difference in &result.differences {
             page.raw("<li>");
             page.text(&difference.what);
             page.raw("</li>\n");
@@ -82,8 +83,8 @@ fn link(page: &mut Page, case: &str) {
     page.raw("</a>");
 }
 
-fn statements(page: &mut Page, traced: &[(&super::super::Statement, Trace<'_>)]) {
-    page.heading("Statements, and the cases that speak for them");
+fn statements(page: &mut Page, traced: &[(&TraceableStatement, Trace<'_>)]) {
+    page.heading("Statements, and their cases");
     page.begin_words(&["statement", "section", "what it says, and needs", "result", "cases"]);
     for (statement, trace) in traced {
         let class = if trace.shown() { "" } else { " class=\"failed\"" };
@@ -96,7 +97,7 @@ fn statements(page: &mut Page, traced: &[(&super::super::Statement, Trace<'_>)])
         page.raw("<br><small>");
         page.text(&statement.needs.join(", "));
         page.raw("</small></td><td>");
-        let failed = trace.cases.iter().filter(|outcome| !outcome.passed()).count();
+        let failed = trace.cases.iter().filter(|result| !result.passed()).count();
         let result = match (trace.shown(), trace.cases.len(), failed) {
             (_, 0, _) => "no case".to_owned(),
             (true, _, 0) => "shown".to_owned(),
@@ -105,61 +106,60 @@ fn statements(page: &mut Page, traced: &[(&super::super::Statement, Trace<'_>)])
         };
         page.text(&result);
         page.raw("</td><td>");
-        for (number, outcome) in trace.cases.iter().enumerate() {
+        for (number, result) in trace.cases.iter().enumerate() {
             page.raw(if number > 0 { ", " } else { "" });
-            link(page, &outcome.case.name);
-            page.raw(if outcome.passed() { "" } else { " <strong>(fails)</strong>" });
+            link(page, &result.case.name);
+            page.raw(if result.passed() { "" } else { " <strong>(fails)</strong>" });
         }
         page.raw("</td></tr>\n");
     }
     page.end_table();
 }
 
-fn matrix(page: &mut Page, outcomes: &[Outcome]) {
+fn matrix(page: &mut Page, results: &[CaseResult]) {
     page.heading("The storage forms");
     page.paragraph(
         "A case is stored and swept in so many cells that every two of these values meet in one of them, as far as its \
          values can be stored so.",
     );
-    let all: BTreeSet<String> = outcomes
+    let all: BTreeSet<String> = results
         .iter()
-        .flat_map(|outcome| {
-            outcome.cells.iter().flat_map(|cell| cell.to_string().split(", ").map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|result| {
+            result.cells.iter().flat_map(|cell| cell.to_string().split(", ").map(str::to_owned).collect::<Vec<_>>())
         })
         .collect();
     page.paragraph(&format!("{}.", all.into_iter().collect::<Vec<_>>().join("; ")));
 }
 
-fn case(page: &mut Page, outcome: &Outcome) {
-    let case = &outcome.case;
+fn case(page: &mut Page, result: &CaseResult) {
+    let case = &result.case;
     page.raw("<h3 id=\"");
     page.text(&case.name);
-    page.raw(if outcome.passed() { "\">" } else { "\" class=\"alarm\">" });
-    page.text(&format!("{}: {}", case.name, if outcome.passed() { "passes" } else { "FAILS" }));
+    page.raw(if result.passed() { "\">" } else { "\" class=\"alarm\">" });
+    page.text(&format!("{}: {}", case.name, if result.passed() { "passes" } else { "FAILS" }));
     page.raw("</h3>\n");
     page.paragraph(&format!("{}. {}", case.title.trim_end_matches('.'), case.demonstrates));
     let digest = case.policy.digest();
     let pinned = if case.policy_digest.is_some() { " (pinned by the case)" } else { "" };
     page.paragraph(&format!(
-        "Policy {} version {}, digest {digest}{pinned}, as of {}. {} cells. Speaks for {}. Case files {}.",
+        "Policy {} version {}, digest {digest}{pinned}, as of {}. {} cells. Evidence for {}. Case files {}.",
         case.policy.name,
         case.policy.version,
         format_instant(case.as_of),
-        outcome.cells.len(),
+        result.cells.len(),
         case.requirements.join(", "),
         case.digest,
     ));
     if let Some(guard) = &case.stopped_by {
-        page.paragraph(&format!("{guard} is to stop the run: nothing is published, and endings are told by counts."));
+        page.paragraph(&format!("{guard} must stop the run: nothing is published, and outcomes are found by counts."));
     }
     if case.devices.is_empty() {
         page.paragraph("An estate without devices.");
         return;
     }
-    page.begin_words(&["device", "type", "status", "since", "party", "role", "expected", "got", "told by"]);
-    let blank = Ending::default();
-    for (row, (device, got)) in case.devices.iter().zip(&outcome.got).enumerate() {
-        let expected = case.expected.get(row).map_or(&blank, |expectation| &expectation.ending);
+    page.begin_words(&["device", "type", "status", "since", "party", "role", "expected", "actual", "found in"]);
+    for (row, (device, actual)) in case.devices.iter().zip(&result.actual).enumerate() {
+        let expected = case.expected.get(row).map(|expected| &expected.outcome);
         let text = |value: &Option<String>| match value.as_deref() {
             None => "(null)".to_owned(),
             Some("") => "(empty)".to_owned(),
@@ -171,11 +171,11 @@ fn case(page: &mut Page, outcome: &Outcome) {
             device.since.map_or_else(|| "(null)".into(), format_instant),
             text(&device.party),
             device.role.as_ref().map_or_else(String::new, |_| text(&device.role)),
-            words(expected),
-            words(&got.ending),
-            got.source.name().to_owned(),
+            expected.map_or_else(String::new, words),
+            words(&actual.outcome),
+            actual.source.name().to_owned(),
         ];
-        page.row(if *expected == got.ending { "" } else { "failed" }, &text(&device.id), &cells);
+        page.row(if expected == Some(&actual.outcome) { "" } else { "failed" }, &text(&device.id), &cells);
     }
     page.end_table();
 }
@@ -190,17 +190,15 @@ fn signatures(page: &mut Page) {
     page.end_table();
 }
 
-/// An ending in a few words.
-fn words(ending: &Ending) -> String {
-    let mut words = vec![ending.disposition.clone()];
-    if !ending.reason.is_empty() {
-        words.push(ending.reason.clone());
+/// An outcome in a few words.
+fn words(outcome: &DeviceOutcome) -> String {
+    let mut words = vec![outcome.disposition.name().to_owned()];
+    words.extend(outcome.reason.map(|reason| reason.name().to_owned()));
+    if !outcome.due_on.is_empty() {
+        words.push(format!("due on {}", outcome.due_on));
     }
-    if !ending.due_on.is_empty() {
-        words.push(format!("due on {}", ending.due_on));
-    }
-    if !ending.alert.is_empty() {
-        words.push(format!("{} to {}", ending.alert, ending.recipient));
+    if !outcome.alert.is_empty() {
+        words.push(format!("{} to {}", outcome.alert, outcome.recipient));
     }
     words.join(", ")
 }
