@@ -19,7 +19,7 @@ use smi_sweep::scan::columns::codes::Codes;
 use smi_sweep::scan::columns::{ColumnBuffers, ColumnChunk, ColumnReader};
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::snapshot::encoded::{Buffers, PageCursor};
-use smi_sweep::synth::{self, Estate, Layout};
+use smi_sweep::synth::{self, Estate, EstateFiles, Layout};
 
 const ROWS: u64 = 500_000;
 
@@ -29,7 +29,7 @@ fn snapshot(layout: Layout) -> (tempfile::TempDir, Snapshot) {
     let as_of = time::parse("2026-11-01").expect("a date");
     let estate = Estate { seed: 3, rows: ROWS, as_of, defects: false };
     let pool = Pool::new(Some(1));
-    synth::write(&estate, layout, 1, folder.path(), &pool, &NoProgress).expect("an estate");
+    synth::write(&estate, EstateFiles { layout, count: 1 }, folder.path(), &pool, &NoProgress).expect("an estate");
     let path: PathBuf = folder.path().into();
     let snapshot = Snapshot::open(&[path], &std::collections::BTreeMap::new(), &pool, &NoProgress).expect("a snapshot");
     (folder, snapshot)

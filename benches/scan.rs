@@ -15,7 +15,7 @@ use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::Scan;
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{Expected, Options, sweep};
-use smi_sweep::synth::{self, Estate, Layout};
+use smi_sweep::synth::{self, Estate, EstateFiles, Layout};
 
 const ROWS: u64 = 1_000_000;
 
@@ -31,7 +31,7 @@ fn scans(criterion: &mut Criterion) {
     group.sample_size(20);
     for layout in Layout::ALL {
         let folder = tempfile::tempdir().expect("a folder");
-        synth::write(&estate, layout, 1, folder.path(), &pool, &NoProgress).expect("an estate");
+        synth::write(&estate, EstateFiles { layout, count: 1 }, folder.path(), &pool, &NoProgress).expect("an estate");
         let paths = [folder.path().to_path_buf()];
         let snapshot = Snapshot::open(&paths, &change.spellings.columns, &pool, &NoProgress).expect("a snapshot");
         let mut measure = |name: &str, policy: &Policy| {

@@ -12,7 +12,7 @@
 //! use smi_sweep::snapshot::Snapshot;
 //! use smi_sweep::scan::Scan;
 //! use smi_sweep::sweep::{self, Expected, Options};
-//! use smi_sweep::synth::{self, Estate, Layout};
+//! use smi_sweep::synth::{self, Estate, EstateFiles, Layout};
 //! use smi_sweep::progress::NoProgress;
 //!
 //! # fn main() -> smi_sweep::Result<()> {
@@ -22,7 +22,7 @@
 //! let as_of = time::parse("2026-11-01").expect("a date");
 //! let estate = Estate { seed: 1, rows: 10_000, as_of, defects: false };
 //! let pool = Pool::new(None);
-//! synth::write(&estate, Layout::Strings, 1, &folder, &pool, &NoProgress)?;
+//! synth::write(&estate, EstateFiles { layout: Layout::Strings, count: 1 }, &folder, &pool, &NoProgress)?;
 //!
 //! // What does the Change delete of it?
 //! let policies = [Policy::load("secmp0060")?];

@@ -1,8 +1,8 @@
-//! `smi-sweep synth`: synthetic estates.
+//! `smi-sweep synth`: writes a synthetic estate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, figures, parse_time, print, print_json, remark};
@@ -10,42 +10,54 @@ use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::output::OutputDirectory;
 use crate::policy::Policy;
-use crate::synth::{self, Estate, History, Layout};
+use crate::synth::{self, Estate, EstateFiles, History, Layout};
 
-/// Make up a synthetic estate, to try things on
+/// Write a synthetic estate, for tests and trials
 ///
-/// Nothing in it is of a real device. The same seed gives the same rows in every layout.
+/// It has no data of real devices. The same seed gives the same rows in every layout.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// How many devices
+    /// Number of devices
     #[arg(long, value_name = "N")]
     rows: u64,
     /// The folder to write, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How many files [default: one for each ten million rows]
+    /// Number of files [default: one for each ten million rows]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     files: Option<u32>,
     /// `strings`: text identifiers, snappy; `bytes`: 8-byte identifiers, zstd, page index; `clustered`: as bytes, each
     /// file sorted by status, type and date
     #[arg(long, value_name = "LAYOUT", default_value = "strings", value_parser = parse_layout)]
     layout: Layout,
-    /// What all randomness comes from
+    /// The seed of all random choices
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Mix in bad rows of every kind, about one in a hundred
+    /// Give about one row in a hundred a defect, of every kind
     #[arg(long)]
     defects: bool,
-    /// The moment at which the estate is said to be taken
+    /// The moment at which the snapshot is taken
     #[arg(long, value_name = "T", default_value = "2026-11-01", value_parser = parse_time)]
     as_of: i64,
-    /// Also let the estate change for so many months, and write a snapshot of each into a folder of its date, with
-    /// `truth.json` beside them: known arrivals and hazards, for forecasts to be held against
+    /// Simulate so many months, and write a snapshot of each into a folder named by its date. `truth.json` beside them has
+    /// the true arrivals and hazards, to compare forecasts with
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=600), conflicts_with = "defects")]
     months: Option<u32>,
-    /// The policy by which housekeeping runs on the day of each snapshot [default: it does not]
+    /// The policy of a housekeeping run on the day of each snapshot [default: no run]
     #[arg(long, value_name = "FILE_OR_NAME", requires = "months")]
     policy: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SynthDocument<'a> {
+    path: &'a Path,
+    synthetic: bool,
+    rows: u64,
+    files: usize,
+    bytes: u64,
+    seed: u64,
+    layout: &'static str,
+    taken_at: String,
 }
 
 fn parse_layout(text: &str) -> std::result::Result<Layout, String> {
@@ -64,25 +76,32 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         });
     }
     let estate = Estate { seed: args.seed, rows: args.rows, as_of: args.as_of, defects: args.defects };
-    let files = args.files.map_or_else(|| synth::usual_files(args.rows), |files| files as usize);
+    let count = args.files.map_or_else(|| synth::default_files(args.rows), |files| files as usize);
+    let files = EstateFiles { layout: args.layout, count };
     let staging = OutputDirectory::create(&args.out)?;
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
     let policy = args.policy.as_ref().map(|name| Policy::load(name)).transpose()?;
     let summary = match args.months {
-        None => synth::write(&estate, args.layout, files, staging.path(), &pool, &progress)?,
+        None => synth::write(&estate, files, staging.path(), &pool, &progress)?,
         Some(months) => {
             let history = History::new(estate, months, policy.as_ref())?;
-            synth::write_history(&history, args.layout, files, staging.path(), &pool, &progress)?
+            synth::write_history(&history, files, staging.path(), &pool, &progress)?
         }
     };
     let (_, seconds) = progress.finish();
     staging.publish(&pool)?;
     if common.json {
-        return print_json(&json!({
-            "path": args.out, "synthetic": true, "rows": summary.rows, "files": summary.files, "bytes": summary.bytes,
-            "seed": args.seed, "layout": args.layout.name(), "taken_at": time::format_instant(args.as_of),
-        }));
+        return print_json(&SynthDocument {
+            path: &args.out,
+            synthetic: true,
+            rows: summary.rows,
+            files: summary.files,
+            bytes: summary.bytes,
+            seed: args.seed,
+            layout: args.layout.name(),
+            taken_at: time::format_instant(args.as_of),
+        });
     }
     remark(
         common,

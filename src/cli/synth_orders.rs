@@ -1,8 +1,8 @@
-//! `smi-sweep synth-orders`: a synthetic order book for the hubs of a snapshot.
+//! `smi-sweep synth-orders`: writes a synthetic order book for the Comms Hubs of a snapshot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
@@ -10,12 +10,13 @@ use crate::error::Result;
 use crate::estate::time;
 use crate::output::OutputDirectory;
 use crate::policy::Policy;
+use crate::scan::Scan;
 use crate::snapshot::Snapshot;
-use crate::synth::orders::{self, Making};
+use crate::synth::orders::{self, SynthOrders};
 
-/// Make up an order book for the hubs of a snapshot, with returns and a tariff, to count stock with
+/// Write a synthetic order book for the Comms Hubs of a snapshot, with returns and a tariff
 ///
-/// Nothing in it is anybody's order, return or rate. The same seed gives the same orders.
+/// It has no real orders, returns or rates. The same seed gives the same orders.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "smi-sweep synth-orders [OPTIONS]\n                              --out <DIR> <SNAPSHOT>...")]
 pub struct Args {
@@ -24,18 +25,27 @@ pub struct Args {
     /// The folder to write, which must not exist yet: orders.csv, returns.csv, tariff.toml
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What all randomness comes from
+    /// The seed of all random choices
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Mix in returns that cannot be accepted, about one in eight
+    /// Give about one return in eight a mistake
     #[arg(long)]
     defects: bool,
-    /// The policy that knows how the snapshot spells things
+    /// The policy that maps columns and spellings of the snapshot
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// The last day of which the book can know [default: when the snapshot says it was taken]
+    /// The day of the order book [default: when the snapshot was taken]
     #[arg(long, value_name = "T", value_parser = parse_time)]
     as_of: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct SynthOrdersDocument<'a> {
+    path: &'a Path,
+    synthetic: bool,
+    orders: u64,
+    returns: u64,
+    seed: u64,
 }
 
 /// Runs the command.
@@ -46,15 +56,18 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let making = Making { policy: &policy, seed: args.seed, today: time::day_of(as_of), defects: args.defects };
-    let written = orders::write(&snapshot, making, staging.path(), &pool, &progress)?;
+    let synth = SynthOrders { policy: &policy, seed: args.seed, today: time::day_of(as_of), defects: args.defects };
+    let written = orders::write(&Scan::new(&snapshot, &pool, &progress), synth, staging.path())?;
     let (_, seconds) = progress.finish();
     staging.publish(&pool)?;
     if common.json {
-        return print_json(&json!({
-            "path": args.out, "synthetic": true, "orders": written.orders, "returns": written.returns,
-            "seed": args.seed,
-        }));
+        return print_json(&SynthOrdersDocument {
+            path: &args.out,
+            synthetic: true,
+            orders: written.orders,
+            returns: written.returns,
+            seed: args.seed,
+        });
     }
     let (orders, returns) = (figures::count(written.orders), figures::count(written.returns));
     remark(common, &format!("a synthetic order book of {orders} hubs, {returns} returns, {seconds:.1} s"));

@@ -1,7 +1,7 @@
-//! One row of a synthetic estate, from the seed and the row's number alone.
+//! One row of a synthetic estate, as a function of the seed and the row's number.
 //!
-//! Everything here is an assumption, and none of it is a rule: shares of types, statuses and parties, and how long
-//! devices have been pending (half of them for some three months, some for years, Comms Hubs for longer).
+//! All of it is assumed: the shares of types, statuses and parties, and for how long devices have been pending (a median
+//! of about three months, years for some, longer for Comms Hubs).
 
 use crate::estate::time::DAY_MICROS;
 use crate::estate::{DeviceId, DeviceType, SmiStatus};
@@ -9,36 +9,36 @@ use crate::estate::{DeviceId, DeviceType, SmiStatus};
 /// A synthetic estate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estate {
-    /// What all randomness comes from.
+    /// The seed of all random choices.
     pub seed: u64,
     /// How many rows there are.
     pub rows: u64,
-    /// The moment at which the estate is said to be taken, UTC microseconds.
+    /// The moment at which the snapshot is taken, UTC microseconds.
     pub as_of: i64,
-    /// Whether bad rows of every kind are mixed in, about one in a hundred.
+    /// Whether about one row in a hundred has a defect, of every kind.
     pub defects: bool,
 }
 
-/// A row as it would stand in a snapshot.
+/// A row of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SynthRow {
-    /// Text, nearly always of an EUI-64.
+    /// The Device ID as text; an EUI-64 unless the row has a defect.
     pub device_id: Option<String>,
-    /// A device type, nearly always.
+    /// The device type; null or unknown where the row has a defect.
     pub device_type: Option<&'static str>,
-    /// A status, nearly always; none for Type 2 devices.
+    /// The status; null for Type 2 devices, null or unknown where the row has a defect.
     pub smi_status: Option<&'static str>,
-    /// UTC microseconds.
+    /// From when the status has applied, UTC microseconds.
     pub status_since: Option<i64>,
-    /// Text of an EUI-64, nearly always.
+    /// The Notifying Party; an EUI-64 as text unless the row has a defect.
     pub notifying_party: Option<String>,
-    /// Only where there are defects.
+    /// The role of the party. Only in an estate with defects.
     pub notifying_role: Option<&'static str>,
-    /// Only in a history.
+    /// The CSP region. Only in a history.
     pub csp_region: Option<&'static str>,
 }
 
-/// Thousandths of each type.
+/// Device types and their shares in thousandths.
 pub(super) const TYPES: [(DeviceType, u64); 8] = [
     (DeviceType::CHF, 210),
     (DeviceType::GPF, 210),
@@ -50,7 +50,7 @@ pub(super) const TYPES: [(DeviceType, u64); 8] = [
     (DeviceType::HCALCS, 10),
 ];
 
-/// Thousandths of each status.
+/// Statuses and their shares in thousandths.
 const STATUSES: [(SmiStatus, u64); 9] = [
     (SmiStatus::Commissioned, 880),
     (SmiStatus::Pending, 40),
@@ -63,16 +63,16 @@ const STATUSES: [(SmiStatus, u64); 9] = [
     (SmiStatus::Recovered, 3),
 ];
 
-/// Hundredths of the six large Service Users; the rest is spread over [`SMALL_PARTIES`].
+/// Shares of the six large Service Users in hundredths; the rest is spread over [`SMALL_PARTIES`].
 const LARGE_PARTIES: [u64; 6] = [24, 20, 17, 13, 11, 8];
-/// Service Users with a share that falls with their rank.
+/// The number of small Service Users, whose shares fall with their rank.
 const SMALL_PARTIES: u32 = 144;
-/// Communication Service Providers, which notify Comms Hubs.
+/// The number of Communication Service Providers, which notify Comms Hubs.
 const CSPS: u64 = 3;
-/// Makers, as the leading 24 bits of their devices' identifiers.
+/// The number of manufacturers. The leading 24 bits of a Device ID identify one.
 const MAKERS: u64 = 40;
 
-/// What can be wrong with a row, or only unusual.
+/// What is wrong with a row, or unusual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Defect {
     UnknownStatus,
@@ -110,24 +110,24 @@ const DEFECTS: [Defect; 15] = [
     Defect::MeterOfACsp,
 ];
 
-/// One row in so many has a defect, where there are any.
+/// In an estate with defects, one row in so many has one.
 const ONE_IN: u64 = 100;
 
 impl Estate {
-    /// The row of a number.
+    /// The row with this number, from 0.
     #[must_use]
     pub fn row(&self, number: u64) -> SynthRow {
-        let mut dice = Dice(mix(self.seed ^ mix(number)));
-        let device_type = pick(&TYPES, dice.below(1000));
-        let status = pick(&STATUSES, dice.below(1000));
+        let mut random = SplitMix64(mix(self.seed ^ mix(number)));
+        let device_type = pick(&TYPES, random.below(1000));
+        let status = pick(&STATUSES, random.below(1000));
         let hub = matches!(device_type, DeviceType::CHF | DeviceType::GPF);
         let age = match status {
-            SmiStatus::Pending => pending_days(&mut dice, hub) * 86_400.0,
-            _ => dice.unit() * 8.0 * 365.25 * 86_400.0,
+            SmiStatus::Pending => pending_days(&mut random, hub) * 86_400.0,
+            _ => random.unit() * 8.0 * 365.25 * 86_400.0,
         };
-        // Whole seconds: inventories keep no more.
+        // Inventories keep whole seconds.
         let since = self.as_of - (age as i64).saturating_mul(1_000_000);
-        let party = if hub { csp(&mut dice) } else { service_user(&mut dice) };
+        let party = if hub { csp(&mut random) } else { service_user(&mut random) };
         let type_2 = matches!(device_type, DeviceType::IHD | DeviceType::CAD);
         let mut row = SynthRow {
             device_id: Some(self.id(number).to_string()),
@@ -149,16 +149,16 @@ impl Estate {
         row
     }
 
-    /// Makes a row one of another type, notified by a party that notifies such devices.
+    /// Changes the type of a row, and its party to one that notifies such devices.
     pub(super) fn as_type(&self, number: u64, device_type: DeviceType, row: &mut SynthRow) {
-        let mut dice = Dice(mix(self.seed ^ 0x5459_5045 ^ mix(number)));
+        let mut random = SplitMix64(mix(self.seed ^ 0x5459_5045 ^ mix(number)));
         let hub = matches!(device_type, DeviceType::CHF | DeviceType::GPF);
-        let party = if hub { csp(&mut dice) } else { service_user(&mut dice) };
+        let party = if hub { csp(&mut random) } else { service_user(&mut random) };
         row.device_type = DeviceType::BUILT_IN.get(usize::from(device_type.code())).copied();
         row.notifying_party = Some(party.to_string());
     }
 
-    /// A Device ID that no other row has: the number, shuffled, in the low 40 bits behind a maker's prefix.
+    /// A unique Device ID: the shuffled row number in the low 40 bits, behind the prefix of a manufacturer.
     fn id(&self, number: u64) -> DeviceId {
         let maker = mix(self.seed ^ mix(number) ^ 0x4D41_4B45) % MAKERS;
         let shuffled = (number.wrapping_mul(0x9E37_79B9_7F4B) ^ self.seed) & 0xFF_FFFF_FFFF;
@@ -170,7 +170,7 @@ impl Estate {
         roll.is_multiple_of(ONE_IN).then(|| DEFECTS[(roll / ONE_IN % DEFECTS.len() as u64) as usize])
     }
 
-    /// Makes a row that would be deleted if nothing else were wrong with it.
+    /// Makes a row due, so that only its defect keeps it from being deleted.
     fn make_due(&self, row: &mut SynthRow, device_type: &'static str) {
         row.device_type = Some(device_type);
         row.smi_status = Some(SmiStatus::Pending.name());
@@ -204,28 +204,28 @@ impl Estate {
     }
 }
 
-/// How many days a device has been pending: most for months, some for years.
-fn pending_days(dice: &mut Dice, hub: bool) -> f64 {
-    let mean = if dice.below(100) < 85 { 120.0 } else { 500.0 };
-    let days = -mean * (1.0 - dice.unit()).ln();
+/// For how many days a device has been pending: months for most, years for some.
+fn pending_days(random: &mut SplitMix64, hub: bool) -> f64 {
+    let mean = if random.below(100) < 85 { 120.0 } else { 500.0 };
+    let days = -mean * (1.0 - random.unit()).ln();
     if hub { days * 1.5 } else { days }
 }
 
-pub(super) fn service_user(dice: &mut Dice) -> DeviceId {
-    let mut roll = dice.below(100);
+pub(super) fn service_user(random: &mut SplitMix64) -> DeviceId {
+    let mut roll = random.below(100);
     for (rank, share) in LARGE_PARTIES.into_iter().enumerate() {
         if roll < share {
             return party(1 + rank as u64);
         }
         roll -= share;
     }
-    // The share of a rank falls with the rank: the power spreads a uniform roll so.
-    let rank = f64::from(SMALL_PARTIES + 1).powf(dice.unit()) as u64;
+    // A power of a uniform number is distributed so that small ranks are frequent.
+    let rank = f64::from(SMALL_PARTIES + 1).powf(random.unit()) as u64;
     party(LARGE_PARTIES.len() as u64 + rank.min(u64::from(SMALL_PARTIES)))
 }
 
-fn csp(dice: &mut Dice) -> DeviceId {
-    party(0xC000 + dice.below(CSPS))
+fn csp(random: &mut SplitMix64) -> DeviceId {
+    party(0xC000 + random.below(CSPS))
 }
 
 fn party(number: u64) -> DeviceId {
@@ -242,10 +242,10 @@ pub(super) fn pick<T: Copy>(shares: &[(T, u64)], mut roll: u64) -> T {
     shares[0].0
 }
 
-/// Randomness from a counter: the mixing function of SplitMix64.
-pub(super) struct Dice(pub(super) u64);
+/// The random number generator SplitMix64 (Steele, Lea and Flood, 2014).
+pub(super) struct SplitMix64(pub(super) u64);
 
-impl Dice {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)

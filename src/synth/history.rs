@@ -1,106 +1,107 @@
-//! An estate that changes month by month, so that what a forecast finds can be held against what is known.
+//! An estate that changes month by month, with known rates, so that a forecast can be compared with them.
 //!
-//! Each month devices arrive as Pending, and each device that is Pending leaves with a probability that depends on its
-//! type and its age in whole months; it is Commissioned then. Both are written beside the snapshots. Housekeeping may run
-//! on the day of each snapshot, before it is taken. Like the estate itself, all of it is made up.
+//! Each month devices arrive as Pending. A Pending device is commissioned with a probability, the hazard, that depends on
+//! its type and its age in whole months. Housekeeping may run on the day of each snapshot, before it is taken. The true
+//! rates are written beside the snapshots. All of them are assumptions.
 
 use std::collections::{BTreeMap, HashMap};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Poisson};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::estate::{Dice, Estate, SynthRow, TYPES, mix};
-use super::layout::Rows;
+use super::estate::{Estate, SplitMix64, SynthRow, TYPES, mix};
+use super::layout::RowSource;
 use crate::error::{Error, Result};
 use crate::estate::time::{DAY_MICROS, add_months, civil, day_of, day_start, format_day, format_instant, whole_months};
 use crate::estate::{DeviceType, SmiStatus, TypeSet};
-use crate::policy::{DateVerdict, Pair, Policy};
+use crate::policy::{Policy, Rules};
 
-/// Ages from which a hazard holds, and the hazard: the part of the devices that leaves in a month.
+/// Ages in months from which a hazard applies, and the hazard: the share of devices that is commissioned in a month.
 const HAZARDS: [(u32, f64); 5] = [(0, 0.30), (3, 0.20), (6, 0.12), (12, 0.06), (24, 0.03)];
-/// How many times the hazard of other devices that of Comms Hubs is.
+/// The hazard of Comms Hubs, as a multiple of that of other devices.
 const HUBS: f64 = 0.75;
-/// Arrivals of a month, as a part of the estate's devices of the type.
+/// Arrivals in a month, as a share of the estate's devices of the type.
 const ARRIVALS: f64 = 0.009;
-/// Regions, in equal parts.
+/// Regions, with equal shares.
 const REGIONS: [&str; 3] = ["North", "Central", "South"];
-/// The last day of a month on which ages grow by one from snapshot to snapshot, whatever the month's length.
+/// The last day of the month for a first snapshot: the day after it, too, exists in every month, so that ages grow by one
+/// month from snapshot to snapshot.
 const LAST_DAY: i8 = 27;
 
-/// The hazard that devices of a type have at an age in months.
+/// The hazard of a device type at an age in whole months.
 #[must_use]
 pub fn hazard(device_type: DeviceType, age: u32) -> f64 {
     let hazard = HAZARDS.iter().rev().find(|(from, _)| *from <= age).map_or(0.0, |(_, hazard)| *hazard);
     if TypeSet::COMMS_HUB.contains(device_type) { hazard * HUBS } else { hazard }
 }
 
-/// How a device that was Pending goes on.
+/// A device that is Pending at some time, and what becomes of it.
 #[derive(Debug, Clone, Copy)]
-struct Life {
-    /// The first snapshot that has it.
+struct PendingDevice {
+    /// The first snapshot that has it, from 0.
     from: u32,
-    /// Its number within the estate, from which all else about it follows.
+    /// Its row number in the estate.
     number: u64,
     device_type: DeviceType,
     /// From when it has been Pending, UTC microseconds.
     since: i64,
     /// The first snapshot in which it is Commissioned, and from when.
     left: Option<(u32, i64)>,
-    /// The first snapshot that lacks it, because housekeeping took it away.
+    /// The first snapshot that lacks it because housekeeping deleted it.
     deleted: Option<u32>,
 }
 
-/// An estate, and what becomes of it.
+/// An estate at a series of monthly snapshots.
 #[derive(Debug)]
 pub struct History {
     estate: Estate,
-    /// The moments of the snapshots.
+    /// The moments of the snapshots, UTC microseconds.
     moments: Vec<i64>,
-    /// Devices that were Pending at first, by their number.
-    first: HashMap<u64, Life>,
-    /// Devices that arrived, in the order of their numbers.
-    arrived: Vec<Life>,
-    /// How many arrive in each month on average, by type.
+    /// Devices that are Pending in the first snapshot, by row number.
+    first: HashMap<u64, PendingDevice>,
+    /// Devices that arrive later, in the order of their row numbers.
+    arrived: Vec<PendingDevice>,
+    /// The expected arrivals in a month, by type.
     arrivals: BTreeMap<DeviceType, f64>,
 }
 
 impl History {
-    /// Lets an estate change for so many months. Where there is a policy, housekeeping runs by it on each day of a
+    /// Simulates an estate for so many months. With a policy, housekeeping deletes what is due on the day of each
     /// snapshot.
     ///
     /// # Errors
-    /// A first day that months of different lengths do not all have.
+    /// A first snapshot later than on the 27th of its month.
     pub fn new(estate: Estate, months: u32, housekeeping: Option<&Policy>) -> Result<Self> {
         let day = civil(day_of(estate.as_of)).map_or(31, jiff::civil::Date::day);
         if day > LAST_DAY {
             return Err(Error::Usage {
-                what: format!("a history from {}", format_instant(estate.as_of)),
-                remedy: format!("begin on one of the days 1 to {LAST_DAY} of a month, which every month has"),
+                what: format!("a history cannot begin at {}", format_instant(estate.as_of)),
+                remedy: format!("begin on a day from 1 to {LAST_DAY}, which every month has"),
             });
         }
         let today = day_of(estate.as_of);
         let moments: Vec<i64> = (0..=months).filter_map(|month| add_months(today, month)).map(day_start).collect();
         let mut history =
             Self { estate, moments, first: HashMap::new(), arrived: Vec::new(), arrivals: BTreeMap::new() };
-        let deletes = Deletes::new(&history.moments, housekeeping);
+        let housekeeping = Housekeeping::new(&history.moments, housekeeping);
         for number in 0..estate.rows {
             let row = estate.row(number);
             let pending = row.smi_status == Some(SmiStatus::Pending.name());
             if let (true, Some(since), Some(device_type)) =
-                (pending, row.status_since, row.device_type.and_then(of_name))
+                (pending, row.status_since, row.device_type.and_then(type_of))
             {
-                let life = history.life(number, 0, device_type, since, &deletes);
-                history.first.insert(number, life);
+                let device = history.pending_device(number, 0, device_type, since, &housekeeping);
+                history.first.insert(number, device);
             }
         }
-        history.arrive(&deletes);
+        history.arrive(&housekeeping);
         Ok(history)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "an expectation of counts")]
-    fn arrive(&mut self, deletes: &Deletes) {
+    fn arrive(&mut self, housekeeping: &Housekeeping) {
         let mut chance = ChaCha8Rng::seed_from_u64(self.estate.seed ^ 0x4152_5249_5645);
         let mut number = self.estate.rows;
         for (device_type, share) in TYPES.into_iter().filter(|(own, _)| !TypeSet::TYPE_2.contains(*own)) {
@@ -110,106 +111,137 @@ impl History {
             for (&device_type, &mean) in &self.arrivals.clone() {
                 let count = Poisson::new(mean).map_or(0, |poisson| poisson.sample(&mut chance) as u64);
                 for _ in 0..count {
-                    let mut dice = self.dice(number, 0);
+                    let mut random = self.random(number, 0);
                     // On a day after the snapshot before, up to the day of this one.
                     let (before, until) = (day_of(self.moments[month - 1]), day_of(self.moments[month]));
-                    let day = before + 1 + dice.below((until - before) as u64) as i32;
+                    let day = before + 1 + random.below((until - before) as u64) as i32;
                     let since = if day == until {
                         day_start(day)
                     } else {
-                        day_start(day) + dice.below(DAY_MICROS as u64) as i64
+                        day_start(day) + random.below(DAY_MICROS as u64) as i64
                     };
-                    self.arrived.push(self.life(number, month as u32, device_type, since, deletes));
+                    self.arrived.push(self.pending_device(number, month as u32, device_type, since, housekeeping));
                     number += 1;
                 }
             }
         }
     }
 
-    fn dice(&self, number: u64, what: u64) -> Dice {
-        Dice(mix(self.estate.seed ^ 0x4C49_4645 ^ what) ^ mix(number))
+    fn random(&self, number: u64, what: u64) -> SplitMix64 {
+        SplitMix64(mix(self.estate.seed ^ 0x4C49_4645 ^ what) ^ mix(number))
     }
 
-    /// Follows a device from the first snapshot that has it.
-    fn life(&self, number: u64, from: u32, device_type: DeviceType, since: i64, deletes: &Deletes) -> Life {
-        let mut life = Life { from, number, device_type, since, left: None, deleted: None };
-        let mut dice = self.dice(number, 1);
+    /// Simulates a device from the first snapshot that has it.
+    fn pending_device(
+        &self,
+        number: u64,
+        from: u32,
+        device_type: DeviceType,
+        since: i64,
+        housekeeping: &Housekeeping,
+    ) -> PendingDevice {
+        let mut device = PendingDevice { from, number, device_type, since, left: None, deleted: None };
+        let mut random = self.random(number, 1);
         let first = whole_months(since, self.moments[from as usize]);
         for (month, age) in (from..self.moments.len() as u32).zip(first..) {
-            if deletes.takes(month, device_type, since) {
-                life.deleted = Some(month);
-                return life;
+            if housekeeping.deletes(month, device_type, since) {
+                device.deleted = Some(month);
+                return device;
             }
-            if dice.unit() < hazard(device_type, age) {
+            if random.unit() < hazard(device_type, age) {
                 let here = self.moments[month as usize];
                 let next = self.moments.get(month as usize + 1).copied().unwrap_or(here + DAY_MICROS);
-                life.left = Some((month + 1, here + 1 + dice.below((next - here) as u64) as i64));
-                return life;
+                device.left = Some((month + 1, here + 1 + random.below((next - here) as u64) as i64));
+                return device;
             }
         }
-        life
+        device
     }
 
-    /// How many snapshots there are.
+    /// The number of snapshots.
     #[must_use]
     pub fn snapshots(&self) -> u32 {
         self.moments.len() as u32
     }
 
-    /// The estate at a snapshot, from 0.
+    /// The snapshot of a month, from 0.
     #[must_use]
-    pub fn at(&self, month: u32) -> Moment<'_> {
-        let gone = |life: &Life| life.deleted.is_some_and(|deleted| deleted <= month);
+    pub fn at(&self, month: u32) -> HistorySnapshot<'_> {
+        let gone = |device: &PendingDevice| device.deleted.is_some_and(|deleted| deleted <= month);
         let first = (0..self.estate.rows).filter(|number| !self.first.get(number).is_some_and(gone));
-        let arrived = self.arrived.iter().filter(|life| life.from <= month && !gone(life)).map(|life| life.number);
-        Moment { history: self, month, numbers: first.chain(arrived).collect() }
+        let arrived =
+            self.arrived.iter().filter(|device| device.from <= month && !gone(device)).map(|device| device.number);
+        HistorySnapshot { history: self, month, numbers: first.chain(arrived).collect() }
     }
 
-    /// What a forecast should find.
+    /// The figures that a forecast should find.
     #[must_use]
-    pub fn truth(&self) -> Value {
-        let lives = || self.first.values().chain(&self.arrived);
-        let by_type = |count: &dyn Fn(&Life) -> bool| -> BTreeMap<&str, u64> {
-            let mut counts = BTreeMap::new();
-            for life in lives().filter(|life| count(life)) {
-                *counts.entry(name(life.device_type)).or_default() += 1;
-            }
-            counts
+    pub fn truth(&self) -> HistoryTruth {
+        let hazards = |device_type| {
+            HAZARDS.map(|(from_age, _)| HazardFrom { from_age, hazard: hazard(device_type, from_age) }).into()
         };
-        let months: Vec<Value> = (0..self.snapshots())
-            .map(|month| {
-                let here = |life: &Life| {
-                    life.from <= month
-                        && life.left.is_none_or(|(left, _)| left > month)
-                        && life.deleted.is_none_or(|deleted| deleted > month)
-                };
-                json!({
-                    "date": format_day(day_of(self.moments[month as usize])),
-                    "pending": by_type(&here),
-                    "arrived": by_type(&|life| month > 0 && life.from == month),
-                    "left": by_type(&|life| life.left.is_some_and(|(left, _)| left == month)),
-                    "deleted": by_type(&|life| life.deleted == Some(month)),
-                })
-            })
-            .collect();
-        let hazards: BTreeMap<&str, Vec<Value>> = self
-            .arrivals
-            .keys()
-            .map(|&own| {
-                let steps = HAZARDS.iter().map(|&(age, _)| json!({ "from_age": age, "hazard": hazard(own, age) }));
-                (name(own), steps.collect())
-            })
-            .collect();
-        let arrivals: BTreeMap<&str, f64> = self.arrivals.iter().map(|(&own, &mean)| (name(own), mean)).collect();
-        json!({
-            "schema": "smi-sweep/synthetic-history/1", "synthetic": true, "seed": self.estate.seed,
-            "hazard": hazards, "arrivals_per_month": arrivals, "months": months,
-        })
+        HistoryTruth {
+            arrivals_per_month: self.arrivals.iter().map(|(&own, &mean)| (name(own), mean)).collect(),
+            hazard: self.arrivals.keys().map(|&own| (name(own), hazards(own))).collect(),
+            months: (0..self.snapshots()).map(|month| self.true_month(month)).collect(),
+            schema: "smi-sweep/synthetic-history/1",
+            seed: self.estate.seed,
+            synthetic: true,
+        }
+    }
+
+    fn true_month(&self, month: u32) -> TrueMonth {
+        let by_type = |counts: &dyn Fn(&PendingDevice) -> bool| {
+            let mut by_type = BTreeMap::new();
+            for device in self.first.values().chain(&self.arrived).filter(|device| counts(device)) {
+                *by_type.entry(name(device.device_type)).or_default() += 1;
+            }
+            by_type
+        };
+        let pending = |device: &PendingDevice| {
+            device.from <= month
+                && device.left.is_none_or(|(left, _)| left > month)
+                && device.deleted.is_none_or(|deleted| deleted > month)
+        };
+        TrueMonth {
+            arrived: by_type(&|device| month > 0 && device.from == month),
+            date: format_day(day_of(self.moments[month as usize])),
+            deleted: by_type(&|device| device.deleted == Some(month)),
+            left: by_type(&|device| device.left.is_some_and(|(left, _)| left == month)),
+            pending: by_type(&pending),
+        }
     }
 }
 
-/// The types that come by this name.
-fn of_name(name: &str) -> Option<DeviceType> {
+/// The true rates and counts of a history: the document `truth.json`. Maps are by device type.
+#[derive(Debug, Serialize)]
+pub struct HistoryTruth {
+    arrivals_per_month: BTreeMap<&'static str, f64>,
+    hazard: BTreeMap<&'static str, Vec<HazardFrom>>,
+    months: Vec<TrueMonth>,
+    schema: &'static str,
+    seed: u64,
+    synthetic: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct HazardFrom {
+    /// The age in months from which the hazard applies.
+    from_age: u32,
+    hazard: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct TrueMonth {
+    arrived: BTreeMap<&'static str, u64>,
+    date: String,
+    deleted: BTreeMap<&'static str, u64>,
+    left: BTreeMap<&'static str, u64>,
+    pending: BTreeMap<&'static str, u64>,
+}
+
+/// The synthetic device type with this name.
+fn type_of(name: &str) -> Option<DeviceType> {
     TYPES.into_iter().map(|(own, _)| own).find(|own| self::name(*own) == name)
 }
 
@@ -217,61 +249,59 @@ fn name(device_type: DeviceType) -> &'static str {
     DeviceType::BUILT_IN.get(usize::from(device_type.code())).copied().unwrap_or("(unknown)")
 }
 
-/// What housekeeping takes away on each day of a snapshot.
-struct Deletes(Vec<crate::policy::Rules>);
+/// The rules at the moment of each snapshot; none where housekeeping does not run.
+struct Housekeeping(Vec<Rules>);
 
-impl Deletes {
+impl Housekeeping {
     fn new(moments: &[i64], policy: Option<&Policy>) -> Self {
         Self(policy.map(|policy| moments.iter().map(|&moment| policy.bind(moment)).collect()).unwrap_or_default())
     }
 
-    fn takes(&self, month: u32, device_type: DeviceType, since: i64) -> bool {
-        self.0.get(month as usize).is_some_and(|rules| {
-            rules.pair(SmiStatus::Pending.code(), device_type.code()) == Pair::Judge
-                && rules.judge_date(device_type.code(), Some(since)) == DateVerdict::Due
-        })
+    fn deletes(&self, month: u32, device_type: DeviceType, since: i64) -> bool {
+        let rules = self.0.get(month as usize);
+        rules.is_some_and(|rules| rules.is_due(SmiStatus::Pending.code(), device_type.code(), Some(since)))
     }
 }
 
-/// An estate at one of its snapshots.
+/// The estate at one month of a history.
 #[derive(Debug)]
-pub struct Moment<'a> {
+pub struct HistorySnapshot<'a> {
     history: &'a History,
     month: u32,
-    /// Of the devices that are there.
+    /// The row numbers of the devices in the snapshot.
     numbers: Vec<u64>,
 }
 
-impl Moment<'_> {
-    /// When it is taken, UTC microseconds.
+impl HistorySnapshot<'_> {
+    /// The moment at which it is taken, UTC microseconds.
     #[must_use]
     pub fn as_of(&self) -> i64 {
         self.history.moments[self.month as usize]
     }
 
-    /// A device, by its number within the estate.
+    /// The row of a device, by its row number in the estate.
     fn device(&self, number: u64) -> SynthRow {
         let History { estate, first, arrived, .. } = self.history;
-        let life = match number.checked_sub(estate.rows) {
+        let device = match number.checked_sub(estate.rows) {
             Some(index) => arrived.get(index as usize),
             None => first.get(&number),
         };
         let mut row = estate.row(number);
         row.csp_region = Some(REGIONS[(mix(estate.seed ^ 0x5245_4749 ^ mix(number)) % REGIONS.len() as u64) as usize]);
-        let Some(life) = life else { return row };
-        if life.from > 0 {
-            estate.as_type(number, life.device_type, &mut row);
+        let Some(device) = device else { return row };
+        if device.from > 0 {
+            estate.as_type(number, device.device_type, &mut row);
         }
-        let (status, since) = match life.left {
+        let (status, since) = match device.left {
             Some((left, since)) if left <= self.month => (SmiStatus::Commissioned, since),
-            _ => (SmiStatus::Pending, life.since),
+            _ => (SmiStatus::Pending, device.since),
         };
         (row.smi_status, row.status_since) = (Some(status.name()), Some(since));
         row
     }
 }
 
-impl Rows for Moment<'_> {
+impl RowSource for HistorySnapshot<'_> {
     fn rows(&self) -> u64 {
         self.numbers.len() as u64
     }
@@ -281,7 +311,7 @@ impl Rows for Moment<'_> {
     }
 
     fn as_of(&self) -> i64 {
-        Moment::as_of(self)
+        HistorySnapshot::as_of(self)
     }
 
     fn estate(&self) -> Option<String> {

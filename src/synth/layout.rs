@@ -1,4 +1,4 @@
-//! The layouts in which synthetic estates are written: three that real estates come in.
+//! The layouts of synthetic estates: three that real exporters write.
 
 use std::ops::Range;
 use std::path::Path;
@@ -20,23 +20,23 @@ use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
 use crate::progress::Progress;
 use crate::snapshot::TAKEN_AT_KEY;
 
-/// Rows of a synthetic estate by their place, from 0, and what its files say.
-pub(super) trait Rows: Sync {
-    /// How many there are.
+/// The rows of a snapshot by their index, and the metadata of its files.
+pub(super) trait RowSource: Sync {
+    /// The number of rows.
     fn rows(&self) -> u64;
-    /// The row of a place.
+    /// The row at an index, from 0.
     fn row(&self, index: u64) -> SynthRow;
-    /// When the estate is said to be taken, UTC microseconds.
+    /// The moment at which the snapshot is taken, UTC microseconds.
     fn as_of(&self) -> i64;
-    /// What the estate is called, where it has a name.
+    /// The name of the estate, where it has one.
     fn estate(&self) -> Option<String>;
-    /// Whether rows have a role.
+    /// Whether there is a column of roles.
     fn roles(&self) -> bool;
-    /// Whether rows have a region.
+    /// Whether there is a column of regions.
     fn regions(&self) -> bool;
 }
 
-impl Rows for Estate {
+impl RowSource for Estate {
     fn rows(&self) -> u64 {
         self.rows
     }
@@ -62,7 +62,7 @@ impl Rows for Estate {
     }
 }
 
-/// How an estate is laid out.
+/// How the rows of an estate are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Identifiers as text, snappy: what most exporters write.
@@ -73,7 +73,7 @@ pub enum Layout {
     Clustered,
 }
 
-/// Rows that are handed to the writer at a time.
+/// Rows that the writer takes at a time.
 const BATCH: usize = 32 * 1024;
 
 impl Layout {
@@ -90,7 +90,7 @@ impl Layout {
         }
     }
 
-    fn properties(self, estate: &dyn Rows) -> WriterProperties {
+    fn properties(self, estate: &dyn RowSource) -> WriterProperties {
         let mut pairs = vec![
             KeyValue::new(TAKEN_AT_KEY.to_owned(), time::format_instant(estate.as_of())),
             KeyValue::new("smi.synthetic".to_owned(), "true".to_owned()),
@@ -116,9 +116,9 @@ impl Layout {
     }
 }
 
-/// Writes some rows of an estate to a file, and says how large it is.
+/// Writes some rows of an estate to a file. Returns its size in bytes.
 pub(super) fn write_file(
-    estate: &dyn Rows,
+    estate: &dyn RowSource,
     layout: Layout,
     rows: Range<u64>,
     path: &Path,
@@ -142,8 +142,8 @@ pub(super) fn write_file(
     Ok(file.finish()?.bytes)
 }
 
-/// The numbers of a file's rows by status, type and date. Only what they are sorted by is held in memory.
-fn clustered(estate: &dyn Rows, rows: Range<u64>) -> Vec<u64> {
+/// The indexes of a file's rows, sorted by status, type and date. Only the sort keys are in memory, not the rows.
+fn clustered(estate: &dyn RowSource, rows: Range<u64>) -> Vec<u64> {
     let key = |number: u64| {
         let row = estate.row(number);
         (row.smi_status, row.device_type, row.status_since, number)
@@ -153,7 +153,7 @@ fn clustered(estate: &dyn Rows, rows: Range<u64>) -> Vec<u64> {
     keys.into_iter().map(|(.., number)| number).collect()
 }
 
-fn schema(layout: Layout, estate: &dyn Rows) -> Arc<Schema> {
+fn schema(layout: Layout, estate: &dyn RowSource) -> Arc<Schema> {
     let id = if layout == Layout::Strings { DataType::Utf8 } else { DataType::FixedSizeBinary(8) };
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![
@@ -172,7 +172,7 @@ fn schema(layout: Layout, estate: &dyn Rows) -> Arc<Schema> {
     Arc::new(Schema::new(fields))
 }
 
-fn columns(rows: &[SynthRow], layout: Layout, estate: &dyn Rows) -> Vec<ArrayRef> {
+fn columns(rows: &[SynthRow], layout: Layout, estate: &dyn RowSource) -> Vec<ArrayRef> {
     let text = |value: &dyn Fn(&SynthRow) -> Option<&str>| -> ArrayRef {
         let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 16);
         for row in rows {

@@ -1,9 +1,11 @@
-//! Synthetic estates: made up, seeded, of any size. No data of real devices is in them.
+//! Synthetic estates of any size, from a seed. They have no data of real devices.
 //!
-//! The proportions follow what is publicly known of Great Britain's estate where anything is, and are assumptions
-//! elsewhere; see `estate`. Each row is a function of the seed and its number, so that the same seed gives the same
-//! rows in every layout and with any number of threads. What cannot be stored differs: a Device ID that is malformed as
-//! text is null where identifiers are bytes.
+//! The proportions follow public figures of Great Britain's estate where there are any, and are assumptions elsewhere;
+//! see `estate`. Each row is a function of the seed and its number, so that the same seed gives the same rows in every
+//! layout and with any number of threads. One thing depends on the layout: a malformed Device ID is null where
+//! identifiers are stored as bytes.
+//!
+//! For: tests, examples, benchmarks. Not for: planning, since the shares are assumptions.
 
 mod estate;
 mod history;
@@ -14,7 +16,7 @@ use std::fs;
 use std::path::Path;
 
 pub use estate::{Estate, SynthRow};
-pub use history::{History, Moment, hazard};
+pub use history::{History, HistorySnapshot, HistoryTruth, hazard};
 pub use layout::Layout;
 
 use crate::error::{Error, Result};
@@ -22,67 +24,73 @@ use crate::estate::time;
 use crate::output::{OutputFile, json};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
-use layout::Rows;
+use layout::RowSource;
 
-/// What was written.
+/// The files that were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// Files.
+pub struct SynthSummary {
+    /// Number of Parquet files.
     pub files: usize,
-    /// Rows of all files; in a history, of the last snapshot.
+    /// Rows of all files; of a history, those of the last snapshot.
     pub rows: u64,
-    /// Size of all files.
+    /// Bytes of all files.
     pub bytes: u64,
 }
 
-/// Rows that a file has at most, where nobody says how many files there are.
+/// Rows that a file has at most, where the number of files is not given.
 const FILE_ROWS: u64 = 10_000_000;
 
-/// How many files an estate of so many rows is put into.
+/// The default number of files of an estate with so many rows.
 #[must_use]
-pub const fn usual_files(rows: u64) -> usize {
+pub const fn default_files(rows: u64) -> usize {
     let files = rows.div_ceil(FILE_ROWS);
     if files == 0 { 1 } else { files as usize }
 }
 
-/// Writes an estate into a folder that is there, and empty.
+/// The files of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EstateFiles {
+    /// How rows are stored.
+    pub layout: Layout,
+    /// How many files there are; 0 is 1.
+    pub count: usize,
+}
+
+/// Writes an estate into an empty folder, as `part-00000.parquet` and so on.
 ///
 /// # Errors
 /// Where a file cannot be written, or on an interruption.
 pub fn write(
     estate: &Estate,
-    layout: Layout,
-    files: usize,
+    files: EstateFiles,
     folder: &Path,
     pool: &Pool,
     progress: &dyn Progress,
-) -> Result<Summary> {
-    write_rows(estate, layout, files, folder, pool, progress)
+) -> Result<SynthSummary> {
+    write_rows(estate, files, folder, pool, progress)
 }
 
-/// Name of the file beside the snapshots of a history that says what a forecast should find.
+/// Name of the file beside the snapshots of a history that has the figures which a forecast should find.
 pub const TRUTH: &str = "truth.json";
 
-/// Writes every snapshot of a history into a folder that is there, and empty: each into a folder of its date, and the
-/// truth beside them.
+/// Writes a history into an empty folder: each snapshot into a folder named by its date, and [`TRUTH`] beside them.
 ///
 /// # Errors
 /// As [`write()`].
 pub fn write_history(
     history: &History,
-    layout: Layout,
-    files: usize,
+    files: EstateFiles,
     folder: &Path,
     pool: &Pool,
     progress: &dyn Progress,
-) -> Result<Summary> {
-    let mut all = Summary { files: 0, rows: 0, bytes: 0 };
+) -> Result<SynthSummary> {
+    let mut all = SynthSummary { files: 0, rows: 0, bytes: 0 };
     for month in 0..history.snapshots() {
-        let moment = history.at(month);
-        let path = folder.join(time::format_day(time::day_of(moment.as_of())));
+        let snapshot = history.at(month);
+        let path = folder.join(time::format_day(time::day_of(snapshot.as_of())));
         fs::create_dir(&path).map_err(Error::io("create", &path))?;
-        let own = write_rows(&moment, layout, files, &path, pool, progress)?;
-        all = Summary { files: all.files + own.files, rows: own.rows, bytes: all.bytes + own.bytes };
+        let own = write_rows(&snapshot, files, &path, pool, progress)?;
+        all = SynthSummary { files: all.files + own.files, rows: own.rows, bytes: all.bytes + own.bytes };
     }
     let path = folder.join(TRUTH);
     json::write(OutputFile::create(&path)?, &history.truth())?;
@@ -90,26 +98,25 @@ pub fn write_history(
 }
 
 fn write_rows(
-    estate: &dyn Rows,
-    layout: Layout,
-    files: usize,
+    estate: &dyn RowSource,
+    files: EstateFiles,
     folder: &Path,
     pool: &Pool,
     progress: &dyn Progress,
-) -> Result<Summary> {
-    let files = files.max(1) as u64;
+) -> Result<SynthSummary> {
+    let count = files.count.max(1) as u64;
     let rows = estate.rows();
     let parts: Vec<(u64, std::ops::Range<u64>)> =
-        (0..files).map(|part| (part, rows * part / files..rows * (part + 1) / files)).collect();
+        (0..count).map(|part| (part, rows * part / count..rows * (part + 1) / count)).collect();
     progress.begin(Stage::Write, rows);
     let sizes = pool.map(parts, |(part, rows)| {
         let path = folder.join(format!("part-{part:05}.parquet"));
-        layout::write_file(estate, layout, rows, &path, progress)
+        layout::write_file(estate, files.layout, rows, &path, progress)
     })?;
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }
-    Ok(Summary { files: files as usize, rows, bytes: sizes.into_iter().sum() })
+    Ok(SynthSummary { files: count as usize, rows, bytes: sizes.into_iter().sum() })
 }
 
 #[cfg(test)]
@@ -118,6 +125,7 @@ mod tests {
 
     use super::*;
     use crate::estate::DeviceId;
+    use crate::progress::NoProgress;
 
     fn estate(rows: u64, defects: bool) -> Estate {
         Estate { seed: 7, rows, as_of: time::parse("2026-11-01").unwrap(), defects }
@@ -177,8 +185,8 @@ mod tests {
         for layout in Layout::ALL {
             let bytes = |threads| {
                 let folder = tempfile::tempdir().unwrap();
-                write(&estate, layout, 2, folder.path(), &Pool::new(Some(threads)), &crate::progress::NoProgress)
-                    .unwrap();
+                let files = EstateFiles { layout, count: 2 };
+                write(&estate, files, folder.path(), &Pool::new(Some(threads)), &NoProgress).unwrap();
                 (0..2)
                     .map(|n| std::fs::read(folder.path().join(format!("part-0000{n}.parquet"))).unwrap())
                     .collect::<Vec<_>>()

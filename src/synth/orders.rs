@@ -1,23 +1,21 @@
-//! A synthetic order book for the hubs of a snapshot, with returns and a tariff, so that stock can be counted.
+//! A synthetic order book for the Comms Hubs of a snapshot, with returns and a tariff, for stock counts.
 //!
-//! Who ordered a hub, for which region, when it was delivered and accepted: all of it is made up from the seed and the
-//! Device ID. The snapshot may be of any estate; what it says of a hub only sets the dates. A few hubs of the snapshot
-//! were ordered by nobody, and a few that were ordered are not in it.
+//! Ordering party, region, delivery and acceptance follow from the seed and the Device ID; the status date of a hub in the
+//! snapshot sets the dates. A few hubs of the snapshot are not in the order book, and a few orders are not in the
+//! snapshot.
 
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
-use super::estate::{Dice, mix, pick, service_user};
+use super::estate::{SplitMix64, mix, pick, service_user};
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
 use crate::output::OutputFile;
 use crate::policy::Policy;
-use crate::pool::Pool;
-use crate::progress::{Progress, Stage};
+use crate::progress::Stage;
 use crate::scan::Scan;
 use crate::scan::types::{TypeBuffers, TypedDevice, scan_types};
-use crate::snapshot::Snapshot;
 
 /// Name of the order book.
 pub const ORDERS: &str = "orders.csv";
@@ -26,22 +24,22 @@ pub const RETURNS: &str = "returns.csv";
 /// Name of the tariff.
 pub const TARIFF: &str = "tariff.toml";
 
-/// Hundredths of each region.
+/// Regions and their shares in hundredths.
 const REGIONS: [(&str, u64); 7] =
     [("North", 27), ("Central", 30), ("South", 27), ("4G North", 4), ("4G Central", 5), ("4G South", 4), ("SMETS1", 3)];
-/// Hundredths of each variant.
+/// Variants and their shares in hundredths.
 const VARIANTS: [(&str, u64); 2] = [("Single Band", 72), ("Dual Band", 28)];
-/// One hub of the snapshot in so many was ordered by nobody.
+/// One hub of the snapshot in so many is not in the order book.
 const STRAY_ONE_IN: u64 = 500;
-/// For one hub of the snapshot in so many there is another that was ordered, and that the snapshot lacks.
+/// For one hub of the snapshot in so many, the order book has another hub that the snapshot lacks.
 const EXTRA_ONE_IN: u64 = 400;
-/// One hub in so many that is not commissioned was returned.
+/// One hub in so many that is not commissioned is returned.
 const RETURNED_ONE_IN: u64 = 60;
-/// With defects, one return in so many cannot be accepted.
+/// With defects, one return in so many has a mistake.
 const DEFECT_ONE_IN: u64 = 8;
 
-/// Types and reasons of returns.
-const KINDS: [(&str, &str); 6] = [
+/// Types and fault reasons of returns.
+const RETURN_TYPES: [(&str, &str); 6] = [
     ("Fault identified prior to installation", "Damaged case"),
     ("Fault identified prior to installation", "LED Fault"),
     ("Fault identified post installation", "SM WAN Fault"),
@@ -50,7 +48,7 @@ const KINDS: [(&str, &str); 6] = [
     ("Lost or Stolen Hub", ""),
 ];
 
-const RATES: &str = r#"# Synthetic: no rate in it is anybody's.
+const TARIFF_TEXT: &str = r#"# Synthetic: no rate in it is anybody's.
 name = "synthetic"
 
 [[rate]]
@@ -70,25 +68,25 @@ variants = ["Single Band"]
 per_hub = "0.4725"
 "#;
 
-/// How orders are made up.
+/// What synthetic orders depend on, besides the snapshot.
 #[derive(Debug, Clone, Copy)]
-pub struct Making<'a> {
-    /// Knows how the snapshot spells things.
+pub struct SynthOrders<'a> {
+    /// The policy that maps the spellings of the snapshot.
     pub policy: &'a Policy,
-    /// What all randomness comes from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// The last day of which the book can know, days since 1970-01-01.
+    /// The last day on which something is delivered, accepted or returned, days since 1970-01-01.
     pub today: i32,
-    /// Whether some returns cannot be accepted.
+    /// Whether some returns have mistakes.
     pub defects: bool,
 }
 
-/// What was written.
+/// How much was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct OrderCounts {
     /// Hubs of the order book.
     pub orders: u64,
-    /// Lines of the file of returns.
+    /// Rows of the file of returns.
     pub returns: u64,
 }
 
@@ -96,85 +94,78 @@ pub struct Written {
 ///
 /// # Errors
 /// Damaged data, a file that cannot be written, or an interruption.
-pub fn write(
-    snapshot: &Snapshot,
-    making: Making<'_>,
-    folder: &Path,
-    pool: &Pool,
-    progress: &dyn Progress,
-) -> Result<Written> {
-    progress.begin(Stage::Scan, snapshot.rows());
+pub fn write(scan: &Scan<'_>, orders: SynthOrders<'_>, folder: &Path) -> Result<OrderCounts> {
+    scan.progress.begin(Stage::Scan, scan.snapshot.rows());
     let create = |name: &str, header: &str| -> Result<OutputFile> {
         let mut file = OutputFile::create(&folder.join(name))?;
         file.write_all(header.as_bytes()).map_err(Error::io("write", file.path()))?;
         Ok(file)
     };
-    let mut orders = create(ORDERS, "device_id,ordering_party,region,variant,delivered,accepted\n")?;
-    let mut returns = create(RETURNS, "device_id,return_type,fault_reason,returned\n")?;
-    let mut written = Written::default();
-    // Some row groups at a time: the text of all would not fit into memory.
-    let scan = Scan::new(snapshot, pool, progress);
+    let mut order_file = create(ORDERS, "device_id,ordering_party,region,variant,delivered,accepted\n")?;
+    let mut return_file = create(RETURNS, "device_id,return_type,fault_reason,returned\n")?;
+    let mut written = OrderCounts::default();
+    // A few ranges at a time: the text of all would not fit into memory.
     let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();
-    for some in scan.ranges().chunks(pool.threads() * 4) {
+    for some in scan.ranges().chunks(scan.pool.threads() * 4) {
         let texts = scan.run_ranges(some.to_vec(), TypeBuffers::default, |range, buffers| {
-            let mut text = Text::default();
-            scan_types(range, making.policy, hubs, buffers)?;
-            buffers.devices.iter().for_each(|hub| making.hub(hub, &mut text));
+            let mut text = OrderText::default();
+            scan_types(range, orders.policy, hubs, buffers)?;
+            buffers.devices.iter().for_each(|hub| orders.hub(hub, &mut text));
             Ok(text)
         })?;
         for text in texts.parts {
-            orders.write_all(text.orders.as_bytes()).map_err(Error::io("write", folder.join(ORDERS)))?;
-            returns.write_all(text.returns.as_bytes()).map_err(Error::io("write", folder.join(RETURNS)))?;
+            order_file.write_all(text.orders.as_bytes()).map_err(Error::io("write", folder.join(ORDERS)))?;
+            return_file.write_all(text.returns.as_bytes()).map_err(Error::io("write", folder.join(RETURNS)))?;
             written.orders += text.written.orders;
             written.returns += text.written.returns;
         }
     }
-    orders.finish()?;
-    returns.finish()?;
-    create(TARIFF, RATES)?.finish()?;
+    order_file.finish()?;
+    return_file.finish()?;
+    create(TARIFF, TARIFF_TEXT)?.finish()?;
     Ok(written)
 }
 
 #[derive(Default)]
-struct Text {
+struct OrderText {
     orders: String,
     returns: String,
-    written: Written,
+    written: OrderCounts,
 }
 
-impl Making<'_> {
-    fn hub(&self, hub: &TypedDevice, text: &mut Text) {
+impl SynthOrders<'_> {
+    fn hub(&self, hub: &TypedDevice, text: &mut OrderText) {
         let Some(id) = hub.id else { return };
-        let mut dice = Dice(mix(self.seed ^ 0x4F52_4445_5253 ^ mix(id.0)));
-        if dice.below(STRAY_ONE_IN) == 0 {
+        let mut random = SplitMix64(mix(self.seed ^ 0x4F52_4445_5253 ^ mix(id.0)));
+        if random.below(STRAY_ONE_IN) == 0 {
             return;
         }
         let waits = [SmiStatus::Pending, SmiStatus::Whitelisted, SmiStatus::InstalledNotCommissioned];
         let waits = waits.iter().any(|status| status.code() == hub.status);
         let since = hub.since.map_or(self.today - 400, time::day_of);
-        // Hubs are notified as they are delivered, and commissioned some time after.
-        let delivered = if waits { since + dice.below(12) as i32 } else { since - 20 - dice.below(400) as i32 };
-        let delivered = self.order(id, delivered, &mut dice, text);
+        // A hub is notified when it is delivered, and commissioned later.
+        let delivered = if waits { since + random.below(12) as i32 } else { since - 20 - random.below(400) as i32 };
+        let delivered = self.order(id, delivered, &mut random, text);
         if let Some(delivered) = delivered
             && waits
-            && dice.below(RETURNED_ONE_IN) == 0
+            && random.below(RETURNED_ONE_IN) == 0
         {
-            self.give_back(id, delivered, &mut dice, text);
+            self.give_back(id, delivered, &mut random, text);
         }
-        if dice.below(EXTRA_ONE_IN) == 0 {
-            // The bits are beyond those that tell synthetic devices apart.
+        if random.below(EXTRA_ONE_IN) == 0 {
+            // No synthetic device has these bits.
             let other = DeviceId(id.0 | 3 << 56);
-            let ahead = dice.below(600) as i32 - 550;
-            self.order(other, self.today + ahead, &mut dice, text);
+            let ahead = random.below(600) as i32 - 550;
+            self.order(other, self.today + ahead, &mut random, text);
         }
     }
 
-    /// Writes an order, and says when the hub was delivered, if it was.
-    fn order(&self, id: DeviceId, delivered: i32, dice: &mut Dice, text: &mut Text) -> Option<i32> {
-        let party = service_user(dice);
-        let region = pick(&REGIONS, dice.below(100));
-        let variant = pick(&VARIANTS, dice.below(100));
-        let accepted = delivered + dice.below(6) as i32;
+    /// Writes an order. Returns the day of delivery, if it is not in the future.
+    fn order(&self, id: DeviceId, delivered: i32, random: &mut SplitMix64, text: &mut OrderText) -> Option<i32> {
+        let party = service_user(random);
+        let region = pick(&REGIONS, random.below(100));
+        let variant = pick(&VARIANTS, random.below(100));
+        let accepted = delivered + random.below(6) as i32;
         let known = |day: i32| if day <= self.today { time::format_day(day) } else { String::new() };
         let (arrived, taken) = (known(delivered), known(accepted));
         let _ = writeln!(text.orders, "{id},{party},{region},{variant},{arrived},{taken}");
@@ -182,12 +173,12 @@ impl Making<'_> {
         (delivered <= self.today).then_some(delivered)
     }
 
-    fn give_back(&self, id: DeviceId, delivered: i32, dice: &mut Dice, text: &mut Text) {
+    fn give_back(&self, id: DeviceId, delivered: i32, random: &mut SplitMix64, text: &mut OrderText) {
         let days = u64::try_from(self.today - delivered).unwrap_or_default() + 1;
-        let day = time::format_day(delivered + dice.below(days) as i32);
-        let (kind, reason) = KINDS[dice.below(KINDS.len() as u64) as usize];
-        let line = if self.defects && dice.below(DEFECT_ONE_IN) == 0 {
-            match dice.below(5) {
+        let day = time::format_day(delivered + random.below(days) as i32);
+        let (kind, reason) = RETURN_TYPES[random.below(RETURN_TYPES.len() as u64) as usize];
+        let line = if self.defects && random.below(DEFECT_ONE_IN) == 0 {
+            match random.below(5) {
                 0 => format!("{},{kind},{reason},{day}", DeviceId(!id.0)),
                 1 => format!("{id},Return,{reason},{day}"),
                 2 => format!("{id},{kind},Broken,{day}"),
