@@ -1,41 +1,42 @@
-//! `smi-sweep approve`: look at a run's figures, and sign them; or see who has.
+//! `smi-sweep approve`: shows a run's figures and signs them, or lists the approvals of a run.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::figures::{count, table};
 use super::progress::now;
 use super::{Common, print, print_json, remark, watched};
-use crate::approval::{self, Found, PrivateKey, Proposal, Required};
+use crate::approval::{self, Found, PrivateKey, Proposal, PublicKey, Required};
 use crate::error::{Error, Result};
 use crate::estate::time::format_instant;
 use crate::run::Record;
+use crate::run::record::Counts;
 
-/// Parties that are named one by one: those who lose most.
+/// How many parties are listed: those with the most deletions.
 const NAMED: usize = 5;
 
-/// Verify a run, look at what it does, and sign it
+/// Verify a run, show its figures, and sign it
 ///
-/// The run is verified, its figures are shown, and the digest of every file is signed together with the exact counts.
-/// At a terminal the number of deletions must be typed first. The approval is written into the run directory, and is void
-/// once a byte of the run changes. The same key approves a run once. Exit code 6 where a run or a key is refused.
+/// The digest of every file is signed together with the exact counts. At a terminal you first type the number of
+/// deletions. The approval is written into the run directory, and is void once a byte of the run changes. A key approves a
+/// run once. Exit code 6 where the run or the key is refused.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The run directory
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The private part of your key, as `keygen` makes it
+    /// Your private key, from `keygen`
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     key: Option<PathBuf>,
-    /// Sign only if the run deletes exactly so many devices; nothing is asked then
+    /// Sign only a run with exactly so many deletions, without asking
     #[arg(long, value_name = "N")]
     expect_deletes: Option<u64>,
-    /// Sign nothing, and show who has approved
+    /// Sign nothing, and list the approvals
     #[arg(long, conflicts_with_all = ["key", "expect_deletes"])]
     list: bool,
-    /// A file with [approvals]: exit code 6 unless enough of those whose approval counts have approved
+    /// A file with [approvals]: exit code 6 unless enough of the listed keys have approved
     #[arg(long, value_name = "FILE", requires = "list")]
     config: Option<PathBuf>,
 }
@@ -49,23 +50,23 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     confirm(&args.run, args.expect_deletes, proposal.record.tally.delete)?;
     let signed = proposal.sign(&key, &format_instant(now()))?;
     if common.json {
-        return print_json(&json!({
-            "run": args.run,
-            "path": signed.path,
-            "key": signed.approval.key,
-            "approved_at": signed.approval.approved_at,
-            "already": signed.already,
-            "tally": proposal.record.tally,
-            "statement": proposal.statement.text(),
-        }));
+        return print_json(&SignedDocument {
+            run: &args.run,
+            path: &signed.path,
+            key: &signed.approval.key,
+            approved_at: &signed.approval.approved_at,
+            already: signed.already,
+            tally: &proposal.record.tally,
+            statement: proposal.statement.text(),
+        });
     }
     if signed.already {
-        remark(common, &format!("this key approved the run at {}; it counts once", signed.approval.approved_at));
+        remark(common, &format!("this key approved the run already, at {}", signed.approval.approved_at));
     }
     print(&format!("{}\n", signed.path.display()))
 }
 
-/// What is about to be signed, for whoever signs it.
+/// Prints the figures that are about to be signed.
 fn show(run: &Path, proposal: &Proposal, common: &Common) {
     let Record { by_type, by_party, tally, .. } = &proposal.record;
     let row = |name: &str, deletes, alerts, silent, quarantined| {
@@ -76,7 +77,7 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
     let types = by_type.iter().filter(|(_, counts)| counts.delete + counts.quarantined > 0);
     let rows = types.map(|(name, of)| row(name, of.delete, of.alerts, of.silent_deletes, of.quarantined));
     let all = row("all", tally.delete, tally.alerts, tally.silent_deletes, tally.quarantined);
-    let header = ["type", "delete", "of which told", "silent", "quarantined"];
+    let header = ["type", "delete", "with alert", "silent", "quarantined"];
     remark(common, &format!("{}: verified, of {} rows", run.display(), count(tally.rows)));
     remark(common, &table(&header, rows.chain([all])));
 
@@ -93,30 +94,30 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
             others.iter().fold((0, 0), |(deletes, alerts), (_, of)| (deletes + of.deletes, alerts + of.alerts));
         rows.push(vec![format!("{} others", others.len()), count(deletes), count(alerts)]);
     }
-    remark(common, &table(&["party", "delete", "of which told"], rows));
+    remark(common, &table(&["party", "delete", "with alert"], rows));
     remark(common, &format!("to be signed:\n{}", proposal.statement.text().trim_end()));
 }
 
-/// Asks a person at a terminal for the number of deletions. Who runs a script has made up their mind.
+/// At a terminal, asks for the number of deletions. A script without `--expect-deletes` is not asked.
 fn confirm(run: &Path, expected: Option<u64>, deletes: u64) -> Result<()> {
-    let said = match expected {
+    let answer = match expected {
         Some(number) => Some(number),
         None if watched() && io::stdin().is_terminal() => {
             let mut err = io::stderr().lock();
             let _ = write!(err, "number of deletions that you sign for: ").and_then(|()| err.flush());
-            let mut answer = String::new();
-            io::stdin().lock().read_line(&mut answer).map_err(Error::io("read", "standard input"))?;
-            number(&answer)
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line).map_err(Error::io("read", "standard input"))?;
+            number(&line)
         }
         None => return Ok(()),
     };
-    if said == Some(deletes) {
+    if answer == Some(deletes) {
         return Ok(());
     }
-    let said = said.map_or("no number was given".into(), |number| format!("you said {}", count(number)));
+    let answer = answer.map_or("no number was given".into(), |number| format!("the answer was {}", count(number)));
     Err(Error::Approval {
         path: run.into(),
-        what: format!("deletes {} devices, and {said}; nothing was signed", count(deletes)),
+        what: format!("has {} deletions, and {answer}; nothing was signed", count(deletes)),
         remedy: "look at the run's report before you sign".into(),
     })
 }
@@ -135,23 +136,22 @@ fn list(run: &Path, config: Option<&Path>, common: &Common) -> Result<()> {
         required.as_ref()?.name(key)
     };
     if common.json {
-        let approvals: Vec<Value> = found.iter().map(|found| document(found, name(found))).collect();
-        let mut whole = json!({ "run": run, "approvals": approvals });
-        if let Some(required) = &required {
-            whole["needed"] = json!(required.needed());
-            whole["approved"] = json!(checked.is_ok());
-        }
-        print_json(&whole)?;
+        print_json(&ApprovalsDocument {
+            run,
+            approvals: found.iter().map(|found| ApprovalEntry::new(found, name(found))).collect(),
+            needed: required.as_ref().map(Required::needed),
+            approved: required.as_ref().map(|_| checked.is_ok()),
+        })?;
     } else {
         if found.is_empty() {
-            remark(common, &format!("{}: nobody has approved it", run.display()));
+            remark(common, &format!("{}: no approvals", run.display()));
         }
         print(&found.iter().map(|found| line(found, name(found))).collect::<String>())?;
     }
     checked.map(|_| ())
 }
 
-/// An approval as a line; its name where it is known.
+/// An approval as a line of text. `name` is the holder of the key, where it is known.
 pub(super) fn line(found: &Found, name: Option<&str>) -> String {
     match &found.approval {
         Ok(approval) => {
@@ -162,13 +162,47 @@ pub(super) fn line(found: &Found, name: Option<&str>) -> String {
     }
 }
 
-/// An approval as part of a document.
-pub(super) fn document(found: &Found, name: Option<&str>) -> Value {
-    match &found.approval {
-        Ok(approval) => json!({
-            "path": found.path, "key": approval.key, "name": name, "approved_at": approval.approved_at, "void": null,
-        }),
-        Err(why) => json!({ "path": found.path, "key": null, "name": null, "approved_at": null, "void": why }),
+#[derive(Serialize)]
+struct SignedDocument<'a> {
+    run: &'a Path,
+    path: &'a Path,
+    key: &'a PublicKey,
+    approved_at: &'a str,
+    already: bool,
+    tally: &'a Counts,
+    statement: &'a str,
+}
+
+#[derive(Serialize)]
+struct ApprovalsDocument<'a> {
+    run: &'a Path,
+    approvals: Vec<ApprovalEntry<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    needed: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approved: Option<bool>,
+}
+
+/// An approval in a JSON document. One that is void has only a path and the reason.
+#[derive(Serialize)]
+pub(super) struct ApprovalEntry<'a> {
+    path: &'a Path,
+    key: Option<&'a PublicKey>,
+    name: Option<&'a str>,
+    approved_at: Option<&'a str>,
+    void: Option<&'a str>,
+}
+
+impl<'a> ApprovalEntry<'a> {
+    pub(super) fn new(found: &'a Found, name: Option<&'a str>) -> Self {
+        let approval = found.approval.as_ref().ok();
+        Self {
+            path: &found.path,
+            key: approval.map(|approval| &approval.key),
+            name: name.filter(|_| approval.is_some()),
+            approved_at: approval.map(|approval| approval.approved_at.as_str()),
+            void: found.approval.as_ref().err().map(String::as_str),
+        }
     }
 }
 

@@ -1,13 +1,14 @@
-//! `smi-sweep diff`: what one run deletes and another does not, and why; what a change of policy does to a snapshot.
+//! `smi-sweep diff`: compares the deletions of two runs, or of two policies on one snapshot.
 
 mod change;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::figures::{count, counted, table, wrapped};
 use super::{Common, parse_time, print, print_json, remark};
@@ -16,41 +17,41 @@ use crate::estate::time::{format_day, format_instant};
 use crate::run::Record;
 use crate::run::diff::{Difference, Group, Only, Side, diff};
 
-/// Compare two runs, or two policies on one snapshot: which devices only one of them deletes
+/// Compare two runs, or two policies on one snapshot: the devices that only one of them deletes
 ///
-/// Of two runs the difference is by type, party and reason: why the other run does not delete them, as far as the
-/// records tell. Two policies are both asked in one scan of the snapshot; the difference is by type, party and months.
+/// The difference of two runs is by type, party, and the reason why the other run keeps a device, as far as the records
+/// show it. Two policies judge a snapshot in one scan; the difference is by type, party and months.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Two run directories; with --policy a snapshot
+    /// Two run directories; with --policy, a snapshot
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// The policy before, then the policy after: files, or names of built-ins
     #[arg(long, value_name = "FILE_OR_NAME")]
     policy: Vec<String>,
-    /// The moment to judge by, with --policy [default: the one at which the snapshot says it was taken]
+    /// The moment to judge by, with --policy [default: when the snapshot was taken]
     #[arg(long, value_name = "T", value_parser = parse_time, requires = "policy")]
     as_of: Option<i64>,
-    /// Compare the consequences with those in a file that --json printed earlier; exit code 6 where they differ
+    /// Compare the result with a file that --json printed earlier; exit code 6 where they differ
     #[arg(long, value_name = "FILE", requires = "policy")]
     expect: Option<PathBuf>,
-    /// List the devices themselves on standard output, and print the figures on standard error
+    /// List the devices on standard output, and print the figures on standard error
     #[arg(long, value_name = "FORMAT", conflicts_with = "policy")]
-    list: Option<Format>,
+    list: Option<ListFormat>,
 }
 
 #[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum ListFormat {
     /// Comma-separated values with a header
     Csv,
-    /// One JSON object a line
+    /// One JSON object for each line
     Ndjson,
 }
 
-/// Listed text is printed when so much of it has come together.
-const GATHER: usize = 1 << 16;
+/// Bytes of listed text that are printed at a time.
+const LIST_BYTES: usize = 1 << 16;
 
-/// How many parties the text lists; the rest is summed up.
+/// How many parties the text lists; the rest is one line.
 const PARTIES: usize = 20;
 
 /// Runs the command.
@@ -60,34 +61,34 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     }
     let [a, b] = &args.paths[..] else {
         return Err(Error::Usage {
-            what: format!("a difference is of two runs, and {} are named", args.paths.len()),
+            what: format!("diff compares two runs, and {} are named", args.paths.len()),
             remedy: "name two run directories, or a snapshot and --policy twice".into(),
         });
     };
     if common.json && args.list.is_some() {
         return Err(Error::Usage {
-            what: "--json prints one document, and --list another".into(),
-            remedy: "say --list ndjson for JSON, or --json for the figures".into(),
+            what: "--json and --list both print to standard output".into(),
+            remedy: "use --list ndjson for the devices as JSON, or --json for the figures".into(),
         });
     }
     let mut text = String::new();
-    if args.list == Some(Format::Csv) {
+    if args.list == Some(ListFormat::Csv) {
         text.push_str("deleted_by,device_id,device_type,notifying_party,status_since,due_on,reason\n");
     }
     let difference = diff(a, b, &mut |only| {
         match args.list {
             None => return Ok(()),
-            Some(Format::Csv) => csv(only, &mut text),
-            Some(Format::Ndjson) => text.push_str(&format!("{}\n", object(only))),
+            Some(ListFormat::Csv) => csv(only, &mut text),
+            Some(ListFormat::Ndjson) => text.push_str(&format!("{}\n", json_line(only)?)),
         }
-        if text.len() < GATHER {
+        if text.len() < LIST_BYTES {
             return Ok(());
         }
         print(&std::mem::take(&mut text))
     })?;
     print(&text)?;
     if common.json {
-        return print_json(&document([a, b], &difference));
+        return print_json(&DiffDocument::new([a, b], &difference));
     }
     let figures = figures([a, b], &difference);
     if args.list.is_some() {
@@ -119,48 +120,82 @@ fn csv(only: &Only<'_>, text: &mut String) {
     text.push('\n');
 }
 
-fn object(only: &Only<'_>) -> Value {
-    json!({
-        "deleted_by": letter(only.side),
-        "device_id": only.id.to_string(),
-        "device_type": only.device_type,
-        "notifying_party": only.party,
-        "status_since": format_instant(only.since),
-        "due_on": format_day(only.due_on),
-        "reason": only.why.name(),
-    })
+/// A device in the list, its keys in alphabetical order.
+#[derive(Serialize)]
+struct ListedDevice<'a> {
+    deleted_by: &'static str,
+    device_id: String,
+    device_type: &'a str,
+    due_on: String,
+    notifying_party: Option<&'a str>,
+    reason: String,
+    status_since: String,
 }
 
-fn document([a, b]: [&PathBuf; 2], difference: &Difference) -> Value {
-    let run = |path: &PathBuf, record: &Record, side: Side| {
-        json!({
-            "path": path,
-            "policy": record.policy["name"],
-            "policy_digest": record.policy["digest"],
-            "as_of": record.as_of,
-            "delete": record.tally.delete,
-            "only": difference.only(side),
-        })
+fn json_line(only: &Only<'_>) -> Result<String> {
+    let device = ListedDevice {
+        deleted_by: letter(only.side),
+        device_id: only.id.to_string(),
+        device_type: only.device_type,
+        due_on: format_day(only.due_on),
+        notifying_party: only.party,
+        reason: only.why.name(),
+        status_since: format_instant(only.since),
     };
-    let only: Vec<Value> = difference
-        .only
-        .iter()
-        .map(|(group, devices)| {
-            json!({
-                "deleted_by": letter(group.side),
-                "device_type": group.device_type,
-                "notifying_party": group.party,
-                "reason": group.why.name(),
-                "devices": devices,
-            })
-        })
-        .collect();
-    json!({
-        "a": run(a, &difference.a, Side::A),
-        "b": run(b, &difference.b, Side::B),
-        "both": difference.both,
-        "only": only,
-    })
+    serde_json::to_string(&device).map_err(|error| Error::io("write", "standard output")(error.into()))
+}
+
+#[derive(Serialize)]
+struct DiffDocument<'a> {
+    a: ComparedRun<'a>,
+    b: ComparedRun<'a>,
+    both: u64,
+    only: Vec<OnlyGroup<'a>>,
+}
+
+#[derive(Serialize)]
+struct ComparedRun<'a> {
+    path: &'a Path,
+    policy: &'a Value,
+    policy_digest: &'a Value,
+    as_of: &'a str,
+    delete: u64,
+    only: u64,
+}
+
+#[derive(Serialize)]
+struct OnlyGroup<'a> {
+    deleted_by: &'static str,
+    device_type: &'a str,
+    notifying_party: Option<&'a str>,
+    reason: String,
+    devices: u64,
+}
+
+impl<'a> DiffDocument<'a> {
+    fn new([a, b]: [&'a PathBuf; 2], difference: &'a Difference) -> Self {
+        let run = |path, record: &'a Record, side| ComparedRun {
+            path,
+            policy: &record.policy["name"],
+            policy_digest: &record.policy["digest"],
+            as_of: &record.as_of,
+            delete: record.tally.delete,
+            only: difference.only(side),
+        };
+        let group = |(group, &devices): (&'a Group, &u64)| OnlyGroup {
+            deleted_by: letter(group.side),
+            device_type: &group.device_type,
+            notifying_party: group.party.as_deref(),
+            reason: group.why.name(),
+            devices,
+        };
+        Self {
+            a: run(a, &difference.a, Side::A),
+            b: run(b, &difference.b, Side::B),
+            both: difference.both,
+            only: difference.only.iter().map(group).collect(),
+        }
+    }
 }
 
 fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
@@ -168,7 +203,7 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
     for (side, path, record) in [(Side::A, a, &difference.a), (Side::B, b, &difference.b)] {
         let _ = writeln!(
             text,
-            "{}: {}: {} as of {}: {}, {} of them here only",
+            "{}: {}: {} as of {}: {}, {} of them only here",
             letter(side),
             path.display(),
             record.policy["name"].as_str().unwrap_or_default(),
@@ -177,7 +212,7 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
             count(difference.only(side)),
         );
     }
-    let _ = writeln!(text, "deleted by both: {}", counted(difference.both, "device"));
+    let _ = writeln!(text, "to delete in both: {}", counted(difference.both, "device"));
     if difference.only.is_empty() {
         return text;
     }
@@ -207,7 +242,7 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
     text
 }
 
-/// The devices of a difference, counted by less than all that is known of them.
+/// The devices of a difference, summed over a part of their group.
 fn summed<'d, K: Ord>(difference: &'d Difference, key: impl Fn(&'d Group) -> K) -> BTreeMap<K, u64> {
     let mut sums = BTreeMap::new();
     for (group, devices) in &difference.only {

@@ -1,19 +1,19 @@
-//! `smi-sweep explain`: what becomes of one device, and why.
+//! `smi-sweep explain`: shows what a policy decides for one device, and why.
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json};
 use crate::error::Result;
 use crate::estate::{DeviceId, Disposition, time};
-use crate::explain::explain;
+use crate::explain::{ExplainedRow, explain};
 use crate::policy::Policy;
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 
-/// Say what becomes of one device under a policy, and why, with the dates worked out
+/// Show what a policy decides for one device, and why, with the dates
 ///
-/// That a device is not in the snapshot is an answer as well: nothing becomes of it.
+/// A device that is not in the snapshot is no error.
 #[derive(clap::Args, Debug)]
 #[command(
     override_usage = "smi-sweep explain [OPTIONS] --policy <FILE_OR_NAME>\n                         <DEVICE_ID> <SNAPSHOT>..."
@@ -27,15 +27,15 @@ pub struct Args {
     /// A policy file (with a `/`, or ending in .toml), or a built-in: pre-change, scr137, secmp0060
     #[arg(long, value_name = "FILE_OR_NAME")]
     policy: String,
-    /// The moment to judge by [default: the one at which the snapshot says it was taken]
+    /// The moment to judge by [default: when the snapshot was taken]
     #[arg(long, value_name = "T", value_parser = parse_time)]
     as_of: Option<i64>,
-    /// As `sweep --unique` would judge it: quarantined where its Device ID occurs anywhere else, due or not
+    /// Judge as `sweep --unique`: a due device is quarantined where another row has its Device ID
     #[arg(long)]
     unique: bool,
 }
 
-/// Reads a Device ID, and knows what it looks like without its hyphens.
+/// Reads a Device ID. Where only the hyphens are wrong, the error has the right form.
 fn parse_device(text: &str) -> std::result::Result<DeviceId, String> {
     text.parse::<DeviceId>().map_err(|error| {
         let digits: Vec<char> = text.chars().filter(|character| !matches!(character, ':' | ' ' | '-')).collect();
@@ -45,6 +45,50 @@ fn parse_device(text: &str) -> std::result::Result<DeviceId, String> {
             Err(_) => error.to_string(),
         }
     })
+}
+
+#[derive(Serialize)]
+struct ExplainDocument<'a> {
+    device_id: String,
+    policy: &'a str,
+    as_of: String,
+    rows: Vec<RowDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct RowDocument<'a> {
+    place: String,
+    device_type: Option<&'a str>,
+    smi_status: Option<&'a str>,
+    status_since: Option<String>,
+    notifying_party: Option<&'a str>,
+    notifying_role: Option<&'a str>,
+    disposition: &'static str,
+    alert: bool,
+    reason: Option<&'static str>,
+    because: &'a str,
+}
+
+impl<'a> RowDocument<'a> {
+    fn new(row: &'a ExplainedRow, place: String) -> Self {
+        let (alert, reason) = match row.disposition {
+            Disposition::Delete { alert } => (alert, None),
+            Disposition::Quarantined(reason) => (false, Some(reason.name())),
+            _ => (false, None),
+        };
+        Self {
+            place,
+            device_type: row.device_type.as_deref(),
+            smi_status: row.smi_status.as_deref(),
+            status_since: row.judged.since.map(time::format_instant),
+            notifying_party: row.party.as_deref(),
+            notifying_role: row.role.as_deref(),
+            disposition: row.disposition.name(),
+            alert,
+            reason,
+            because: &row.because,
+        }
+    }
 }
 
 /// Runs the command.
@@ -60,47 +104,25 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let place =
         |row: u64| snapshot.locate(row).map_or_else(String::new, |(file, row)| format!("{}, row {row}", file.name));
     if common.json {
-        let rows: Vec<_> = found
-            .iter()
-            .map(|row| {
-                let (alert, reason) = match row.disposition {
-                    Disposition::Delete { alert } => (alert, None),
-                    Disposition::Quarantined(reason) => (false, Some(reason.name())),
-                    _ => (false, None),
-                };
-                json!({
-                    "place": place(row.row),
-                    "device_type": row.device_type,
-                    "smi_status": row.smi_status,
-                    "status_since": row.judged.since.map(time::format_instant),
-                    "notifying_party": row.party,
-                    "notifying_role": row.role,
-                    "disposition": row.disposition.name(),
-                    "alert": alert,
-                    "reason": reason,
-                    "because": row.because,
-                })
-            })
-            .collect();
-        return print_json(&json!({
-            "device_id": args.device.to_string(),
-            "policy": policy.name,
-            "as_of": time::format_instant(as_of),
-            "rows": rows,
-        }));
+        return print_json(&ExplainDocument {
+            device_id: args.device.to_string(),
+            policy: &policy.name,
+            as_of: time::format_instant(as_of),
+            rows: found.iter().map(|row| RowDocument::new(row, place(row.row))).collect(),
+        });
     }
     let mut text = String::new();
     if found.is_empty() {
         let rows = figures::counted(snapshot.rows(), "row");
         text = format!(
-            "{}: not in this snapshot\n  None of its {rows} has this Device ID: nothing becomes of it.\n",
+            "{}: not in this snapshot\n  None of its {rows} has this Device ID, so that nothing is done.\n",
             args.device
         );
     }
     for row in &found {
-        let kind = row.device_type.as_deref().unwrap_or("(null)");
+        let device_type = row.device_type.as_deref().unwrap_or("(null)");
         let verdict = row.disposition.name().replace('_', " ");
-        text.push_str(&format!("{} ({kind}; {}): {verdict}\n  {}\n", args.device, place(row.row), row.because));
+        text.push_str(&format!("{} ({device_type}; {}): {verdict}\n  {}\n", args.device, place(row.row), row.because));
     }
     print(&figures::wrapped(&text, 2))
 }

@@ -1,10 +1,10 @@
-//! `smi-sweep manifest`: a run's manifests for other systems.
+//! `smi-sweep manifest export`: writes a run's manifests in the formats of other systems.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
-use serde_json::json;
+use serde::Serialize;
 
 use super::figures::count;
 use super::progress::TerminalProgress;
@@ -13,7 +13,7 @@ use crate::approval::{self, Required};
 use crate::error::Result;
 use crate::handover::{self, Format, Handover, Letterhead};
 
-/// Hand a run's manifests over to other systems
+/// Export a run's manifests for other systems
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -27,8 +27,8 @@ enum Command {
 
 /// Write a run's manifests as CSV, NDJSON, guarded SQL, or DUIS alerts
 ///
-/// The run is verified first. The folder appears whole, or not at all, and has export.json in it: what it was written
-/// from, and the digest of each file.
+/// The run is verified first. The folder appears whole or not at all. Its export.json names the run, and has the digest
+/// of each file.
 #[derive(clap::Args, Debug)]
 #[command(
     override_usage = "smi-sweep manifest export [OPTIONS]\n                                 --format <F> --out <DIR> <RUN>"
@@ -37,16 +37,16 @@ struct ExportArgs {
     /// The run directory
     #[arg(value_name = "RUN")]
     run: PathBuf,
-    /// The form
+    /// The format
     #[arg(long, value_enum)]
-    format: Name,
+    format: FormatName,
     /// The folder to write, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Only what enough people have approved: a file with [approvals]
+    /// Export only an approved run: a file with [approvals]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Devices of one transaction, for sql
+    /// Devices in a transaction, for sql
     #[arg(long, value_name = "N", default_value = "10000")]
     batch: NonZeroUsize,
     /// ResponseDateTime of the alerts, for duis [default: the moment of the run]
@@ -58,15 +58,22 @@ struct ExportArgs {
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
-enum Name {
+enum FormatName {
     /// A file for each manifest, for COPY, LOAD DATA and SQL*Loader
     Csv,
-    /// Deletions that are still due, as transactions for PostgreSQL
+    /// Guarded deletions, as transactions for PostgreSQL
     Sql,
-    /// A file for each manifest, a JSON object a line
+    /// A file for each manifest, with a JSON object on each line
     Ndjson,
-    /// Alerts for each Notifying Party, a DUIS document a line
+    /// A file for each Notifying Party, with a DUIS alert on each line
     Duis,
+}
+
+#[derive(Serialize)]
+struct ExportDocument<'a> {
+    path: &'a Path,
+    export: &'a Handover,
+    seconds: f64,
 }
 
 /// Runs the command.
@@ -77,10 +84,10 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
 
 fn export(args: &ExportArgs, common: &Common) -> Result<()> {
     let format = match args.format {
-        Name::Csv => Format::Csv,
-        Name::Ndjson => Format::Ndjson,
-        Name::Sql => Format::Sql { batch: args.batch.get() },
-        Name::Duis => {
+        FormatName::Csv => Format::Csv,
+        FormatName::Ndjson => Format::Ndjson,
+        FormatName::Sql => Format::Sql { batch: args.batch.get() },
+        FormatName::Duis => {
             Format::Duis(Letterhead { response_code: args.response_code.clone(), response_time: args.response_time })
         }
     };
@@ -91,7 +98,7 @@ fn export(args: &ExportArgs, common: &Common) -> Result<()> {
     let handover = handover::hand_over(&args.run, &format, &args.out, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
     if common.json {
-        return print_json(&json!({ "path": args.out, "export": handover, "seconds": seconds }));
+        return print_json(&ExportDocument { path: &args.out, export: &handover, seconds });
     }
     remark(common, &format!("{}, {seconds:.2} s", summary(&handover)));
     print(&format!("{}\n", args.out.display()))

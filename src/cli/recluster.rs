@@ -1,8 +1,8 @@
-//! `smi-sweep recluster`: a snapshot into the layout that sweeps fastest.
+//! `smi-sweep recluster`: copies a snapshot into the layout that sweeps fastest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, print, print_json, remark};
@@ -12,10 +12,10 @@ use crate::policy::Policy;
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 
-/// Copy a snapshot into the layout that sweeps fastest, sealed, its rows proven the same
+/// Copy a snapshot into the layout that sweeps fastest, sealed, with proof that its rows are the same
 ///
-/// Rows lie by status, type and date, candidates apart from all others. Columns that a sweep does not know are left
-/// behind.
+/// Rows are sorted by status, type and date, and candidates have row groups of their own. Columns that a sweep does not
+/// read are not copied.
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "smi-sweep recluster [OPTIONS] --out <DIR>\n                           <SNAPSHOT>...")]
 pub struct Args {
@@ -24,10 +24,20 @@ pub struct Args {
     /// The folder to write, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The policy that says which statuses are candidates and how columns are called: a file (with a `/`, or ending in
-    /// .toml), or the name of a built-in
+    /// The policy with the candidate statuses and the names of columns: a file (with a `/`, or ending in .toml), or a
+    /// built-in
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
+}
+
+#[derive(Serialize)]
+struct ReclusterDocument<'a> {
+    path: &'a Path,
+    rows: u64,
+    files: usize,
+    bytes: u64,
+    fingerprint: String,
+    source_bytes: u64,
 }
 
 /// Runs the command.
@@ -41,15 +51,19 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     staging.publish(&pool)?;
     let (_, seconds) = progress.finish();
     if common.json {
-        return print_json(&json!({
-            "path": args.out, "rows": summary.rows, "files": summary.files, "bytes": summary.bytes,
-            "fingerprint": summary.fingerprint.to_string(), "source_bytes": snapshot.bytes(),
-        }));
+        return print_json(&ReclusterDocument {
+            path: &args.out,
+            rows: summary.rows,
+            files: summary.files,
+            bytes: summary.bytes,
+            fingerprint: summary.fingerprint.to_string(),
+            source_bytes: snapshot.bytes(),
+        });
     }
     remark(
         common,
         &format!(
-            "{} in {}, {} bytes where there were {}, {seconds:.1} s; the same rows, fingerprint {}",
+            "{} in {}, {} bytes, {} before, {seconds:.1} s; the same rows, fingerprint {}",
             figures::counted(summary.rows, "row"),
             figures::counted(summary.files as u64, "file"),
             figures::count(summary.bytes),

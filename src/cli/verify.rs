@@ -1,25 +1,43 @@
-//! `smi-sweep verify`: whether run directories are what their records say.
+//! `smi-sweep verify`: checks run directories against their records.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::Value;
 
-use super::approve::{document, line};
+use super::approve::{ApprovalEntry, line};
 use super::figures::{count, counted};
 use super::{Common, print, print_json};
 use crate::approval::{self, Found};
 use crate::error::{Error, Result};
+use crate::run::record::{Counts, OutputRecord};
 use crate::run::verify::{Verified, verify};
 
-/// Recount and digest run directories, row by row, against their records
+/// Check run directories, row by row, against their records
 ///
-/// Exit code 6 at the first difference, and for an approval that is void. A folder with a run for each policy is verified
-/// run by run.
+/// Counts and digests are computed again. Exit code 6 at the first difference, and for a void approval. In a folder with
+/// a run for each policy, every run is checked.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Run directories
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct VerifyDocument<'a> {
+    runs: Vec<VerifiedRun<'a>>,
+}
+
+#[derive(Serialize)]
+struct VerifiedRun<'a> {
+    path: &'a Path,
+    verified: bool,
+    policy: &'a Value,
+    as_of: &'a str,
+    tally: &'a Counts,
+    outputs: &'a [OutputRecord],
+    approvals: Vec<ApprovalEntry<'a>>,
 }
 
 /// Runs the command.
@@ -37,19 +55,17 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         let runs: Vec<_> = verified
             .iter()
             .zip(&approvals)
-            .map(|(Verified { path, record }, approvals)| {
-                json!({
-                    "path": path,
-                    "verified": true,
-                    "policy": record.policy["name"],
-                    "as_of": record.as_of,
-                    "tally": record.tally,
-                    "outputs": record.outputs,
-                    "approvals": approvals.iter().map(|found| document(found, None)).collect::<Vec<_>>(),
-                })
+            .map(|(Verified { path, record }, approvals)| VerifiedRun {
+                path,
+                verified: true,
+                policy: &record.policy["name"],
+                as_of: &record.as_of,
+                tally: &record.tally,
+                outputs: &record.outputs,
+                approvals: approvals.iter().map(|found| ApprovalEntry::new(found, None)).collect(),
             })
             .collect();
-        return print_json(&json!({ "runs": runs }));
+        return print_json(&VerifyDocument { runs });
     }
     let lines = verified.iter().zip(&approvals).map(|(Verified { path, record }, approvals)| {
         let tally = &record.tally;
@@ -66,7 +82,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     print(&lines.collect::<String>())
 }
 
-/// A run with an approval that is void is not what it was when somebody signed it, or never was.
+/// Refuses a void approval: the run was changed after it was signed, or the approval was not made for it.
 fn none_void(found: &Found) -> Result<()> {
     match &found.approval {
         Ok(_) => Ok(()),

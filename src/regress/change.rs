@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::estate::{Reason, time};
 use crate::policy::Policy;
-use crate::sweep::{Due, Expected, Findings, Headroom, Swept, guard};
+use crate::scan::Scan;
+use crate::sweep::{Due, Expected, Findings, Headroom, Options, Swept, guard, sweep};
 
 /// The consequences of a change from one policy to another. Serialised, it is the document of `diff --policy --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,24 +76,24 @@ pub struct DeviceCounts {
 }
 
 impl Change {
-    /// Compares what two policies found in one scan. `policies` have their guards; the scan must have had none.
+    /// Sweeps a snapshot with two policies in one scan, and compares their deletions. Their guards stop nothing here:
+    /// [`Self::would_stop`] lists those that would.
     ///
     /// # Errors
-    /// Policies or findings that are not two.
-    pub fn new(policies: &[Policy], swept: &[Swept], rows: u64) -> Result<Self> {
-        let ([from, to], [before, after]) = (policies, swept) else {
-            return Err(Error::Usage {
-                what: format!("a change is from one policy to another, and there are {}", policies.len()),
-                remedy: "give --policy twice: before and after".into(),
-            });
+    /// Those of [`sweep()`].
+    pub fn between([from, to]: [&Policy; 2], scan: &Scan<'_>, as_of: i64) -> Result<Self> {
+        let policies = [from, to].map(without_guards);
+        let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
+        let swept = sweep(scan, &options)?;
+        let [before, after] = &swept[..] else {
+            return Err(Error::Unbalanced("two policies gave not two findings".into()));
         };
         let name = |policy: &Policy| format!("{} version {}, digest {}", policy.name, policy.version, policy.digest());
-        let as_of = after.rules.as_of();
         let mut change = Self {
             from: name(from),
             to: name(to),
             as_of: time::format_instant(as_of),
-            rows,
+            rows: scan.snapshot.rows(),
             deleted_by_both: 0,
             newly_deleted: DeviceCounts::default(),
             no_longer_deleted: DeviceCounts::default(),
@@ -167,6 +168,15 @@ fn quarantined(before: &Swept, after: &Swept) -> BTreeMap<String, BeforeAfter> {
         .filter(|(_, rows)| *rows != BeforeAfter::default())
         .map(|(reason, rows)| (reason.name().to_owned(), rows))
         .collect()
+}
+
+/// A policy whose guards stop nothing.
+fn without_guards(policy: &Policy) -> Policy {
+    let mut policy = policy.clone();
+    policy.guard.max_deletes = u64::MAX;
+    policy.guard.max_delete_share = 1.0;
+    policy.guard.max_quarantined = u64::MAX;
+    policy
 }
 
 fn stops(policy: &Policy, swept: &Swept) -> Vec<GuardStop> {

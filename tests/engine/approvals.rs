@@ -225,9 +225,7 @@ fn the_approver_is_shown_what_is_signed() {
     let (code, out, err) = run(&["approve", &run_directory, "--key", &key, "--expect-deletes", &right]);
     assert_eq!(code, 0, "{err}");
     assert!(Path::new(out.trim()).exists());
-    for shown in
-        ["ESME", "of which told", "others", &format!("delete              {deletes}\n"), "delete.parquet      "]
-    {
+    for shown in ["ESME", "with alert", "others", &format!("delete              {deletes}\n"), "delete.parquet      "] {
         assert!(err.contains(shown), "`{shown}` is not in: {err}");
     }
     let signed = fs::read_to_string(out.trim()).unwrap();

@@ -310,9 +310,9 @@ fn a_change_of_policy_is_told_and_held_to_its_expectation() {
     for part in [
         "GPF and CHF join the exclusion list",
         "is 12 months, where it was 36",
-        "165 are deleted by both, 197 newly, 130 no longer",
-        "newly deleted, by party",
-        "no longer deleted, by whole months",
+        "165 are to be deleted under both policies, 197 newly, 130 no longer",
+        "newly to delete, by party",
+        "no longer to delete, by whole months",
         "Rows that cannot be judged: 845 before, 845 after",
     ] {
         assert!(out.contains(part), "`{part}` is not in: {out}");

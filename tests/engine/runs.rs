@@ -490,7 +490,7 @@ fn a_difference_says_why() {
          b,00-00-00-00-00-00-00-02,CHF,C1,2020-01-01T00:00:00Z,2021-01-01,excluded\n\
          b,00-00-00-00-00-00-00-05,GPF,,2020-01-01T00:00:00Z,2021-01-01,excluded\n"
     );
-    assert!(figures.contains("deleted by both: 3 devices"), "{figures}");
+    assert!(figures.contains("to delete in both: 3 devices"), "{figures}");
     let (_, list, _) = run(&["diff", "--list", "ndjson", b.to_str().unwrap(), a.to_str().unwrap()]);
     let first: Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
     assert_eq!((&first["device_type"], &first["notifying_party"]), (&json!("CHF"), &json!("C1")));

@@ -1,11 +1,9 @@
-//! `smi-sweep diff --policy A --policy B SNAPSHOT`: what a change of policy does to a real estate.
+//! `smi-sweep diff --policy A --policy B SNAPSHOT`: what a change of policy does to a snapshot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-
-use serde_json::json;
 
 use super::Args;
 use crate::cli::figures::{count, table};
@@ -16,38 +14,33 @@ use crate::policy::{Policy, changes};
 use crate::regress::change::{BeforeAfter, Change, DeviceCounts};
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
-use crate::sweep::{Expected, Options, sweep};
 
-/// How many parties the text lists; the document has all.
+/// How many parties the text lists; the JSON document has all.
 const PARTIES: usize = 20;
 
-/// How many unexpected figures an error names; all are remarked on before.
+/// How many unexpected figures the error names. All of them are printed before it.
 const NAMED: usize = 3;
 
 /// Runs the command.
 pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
-    let signed = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
-    if signed.len() != 2 {
+    let policies = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
+    let [from, to] = &policies[..] else {
         return Err(Error::Usage {
-            what: format!("a change is from one policy to another, and there are {}", signed.len()),
+            what: format!("a change needs two policies, and there are {}", policies.len()),
             remedy: "give --policy twice: before and after".into(),
         });
-    }
+    };
     let expected = args.expect.as_deref().map(read_expected).transpose()?;
-    // Nothing is published: a question needs no guard. Which would have stopped a run is told.
-    let policies: Vec<Policy> = signed.iter().cloned().map(unguarded).collect();
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
-    let snapshot = Snapshot::open(&args.paths, &policies[0].spellings.columns, &pool, &progress)?;
+    let snapshot = Snapshot::open(&args.paths, &from.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
-    let swept = sweep(&Scan::new(&snapshot, &pool, &progress), &options)?;
+    let change = Change::between([from, to], &Scan::new(&snapshot, &pool, &progress), as_of)?;
     progress.finish();
-    let change = Change::new(&signed, &swept, snapshot.rows())?;
     if common.json {
-        print_json(&json!(change))?;
+        print_json(&change)?;
     } else {
-        print(&text(&signed, &change))?;
+        print(&text([from, to], &change))?;
     }
     let (Some(path), Some(expected)) = (&args.expect, expected) else { return Ok(()) };
     let differs = change.differs_from(&expected);
@@ -63,7 +56,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     let named = differs[..differs.len().min(NAMED)].join("; ");
     Err(Error::Regression {
         what: format!("{}: {named}{more}", path.display()),
-        remedy: "where the consequences are meant, print them with --json into a new file, and expect that",
+        remedy: "if the new figures are right, write them to a new file with --json, and expect that",
     })
 }
 
@@ -75,23 +68,14 @@ fn read_expected(path: &Path) -> Result<Change> {
     })
 }
 
-fn unguarded(mut policy: Policy) -> Policy {
-    policy.guard.max_deletes = u64::MAX;
-    policy.guard.max_delete_share = 1.0;
-    policy.guard.max_quarantined = u64::MAX;
-    policy
-}
-
-fn text(policies: &[Policy], change: &Change) -> String {
+fn text([from, to]: [&Policy; 2], change: &Change) -> String {
     let mut text = String::new();
-    if let [from, to] = policies {
-        for sentence in changes(from, to) {
-            let _ = writeln!(text, "{sentence}");
-        }
+    for sentence in changes(from, to) {
+        let _ = writeln!(text, "{sentence}");
     }
     let _ = writeln!(
         text,
-        "As of {}, of {} devices, {} are deleted by both, {} newly, {} no longer.",
+        "As of {}, of {} devices, {} are to be deleted under both policies, {} newly, {} no longer.",
         change.as_of,
         count(change.rows),
         count(change.deleted_by_both),
@@ -105,19 +89,20 @@ fn text(policies: &[Policy], change: &Change) -> String {
     let (before, after) =
         change.quarantined.values().fold((0, 0), |(before, after), rows| (before + rows.before, after + rows.after));
     let _ = writeln!(text, "Rows that cannot be judged: {} before, {} after.", count(before), count(after));
-    for (what, devices) in [("newly deleted", &change.newly_deleted), ("no longer deleted", &change.no_longer_deleted)]
+    for (what, devices) in
+        [("newly to delete", &change.newly_deleted), ("no longer to delete", &change.no_longer_deleted)]
     {
         if devices.devices > 0 {
             counted(&mut text, what, devices);
         }
     }
-    beside(&mut text, "alerts to", &change.alerts_by_party);
-    let moved = change.quarantined.iter().filter(|(_, rows)| rows.before != rows.after);
-    beside(&mut text, "quarantined for", &moved.map(|(reason, rows)| (reason.clone(), *rows)).collect());
+    before_and_after(&mut text, "alerts to", &change.alerts_by_party);
+    let changed = change.quarantined.iter().filter(|(_, rows)| rows.before != rows.after);
+    before_and_after(&mut text, "quarantined for", &changed.map(|(reason, rows)| (reason.clone(), *rows)).collect());
     text
 }
 
-/// Some devices, by type, by party and by months.
+/// Tables of devices by type, by party and by months.
 fn counted(text: &mut String, what: &str, devices: &DeviceCounts) {
     let mut parties: Vec<_> = devices.by_party.iter().collect();
     parties.sort_by_key(|(_, devices)| std::cmp::Reverse(**devices));
@@ -136,8 +121,8 @@ fn counted(text: &mut String, what: &str, devices: &DeviceCounts) {
     let _ = writeln!(text, "{}", table(&[&format!("{what}, by whole months"), "devices"], rows));
 }
 
-/// Figures before and after, those that move most first.
-fn beside(text: &mut String, what: &str, figures: &BTreeMap<String, BeforeAfter>) {
+/// A table of figures before and after; those that change most come first.
+fn before_and_after(text: &mut String, what: &str, figures: &BTreeMap<String, BeforeAfter>) {
     if figures.is_empty() {
         return;
     }
