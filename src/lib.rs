@@ -49,6 +49,7 @@ pub mod pool;
 
 pub mod estate;
 
+pub mod config;
 pub mod output;
 pub mod plot;
 

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::key::PublicKey;
-use crate::error::{Error, Result};
+use crate::config::{Document, Section};
+use crate::error::{DocumentKind, Error, Result};
 
 /// Whose approval counts, and how many are needed.
 ///
@@ -25,7 +26,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(required.needed(), 1);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Table")]
+#[serde(try_from = "Section<ApprovalsSection>")]
 pub struct Required {
     keys: BTreeMap<String, PublicKey>,
     needed: usize,
@@ -33,15 +34,16 @@ pub struct Required {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct ApprovalsSection {
     needed: usize,
     keys: BTreeMap<String, PublicKey>,
 }
 
-impl TryFrom<Table> for Required {
+impl TryFrom<Section<ApprovalsSection>> for Required {
     type Error = String;
 
-    fn try_from(Table { needed, keys }: Table) -> Result<Self, String> {
+    fn try_from(section: Section<ApprovalsSection>) -> Result<Self, String> {
+        let ApprovalsSection { needed, keys } = section.into_inner();
         let mut seen = BTreeSet::new();
         if let Some((name, _)) = keys.iter().find(|(_, key)| !seen.insert(*key)) {
             return Err(format!("`{name}` has a key that another name has: one key is one person"));
@@ -60,23 +62,16 @@ impl Required {
     /// Reads the table `[approvals]` of a configuration file; nothing else in the file is looked at.
     ///
     /// # Errors
-    /// [`Error::Approval`] where there is no such table, or none that makes sense.
+    /// A file that cannot be read; no such table in it, or one that makes no sense, with line and column.
     pub fn load(path: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct File {
             approvals: Required,
         }
         let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-        toml::from_str(&text).map(|File { approvals }| approvals).map_err(|error| Error::Approval {
-            path: path.to_path_buf(),
-            what: match error.span().and_then(|span| text.get(..span.start)) {
-                Some(before) => format!("line {}: {}", before.lines().count().max(1), error.message()),
-                None => error.message().to_owned(),
-            },
-            remedy:
-                "[approvals] says `needed = 2`, and [approvals.keys] has the line that `keygen` prints for each key"
-                    .into(),
-        })
+        let source = path.display().to_string();
+        let File { approvals } = Document { kind: DocumentKind::Approvals, source: &source, text: &text }.read()?;
+        Ok(approvals)
     }
 
     /// How many keys must have approved.

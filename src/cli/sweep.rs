@@ -208,7 +208,7 @@ fn stop(common: &Common, policies: &[Policy], swept: &[Swept], expected: Expecte
     if common.json {
         let runs: Vec<Value> =
             policies.iter().zip(swept).map(|(policy, swept)| unpublished(policy, swept, expected)).collect();
-        print_json(&json!({ "runs": runs, "stopped": stopped.to_string(), "way_on": stopped.way_on() }))?;
+        print_json(&json!({ "runs": runs, "stopped": stopped.to_string(), "way_on": stopped.remedy() }))?;
     } else {
         policies.iter().zip(swept).for_each(|(policy, swept)| say(&came_to(policy, swept, expected)));
     }

@@ -16,7 +16,7 @@ pub enum Column {
     StatusSince,
     /// Who notified the device.
     NotifyingParty,
-    /// As what that party notified it. May be missing.
+    /// The role in which that party notified it. May be missing.
     NotifyingRole,
     /// The CSP region. May be missing; no rule looks at it, only planners do.
     CspRegion,

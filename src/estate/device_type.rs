@@ -55,7 +55,7 @@ pub struct TypeSet(u64);
 impl TypeSet {
     /// No type.
     pub const EMPTY: Self = Self(0);
-    /// Both devices of a Comms Hub: what the alias `CommsHub` stands for.
+    /// Both devices of a Comms Hub: the meaning of the alias `CommsHub`.
     pub const COMMS_HUB: Self = Self(1 << DeviceType::CHF.0 | 1 << DeviceType::GPF.0);
     /// Type 2 devices: the inventory keeps no SMI Status for them.
     pub const TYPE_2: Self = Self(1 << DeviceType::IHD.0 | 1 << DeviceType::CAD.0);

@@ -1,8 +1,8 @@
-//! What becomes of a row of the estate. Each row gets exactly one [`Disposition`].
+//! The outcome of judging a row. Each row of the estate gets exactly one [`Disposition`].
 
 use std::fmt;
 
-/// What becomes of a row.
+/// The outcome of judging a row. The rule is in `policy`; the order in which outcomes are tried is that of the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Disposition {
     /// It cannot be judged, and the judgement could have been a deletion.
@@ -15,7 +15,7 @@ pub enum Disposition {
     NotDue,
     /// Due for deletion; with an alert to the Notifying Party, or silently.
     Delete {
-        /// Whether the Notifying Party is told.
+        /// Whether the Notifying Party is alerted.
         alert: bool,
     },
 }
@@ -38,11 +38,11 @@ impl Disposition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Reason {
-    /// The status is spelt in a way that the policy does not know.
+    /// The status has a spelling that the policy does not know.
     UnknownStatus,
     /// The status is null on a device that is not Type 2.
     MissingStatus,
-    /// The type is null, or spelt in a way that the policy does not know.
+    /// The type is null, or has a spelling that the policy does not know.
     UnknownType,
     /// The date of the status is null.
     MissingDate,

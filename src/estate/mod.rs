@@ -1,4 +1,4 @@
-//! The words of the Smart Metering Inventory: what a device is, what may become of it, and how that is counted.
+//! The vocabulary of the Smart Metering Inventory: devices, statuses, parties, dispositions, tallies, the calendar.
 //!
 //! Pure values; nothing here reads or writes. The rule that turns a device into a [`Disposition`] is in
 //! [`crate::policy`].
@@ -20,12 +20,12 @@ pub use party::Party;
 pub use status::{SmiStatus, StatusSet};
 pub use tally::{Tally, TallyByType};
 
-/// Who notified a device: the value of `notifying_role`.
+/// The role of a Notifying Party: the value of the column `notifying_role`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// A party that is told of deletions by an N8.
+    /// A Service User: alerted of deletions by an N8.
     ServiceUser,
-    /// A Communication Service Provider: there is no way to alert one.
+    /// A Communication Service Provider: deletions of its devices raise no alert.
     Csp,
 }
 

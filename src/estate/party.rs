@@ -1,4 +1,4 @@
-//! Notifying Parties: which texts name somebody who can be told, and by which name.
+//! Notifying Parties: which texts name a party that can be alerted, and by which name.
 //!
 //! A party is known by a user id, which is an EUI-64, or by any other name. It has one name in a run, however a snapshot
 //! writes it: blanks around it are not part of it, and a user id is in the case of Device IDs.
@@ -7,14 +7,14 @@ use std::borrow::Cow;
 
 use super::DeviceId;
 
-/// What a row says of its Notifying Party.
+/// The Notifying Party of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Party<'a> {
-    /// Nothing, or blanks.
+    /// Null, or blanks only.
     Missing,
     /// A party, by its one name.
     Named(Cow<'a, str>),
-    /// Something that names nobody: too long, not text, or with characters that nobody sees.
+    /// A value that cannot be alerted: longer than [`MAX_BYTES`](Self::MAX_BYTES), not UTF-8, or with invisible characters.
     Bad,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Party<'a> {
         if let Some(id) = DeviceId::from_text(name.as_bytes()) {
             return Self::Named(id.to_string().into());
         }
-        if name.len() > Self::MAX_BYTES || name.chars().any(is_unseen) {
+        if name.len() > Self::MAX_BYTES || name.chars().any(is_invisible) {
             return Self::Bad;
         }
         Self::Named(name.into())
@@ -55,10 +55,9 @@ impl<'a> Party<'a> {
     }
 }
 
-/// Whether a character is one that a reader does not see: a control or format character of Unicode (categories Cc and
-/// Cf), or the sign that some earlier program could not read what stood there. Two names that differ in such a one look
-/// alike, and are told apart by nobody.
-fn is_unseen(c: char) -> bool {
+/// Whether a character is invisible: a control or format character (Unicode categories Cc and Cf), or one of the
+/// replacement characters U+FFF9 to U+FFFD. Two names that differ in such a character only would look the same.
+fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(
             c,
@@ -101,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn blanks_are_nobody() {
+    fn blanks_are_missing() {
         for text in ["", " ", "        ", "\t\n", "\u{a0}\u{2003}"] {
             assert_eq!(Party::of(text.as_bytes()), Party::Missing, "{text:?}");
         }
     }
 
     #[test]
-    fn what_nobody_can_see_or_address_is_bad() {
+    fn what_cannot_be_seen_or_addressed_is_bad() {
         let long = "x".repeat(65);
         for text in
             ["\0\0", "a\0", "Ac\nme", "\u{200b}", "Acme\u{200b}", "\u{feff}Acme", "\u{202e}emcA", "a\u{fffd}", &long]

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use super::{DeviceType, Disposition, Reason};
 
-/// How many rows met which end. Adding is associative, and the default is its zero.
+/// Rows by disposition. Adding two tallies is associative; the default is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Rows whose status the policy does not sweep.
@@ -13,9 +13,9 @@ pub struct Tally {
     pub excluded: u64,
     /// Candidates whose threshold is not reached.
     pub not_due: u64,
-    /// Deletions that the Notifying Party is told of.
+    /// Deletions with an alert to the Notifying Party.
     pub alerts: u64,
-    /// Deletions that nobody is told of.
+    /// Deletions without an alert.
     pub silent_deletes: u64,
     /// Rows that cannot be judged, by [`Reason`].
     pub quarantined: [u64; Reason::ALL.len()],
@@ -34,7 +34,7 @@ impl Tally {
         self.alerts + self.silent_deletes
     }
 
-    /// Rows that cannot be judged, whatever the reason.
+    /// Rows that cannot be judged, over all reasons.
     #[must_use]
     pub fn quarantined(&self) -> u64 {
         self.quarantined.iter().sum()

@@ -84,7 +84,7 @@ pub fn parse(text: &str) -> Option<i64> {
     civil_range(micros).then_some(micros)
 }
 
-/// As [`parse`], and dates before the year 1 as well, as in `-000043-03-15`: what nobody means, and damage may say.
+/// As [`parse`], and dates before the year 1 as well, as in `-000043-03-15`: such a date comes from damage only.
 #[must_use]
 pub fn parse_any_year(text: &str) -> Option<i64> {
     parse(text).or_else(|| {

@@ -1,12 +1,14 @@
 //! A scenario: what planners want to know, and what they assume. TOML, read as strictly as a policy.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::path::Path;
 
-use crate::error::{Error, PolicyPlace, Result};
+use serde::Deserialize;
+
+use crate::config::{self, Document, Number, Section, Spanned, Whole, in_text_order};
+use crate::error::{DocumentKind, Error, Position, Result};
 use crate::estate::{TypeNames, TypeSet};
 use crate::policy::Policy;
-use crate::policy::document::{Document, Section, Value};
 
 /// The most months that a forecast looks ahead: what lies further is nobody's to say.
 pub const LONGEST: u32 = 600;
@@ -81,14 +83,7 @@ impl Scenario {
     /// # Errors
     /// A file that cannot be read, or a scenario that does not make sense.
     pub fn load(path: &str, types: &TypeNames) -> Result<Self> {
-        let refuse = |what: String, remedy: &str| Error::Scenario {
-            place: PolicyPlace { source: path.into(), line_column: None },
-            what,
-            remedy: remedy.into(),
-        };
-        let bytes = fs::read(path).map_err(|error| refuse(format!("cannot be read: {error}"), "check the path"))?;
-        let text = String::from_utf8(bytes).map_err(|_| refuse("is not text".into(), "name a TOML file"))?;
-        Self::parse(&text, path, types)
+        Self::parse(&config::read_file(DocumentKind::Scenario, Path::new(path))?, path, types)
     }
 
     /// Reads a scenario from TOML. `source` is what errors call it.
@@ -96,81 +91,92 @@ impl Scenario {
     /// # Errors
     /// The first slip, with its line and column.
     pub fn parse(text: &str, source: &str, types: &TypeNames) -> Result<Self> {
-        let refusal = |place, what, remedy| Error::Scenario { place, what, remedy };
-        let document = Document { text, source, what: "a scenario", refusal };
-        let table = document.table("name, months and policies")?;
-        scenario(&document.root(&table), types)
+        let document = Document { kind: DocumentKind::Scenario, source, text };
+        scenario(&document, document.read()?, types)
     }
 }
 
-fn scenario(root: &Section<'_>, types: &TypeNames) -> Result<Scenario> {
-    root.only(&[
-        "name",
-        "months",
-        "policies",
-        "simulations",
-        "seed",
-        "history",
-        "arrivals",
-        "hazard",
-        "growth",
-        "change",
-        "storage",
-    ])?;
-    let mut scenario = Scenario { name: root.required("name")?.text()?.to_owned(), ..Scenario::default() };
-    scenario.months = root.required("months")?.number(1, i64::from(LONGEST))? as u32;
-    scenario.policies = policies(&root.required("policies")?)?;
-    if let Some(value) = root.get("simulations") {
-        scenario.simulations = value.number(10, 10_000)? as u32;
-    }
-    if let Some(value) = root.get("seed") {
-        scenario.seed = value.number(0, i64::MAX)? as u64;
-    }
-    if let Some(section) = root.section("history")? {
-        section.only(&["policy"])?;
-        scenario.history = Some(policy(&section.required("policy")?)?);
-    }
-    if let Some(section) = root.section("arrivals")? {
-        scenario.arrivals = by_type(&section, types, |value| value.amount(0.0, 1e9))?;
-    }
-    if let Some(section) = root.section("hazard")? {
-        scenario.hazards = by_type(&section, types, |value| {
-            let list = value.list()?;
-            if list.is_empty() {
-                return Err(value.refuse("no hazard at all", "write one for each month of age, as in [0.2, 0.1]"));
-            }
-            list.iter().map(|value| value.amount(0.0, 1.0)).collect()
-        })?;
-    }
-    if let Some(section) = root.section("growth")? {
-        section.only(&["arrivals"])?;
-        scenario.growth = section.required("arrivals")?.amount(-1.0, 10.0)?;
-    }
-    if let Some(value) = root.get("change") {
-        scenario.changes =
-            value.tables("[change]")?.iter().map(|section| change(section, types)).collect::<Result<_>>()?;
-    }
-    if let Some(section) = root.section("storage")? {
-        section.only(&["bytes_per_row", "price_per_gb_month"])?;
-        scenario.bytes_per_row = section.get("bytes_per_row").map(|value| value.amount(0.001, 1e9)).transpose()?;
-        scenario.price_per_gb_month =
-            section.get("price_per_gb_month").map(|value| value.amount(0.0, 1e9)).transpose()?;
-    }
-    Ok(scenario)
+/// The document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    name: String,
+    months: Whole<1, { LONGEST as i64 }>,
+    policies: Spanned<Vec<Spanned<String>>>,
+    simulations: Option<Whole<10, 10_000>>,
+    seed: Option<Whole<0, { i64::MAX }>>,
+    history: Option<Section<HistorySection>>,
+    arrivals: Option<BTreeMap<Spanned<String>, Number<0, 1_000_000_000>>>,
+    hazard: Option<BTreeMap<Spanned<String>, Spanned<Vec<Number<0, 1>>>>>,
+    growth: Option<Section<GrowthSection>>,
+    change: Option<Vec<Section<ChangeSection>>>,
+    storage: Option<Section<StorageSection>>,
 }
 
-fn policies(value: &Value<'_>) -> Result<Vec<Policy>> {
-    let list = value.list()?;
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistorySection {
+    policy: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrowthSection {
+    arrivals: Number<-1, 10>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeSection {
+    from: Whole<1, { LONGEST as i64 }>,
+    types: Option<Vec<Spanned<String>>>,
+    arrivals: Option<Number<0, 1000>>,
+    hazard: Option<Number<0, 1000>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StorageSection {
+    bytes_per_row: Option<Spanned<Number<0, 1_000_000_000>>>,
+    price_per_gb_month: Option<Number<0, 1_000_000_000>>,
+}
+
+fn scenario(document: &Document<'_>, file: ScenarioFile, types: &TypeNames) -> Result<Scenario> {
+    let default = Scenario::default();
+    let arrivals = file.arrivals.iter().flat_map(in_text_order).map(|(name, number)| (name, number.get()));
+    let storage = file.storage.as_deref();
+    Ok(Scenario {
+        name: file.name,
+        months: file.months.get_u32(),
+        policies: policies(document, &file.policies)?,
+        simulations: file.simulations.map_or(default.simulations, Whole::get_u32),
+        seed: file.seed.map_or(default.seed, Whole::get),
+        history: file.history.map(|section| policy(document, &section.policy)).transpose()?,
+        arrivals: by_type(document, types, arrivals)?,
+        hazards: by_type(document, types, hazards(document, file.hazard.as_ref())?)?,
+        growth: file.growth.map_or(default.growth, |section| section.arrivals.get()),
+        changes: file.change.iter().flatten().map(|section| change(document, section, types)).collect::<Result<_>>()?,
+        bytes_per_row: storage
+            .and_then(|storage| storage.bytes_per_row.as_ref())
+            .map(|bytes| bytes_per_row(document, bytes))
+            .transpose()?,
+        bytes_are_live: false,
+        price_per_gb_month: storage.and_then(|storage| storage.price_per_gb_month).map(Number::get),
+    })
+}
+
+fn policies(document: &Document<'_>, names: &Spanned<Vec<Spanned<String>>>) -> Result<Vec<Policy>> {
+    let list = names.get_ref();
     if list.is_empty() || list.len() > 20 {
-        return Err(value.refuse(format!("{} policies", list.len()), "name from 1 to 20 policies to compare"));
+        let what = format!("{} policies", list.len());
+        return Err(document.refuse(names.span(), what, "name from 1 to 20 policies to compare"));
     }
     let mut policies: Vec<Policy> = Vec::new();
-    for value in &list {
-        let policy = policy(value)?;
+    for name in list {
+        let policy = policy(document, name)?;
         if policies.iter().any(|other| other.name == policy.name) {
-            return Err(
-                value.refuse(format!("a second policy called `{}`", policy.name), "give each a name of its own")
-            );
+            let what = format!("a second policy called `{}`", policy.name);
+            return Err(document.refuse(name.span(), what, "give each a name of its own"));
         }
         policies.push(policy);
     }
@@ -178,48 +184,69 @@ fn policies(value: &Value<'_>) -> Result<Vec<Policy>> {
 }
 
 /// A policy by its name or file. A slip within its file keeps its own place.
-fn policy(value: &Value<'_>) -> Result<Policy> {
-    let name = value.text()?;
-    Policy::load(name).map_err(|error| match error {
-        Error::Policy { place, what, remedy } if place.line_column.is_none() => {
-            value.refuse(format!("policy `{name}`: {what}"), remedy)
+fn policy(document: &Document<'_>, name: &Spanned<String>) -> Result<Policy> {
+    Policy::load(name.get_ref()).map_err(|error| match error {
+        Error::Document { place, what, remedy } if place.position == Position::Whole => {
+            document.refuse(name.span(), format!("policy `{}`: {what}", name.get_ref()), remedy)
         }
         other => other,
     })
 }
 
-fn by_type<T: Clone>(
-    section: &Section<'_>,
+/// The hazards of each name. None may be empty.
+fn hazards<'f>(
+    document: &Document<'_>,
+    table: Option<&'f BTreeMap<Spanned<String>, Spanned<Vec<Number<0, 1>>>>>,
+) -> Result<Vec<(&'f Spanned<String>, Vec<f64>)>> {
+    let hazards = |(name, list): (&'f Spanned<String>, &Spanned<Vec<Number<0, 1>>>)| {
+        if list.get_ref().is_empty() {
+            let remedy = "write one for each month of age, as in [0.2, 0.1]";
+            return Err(document.refuse(list.span(), "no hazard at all", remedy));
+        }
+        Ok((name, list.get_ref().iter().copied().map(Number::get).collect()))
+    };
+    table.into_iter().flat_map(in_text_order).map(hazards).collect()
+}
+
+/// The values by type code. An alias gives its value to both of its types.
+fn by_type<'f, T: Clone>(
+    document: &Document<'_>,
     types: &TypeNames,
-    read: impl Fn(&Value<'_>) -> Result<T>,
+    values: impl IntoIterator<Item = (&'f Spanned<String>, T)>,
 ) -> Result<BTreeMap<u8, T>> {
     let mut all = BTreeMap::new();
-    for (key, value) in section.entries() {
-        let own = read(&value)?;
-        for device_type in key.type_set(types, &[])?.iter() {
-            if all.insert(device_type.code(), own.clone()).is_some() {
-                let name = types.name(device_type.code());
-                return Err(key.refuse(format!("a second value for {name}"), "give each type one"));
+    for (name, value) in values {
+        for device_type in document.types_of(name, types, &[])?.iter() {
+            if all.insert(device_type.code(), value.clone()).is_some() {
+                let what = format!("a second value for {}", types.name(device_type.code()));
+                return Err(document.refuse(name.span(), what, "give each type one"));
             }
         }
     }
     Ok(all)
 }
 
-fn change(section: &Section<'_>, types: &TypeNames) -> Result<Change> {
-    section.only(&["from", "types", "arrivals", "hazard"])?;
-    let factor = |name: &str| section.get(name).map_or(Ok(1.0), |value| value.amount(0.0, 1000.0));
-    let (arrivals, hazard) = (factor("arrivals")?, factor("hazard")?);
-    if section.get("arrivals").is_none() && section.get("hazard").is_none() {
-        return Err(section.missing("`arrivals` or `hazard`, how many times as many"));
+fn change(document: &Document<'_>, section: &Section<ChangeSection>, types: &TypeNames) -> Result<Change> {
+    if section.arrivals.is_none() && section.hazard.is_none() {
+        let missing = "`arrivals` or `hazard`, how many times as many";
+        return Err(document.refuse(section.span.clone(), format!("lacks {missing}"), format!("add {missing}")));
     }
     Ok(Change {
-        from: section.required("from")?.number(1, i64::from(LONGEST))? as u32,
-        types: match section.get("types") {
-            Some(value) => value.type_set(types)?,
+        from: section.from.get_u32(),
+        types: match &section.types {
+            Some(names) => document.type_set(names, types)?,
             None => types.iter().map(|(device_type, _)| device_type).collect(),
         },
-        arrivals,
-        hazard,
+        arrivals: section.arrivals.map_or(1.0, Number::get),
+        hazard: section.hazard.map_or(1.0, Number::get),
     })
+}
+
+/// Bytes of a row: no row takes none.
+fn bytes_per_row(document: &Document<'_>, bytes: &Spanned<Number<0, 1_000_000_000>>) -> Result<f64> {
+    let number = bytes.get_ref().get();
+    if number < 0.001 {
+        return Err(document.refuse(bytes.span(), "a row of no bytes", "write a number from 0.001 to 1000000000"));
+    }
+    Ok(number)
 }

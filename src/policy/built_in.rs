@@ -1,7 +1,7 @@
 //! The policies that history knows, by name.
 
 use super::Policy;
-use crate::error::{Error, PolicyPlace, Result, nearest};
+use crate::error::{DocumentKind, DocumentPlace, Result, did_you_mean};
 
 /// Name and text of each built-in policy, oldest first.
 pub const BUILT_IN: [(&str, &str); 3] = [
@@ -45,10 +45,7 @@ pub fn built_in(name: &str) -> Result<Policy> {
         return Policy::parse(text, name);
     }
     let names = BUILT_IN.map(|(name, _)| name);
-    let near = nearest(name, names).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-    Err(Error::Policy {
-        place: PolicyPlace { source: name.into(), line_column: None },
-        what: "no built-in policy of this name".into(),
-        remedy: format!("{near}there are {}; a file is named with a `/` or ends in .toml", names.join(", ")),
-    })
+    let near = did_you_mean(name, names);
+    let remedy = format!("{near}there are {}; a file is named with a `/` or ends in .toml", names.join(", "));
+    Err(DocumentPlace::whole(DocumentKind::Policy, name).refuse("no built-in policy of this name", remedy))
 }

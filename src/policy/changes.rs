@@ -1,50 +1,50 @@
-//! How two policies differ, in words for a change-control record.
+//! The differences between two policies, as sentences for a change-control record.
 
 use std::collections::BTreeMap;
 
 use super::{Boundary, Policy};
 use crate::estate::{DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
 
-/// What changes from one policy to another, a sentence each: first what may delete more, then all else.
+/// The changes from one policy to another, a sentence each: first those that may delete more, then all others.
 #[must_use]
 pub fn changes(from: &Policy, to: &Policy) -> Vec<String> {
-    let mut said = Said::default();
+    let mut changes = Changes::default();
     if (&from.name, from.version) != (&to.name, to.version) {
-        said.other(format!("{} version {} becomes {} version {}.", from.name, from.version, to.name, to.version));
+        changes.other(format!("{} version {} becomes {} version {}.", from.name, from.version, to.name, to.version));
     }
-    statuses(from, to, &mut said);
+    statuses(from, to, &mut changes);
     if from.boundary != to.boundary {
         let by = |boundary| if boundary == Boundary::Date { "UTC calendar dates" } else { "instants" };
         let sentence =
             format!("Thresholds are compared by {}, where they were by {}", by(to.boundary), by(from.boundary));
         match to.boundary {
             // Within the day on which a threshold is reached, the date has come before the instant.
-            Boundary::Date => said.wider(format!("{sentence}: devices become due up to a day earlier.")),
-            Boundary::Instant => said.other(format!("{sentence}: devices become due up to a day later.")),
+            Boundary::Date => changes.wider(format!("{sentence}: devices become due up to a day earlier.")),
+            Boundary::Instant => changes.other(format!("{sentence}: devices become due up to a day later.")),
         }
     }
-    types(from, to, &mut said);
-    exclusions(from, to, &mut said);
-    thresholds(from, to, &mut said);
-    alerts(from, to, &mut said);
-    guards(from, to, &mut said);
-    spellings(from, to, &mut said);
+    types(from, to, &mut changes);
+    exclusions(from, to, &mut changes);
+    thresholds(from, to, &mut changes);
+    alerts(from, to, &mut changes);
+    guards(from, to, &mut changes);
+    spellings(from, to, &mut changes);
     if from.digest() != to.digest() && (&from.name, from.version) == (&to.name, to.version) {
-        let warning = "both are called so, and they are not the same: raise the version";
-        said.wider.insert(0, format!("{} version {}: {warning}.", from.name, from.version));
+        let warning = "both have this name and version, and they are not the same: raise the version";
+        changes.wider.insert(0, format!("{} version {}: {warning}.", from.name, from.version));
     }
-    said.wider.append(&mut said.other);
-    said.wider
+    changes.wider.append(&mut changes.other);
+    changes.wider
 }
 
 /// Sentences, those that widen what is deleted apart from the others.
 #[derive(Default)]
-struct Said {
+struct Changes {
     wider: Vec<String>,
     other: Vec<String>,
 }
 
-impl Said {
+impl Changes {
     fn wider(&mut self, sentence: String) {
         self.wider.push(sentence);
     }
@@ -58,36 +58,36 @@ impl Said {
     }
 }
 
-fn statuses(from: &Policy, to: &Policy, said: &mut Said) {
+fn statuses(from: &Policy, to: &Policy, changes: &mut Changes) {
     let names = |set: StatusSet, other: StatusSet| {
         set.iter().filter(|status| !other.contains(*status)).map(SmiStatus::name).collect::<Vec<_>>().join(", ")
     };
     let (added, gone) =
         (names(to.candidate_statuses, from.candidate_statuses), names(from.candidate_statuses, to.candidate_statuses));
     if !added.is_empty() {
-        said.wider(format!("Devices that are {added} are swept as well."));
+        changes.wider(format!("Devices that are {added} are swept as well."));
     }
     if !gone.is_empty() {
-        said.other(format!("Devices that are {gone} are no longer swept."));
+        changes.other(format!("Devices that are {gone} are no longer swept."));
     }
 }
 
-fn types(from: &Policy, to: &Policy, said: &mut Said) {
+fn types(from: &Policy, to: &Policy, changes: &mut Changes) {
     for (device_type, name) in to.types.iter().filter(|(_, name)| from.types.get(name).is_none()) {
         let sentence = format!("{name} is a device type from now on");
         if to.exclude.contains(device_type) {
-            said.other(format!("{sentence}, and excluded."));
+            changes.other(format!("{sentence}, and excluded."));
         } else {
             let months = months(to.thresholds.months(device_type));
-            said.wider(format!("{sentence}, and deleted after {months}, where it was quarantined."));
+            changes.wider(format!("{sentence}, and deleted after {months}, where it was quarantined."));
         }
     }
     for (_, name) in from.types.iter().filter(|(_, name)| to.types.get(name).is_none()) {
-        said.other(format!("{name} is no longer a device type: candidates of it are quarantined."));
+        changes.other(format!("{name} is no longer a device type: candidates of it are quarantined."));
     }
 }
 
-fn exclusions(from: &Policy, to: &Policy, said: &mut Said) {
+fn exclusions(from: &Policy, to: &Policy, changes: &mut Changes) {
     // A policy may name types that the other does not know.
     let known = |set: TypeSet, other: &Policy, own: &Policy| -> TypeSet {
         set.iter().filter(|one| other.types.get(own.types.name(one.code())).is_some()).collect()
@@ -96,22 +96,22 @@ fn exclusions(from: &Policy, to: &Policy, said: &mut Said) {
     let removed = known(from.exclude.without(to.exclude), to, from);
     if !removed.is_empty() {
         let verb = if count(removed) == 1 { "leaves" } else { "leave" };
-        said.wider(format!("{} {verb} the exclusion list: deleted again when due.", list(removed, &from.types)));
+        changes.wider(format!("{} {verb} the exclusion list: deleted again when due.", list(removed, &from.types)));
     }
     if !added.is_empty() {
         let verb = if count(added) == 1 { "joins" } else { "join" };
-        said.other(format!("{} {verb} the exclusion list: never deleted from now on.", list(added, &to.types)));
+        changes.other(format!("{} {verb} the exclusion list: never deleted from now on.", list(added, &to.types)));
     }
 }
 
-fn thresholds(from: &Policy, to: &Policy, said: &mut Said) {
+fn thresholds(from: &Policy, to: &Policy, changes: &mut Changes) {
     // Types with the same change share a sentence. What the policy after excludes never becomes due, whatever it says.
-    let mut moved: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
-    let mut idle: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
+    let mut effective: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
+    let mut without_effect: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
     for (device_type, _) in to.types.iter().filter(|(_, name)| from.types.get(name).is_some()) {
         let change = (from.thresholds.months(device_type), to.thresholds.months(device_type));
         if change.0 != change.1 {
-            let sets = if to.exclude.contains(device_type) { &mut idle } else { &mut moved };
+            let sets = if to.exclude.contains(device_type) { &mut without_effect } else { &mut effective };
             let set = sets.entry(change).or_default();
             *set = set.union([device_type].into_iter().collect());
         }
@@ -120,48 +120,48 @@ fn thresholds(from: &Policy, to: &Policy, said: &mut Said) {
         let all = to.types.iter().filter(|(_, name)| from.types.get(name).is_some()).count();
         if count(set) == all { "every type".to_owned() } else { list(set, &to.types) }
     };
-    for ((before, after), set) in moved {
-        let way = if after < before { "shorter, so that more devices are due" } else { "longer" };
+    for ((before, after), set) in effective {
+        let effect = if after < before { "shorter, so that more devices are due" } else { "longer" };
         let types = subject(set);
-        said.either(
+        changes.either(
             after < before,
-            format!("The threshold of {types} is {}, where it was {before}: {way}.", months(after)),
+            format!("The threshold of {types} is {}, where it was {before}: {effect}.", months(after)),
         );
     }
-    for ((before, after), set) in idle {
+    for ((before, after), set) in without_effect {
         let types = subject(set);
         let months = months(after);
-        said.other(format!(
+        changes.other(format!(
             "The threshold of {types} is {months}, where it was {before}: of no effect, since excluded."
         ));
     }
     let (before, after) = (from.thresholds.default, to.thresholds.default);
     if before != after && to.types.iter().all(|(one, _)| from.thresholds.months(one) == to.thresholds.months(one)) {
-        said.other(format!("The default threshold is {}, where it was {before}: no type has it.", months(after)));
+        changes.other(format!("The default threshold is {}, where it was {before}: no type has it.", months(after)));
     }
 }
 
-fn alerts(from: &Policy, to: &Policy, said: &mut Said) {
-    let (quiet, told) = (
+fn alerts(from: &Policy, to: &Policy, changes: &mut Changes) {
+    let (silenced, alerted) = (
         to.alerts.silent_types.without(from.alerts.silent_types),
         from.alerts.silent_types.without(to.alerts.silent_types),
     );
-    if !quiet.is_empty() {
-        let types = list(quiet, &to.types);
-        said.wider(format!(
+    if !silenced.is_empty() {
+        let types = list(silenced, &to.types);
+        changes.wider(format!(
             "Deletions of {types} become silent, and need no party any more, where no role says otherwise."
         ));
     }
-    if !told.is_empty() {
-        let types = list(told, &from.types);
-        said.other(format!("Deletions of {types} raise an alert from now on, where no role says otherwise."));
+    if !alerted.is_empty() {
+        let types = list(alerted, &from.types);
+        changes.other(format!("Deletions of {types} raise an alert from now on, where no role says otherwise."));
     }
     if from.alerts.code != to.alerts.code {
-        said.other(format!("The alert is {}, where it was {}.", to.alerts.code, from.alerts.code));
+        changes.other(format!("The alert is {}, where it was {}.", to.alerts.code, from.alerts.code));
     }
 }
 
-fn guards(from: &Policy, to: &Policy, said: &mut Said) {
+fn guards(from: &Policy, to: &Policy, changes: &mut Changes) {
     let (one, other) = (&from.guard, &to.guard);
     let guards = [
         (
@@ -184,28 +184,28 @@ fn guards(from: &Policy, to: &Policy, said: &mut Said) {
         ),
     ];
     for (guard, before, after, raised) in guards.into_iter().filter(|(_, before, after, _)| before != after) {
-        let way = if raised { "it stops less" } else { "it stops more" };
-        said.either(raised, format!("The guard {guard} is {after}, where it was {before}: {way}."));
+        let effect = if raised { "it stops less" } else { "it stops more" };
+        changes.either(raised, format!("The guard {guard} is {after}, where it was {before}: {effect}."));
     }
 }
 
-fn spellings(from: &Policy, to: &Policy, said: &mut Said) {
+fn spellings(from: &Policy, to: &Policy, changes: &mut Changes) {
     let (one, other) = (&from.spellings, &to.spellings);
-    mapped(said, "status", &one.statuses, &other.statuses, &|status: SmiStatus| {
+    mapped(changes, "status", &one.statuses, &other.statuses, &|status: SmiStatus| {
         (status.name().to_owned(), to.candidate_statuses.contains(status))
     });
-    mapped(said, "type", &one.types, &other.types, &|device_type: DeviceType| {
+    mapped(changes, "type", &one.types, &other.types, &|device_type: DeviceType| {
         let name = to.types.name(device_type.code()).to_owned();
         (name, !to.exclude.contains(device_type))
     });
-    mapped(said, "column", &one.columns, &other.columns, &|column: crate::estate::Column| {
+    mapped(changes, "column", &one.columns, &other.columns, &|column: crate::estate::Column| {
         (column.name().to_owned(), false)
     });
 }
 
 /// Spellings that are mapped otherwise. `meaning` says what a value is called, and whether it can be deleted.
 fn mapped<T: Copy + PartialEq>(
-    said: &mut Said,
+    changes: &mut Changes,
     what: &str,
     from: &BTreeMap<String, T>,
     to: &BTreeMap<String, T>,
@@ -219,13 +219,13 @@ fn mapped<T: Copy + PartialEq>(
             None => format!("The {what} `{spelling}` is read as {name}"),
         };
         if deletable {
-            said.wider(format!("{sentence}: rows with it can be deleted."));
+            changes.wider(format!("{sentence}: rows with it can be deleted."));
         } else {
-            said.other(format!("{sentence}."));
+            changes.other(format!("{sentence}."));
         }
     }
     for (spelling, &value) in from.iter().filter(|(spelling, _)| !to.contains_key(*spelling)) {
-        said.other(format!("The {what} `{spelling}` is no longer read as {}.", meaning(value).0));
+        changes.other(format!("The {what} `{spelling}` is no longer read as {}.", meaning(value).0));
     }
 }
 

@@ -81,7 +81,7 @@ mod tests {
         parse(text).unwrap()
     }
 
-    /// The rule said as it is read: add the months, then compare.
+    /// The rule as it is written: add the months, then compare.
     fn due_by_adding(since: i64, as_of: i64, months: u32, boundary: Boundary) -> bool {
         let Some(due) = add_months(day_of(since), months) else { return false };
         match boundary {

@@ -5,44 +5,90 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-use super::Policy;
+use super::{Guard, Policy};
 use crate::error::Result;
 use crate::estate::{DeviceType, SmiStatus};
+
+/// The document.
+#[derive(Serialize)]
+struct PolicyDocument<'p> {
+    name: &'p str,
+    version: u32,
+    candidate_statuses: Vec<&'static str>,
+    boundary: &'static str,
+    threshold: ThresholdDocument<'p>,
+    exclude: TypesDocument<'p>,
+    alerts: AlertsDocument<'p>,
+    guard: Guard,
+    types: ExtraTypesDocument<'p>,
+    snapshot: SpellingsDocument<'p>,
+}
+
+#[derive(Serialize)]
+struct ThresholdDocument<'p> {
+    default: u32,
+    by_type: BTreeMap<&'p str, u32>,
+}
+
+#[derive(Serialize)]
+struct TypesDocument<'p> {
+    types: Vec<&'p str>,
+}
+
+#[derive(Serialize)]
+struct AlertsDocument<'p> {
+    code: &'p str,
+    silent_types: Vec<&'p str>,
+}
+
+#[derive(Serialize)]
+struct ExtraTypesDocument<'p> {
+    extra: Vec<&'p str>,
+}
+
+/// Spellings of the estate, each with our name.
+#[derive(Serialize)]
+struct SpellingsDocument<'p> {
+    columns: BTreeMap<&'p str, &'static str>,
+    statuses: BTreeMap<&'p str, &'static str>,
+    types: BTreeMap<&'p str, &'p str>,
+}
 
 impl Policy {
     /// The whole effective policy.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let name = |device_type: &DeviceType| self.types.name(device_type.code()).to_owned();
-        let by_type: BTreeMap<String, u32> =
-            self.thresholds.by_type.iter().map(|(device_type, months)| (name(device_type), *months)).collect();
-        let types: BTreeMap<&String, String> =
-            self.spellings.types.iter().map(|(theirs, ours)| (theirs, name(ours))).collect();
-        let statuses: BTreeMap<&String, &str> =
-            self.spellings.statuses.iter().map(|(theirs, ours)| (theirs, ours.name())).collect();
-        let columns: BTreeMap<&String, &str> =
-            self.spellings.columns.iter().map(|(theirs, ours)| (theirs, ours.name())).collect();
-        json!({
-            "name": self.name,
-            "version": self.version,
-            "candidate_statuses": self.candidate_statuses.iter().map(SmiStatus::name).collect::<Vec<_>>(),
-            "boundary": self.boundary.name(),
-            "threshold": { "default": self.thresholds.default, "by_type": by_type },
-            "exclude": { "types": self.types.names_of(self.exclude).collect::<Vec<_>>() },
-            "alerts": {
-                "code": self.alerts.code,
-                "silent_types": self.types.names_of(self.alerts.silent_types).collect::<Vec<_>>(),
+        let name = |device_type: DeviceType| self.types.name(device_type.code());
+        let spellings = &self.spellings;
+        let document = PolicyDocument {
+            name: &self.name,
+            version: self.version,
+            candidate_statuses: self.candidate_statuses.iter().map(SmiStatus::name).collect(),
+            boundary: self.boundary.name(),
+            threshold: ThresholdDocument {
+                default: self.thresholds.default,
+                by_type: self.thresholds.by_type.iter().map(|(&own, &months)| (name(own), months)).collect(),
             },
-            "guard": {
-                "max_deletes": self.guard.max_deletes,
-                "max_delete_share": self.guard.max_delete_share,
-                "max_quarantined": self.guard.max_quarantined,
+            exclude: TypesDocument { types: self.types.names_of(self.exclude).collect() },
+            alerts: AlertsDocument {
+                code: &self.alerts.code,
+                silent_types: self.types.names_of(self.alerts.silent_types).collect(),
             },
-            "types": { "extra": self.types.iter().skip(DeviceType::BUILT_IN.len()).map(|(_, name)| name).collect::<Vec<_>>() },
-            "snapshot": { "columns": columns, "statuses": statuses, "types": types },
-        })
+            guard: self.guard,
+            types: ExtraTypesDocument {
+                extra: self.types.iter().skip(DeviceType::BUILT_IN.len()).map(|(_, name)| name).collect(),
+            },
+            snapshot: SpellingsDocument {
+                columns: spellings.columns.iter().map(|(theirs, ours)| (theirs.as_str(), ours.name())).collect(),
+                statuses: spellings.statuses.iter().map(|(theirs, ours)| (theirs.as_str(), ours.name())).collect(),
+                types: spellings.types.iter().map(|(theirs, &ours)| (theirs.as_str(), name(ours))).collect(),
+            },
+        };
+        // Text, lists and numbers within a range: there is nothing that JSON cannot hold.
+        serde_json::to_value(document).unwrap_or_default()
     }
 
     /// BLAKE3 of the effective policy, in hex. Comments, order and aliases do not change it; anything that could change

@@ -1,28 +1,30 @@
 //! What change control signed, and what follows from it at a moment.
 //!
 //! A [`Policy`] is read from TOML, or is one of the [`BUILT_IN`] ones. [`Policy::bind`] turns it into [`Rules`], the one
-//! place where the rule of housekeeping stands. Nothing here reads a snapshot.
+//! place that states the rule of housekeeping. Nothing here reads a snapshot.
 
 mod built_in;
 mod changes;
 mod cutoff;
-pub mod document;
 mod json;
 mod parse;
 mod rules;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 pub use built_in::{BUILT_IN, built_in};
 pub use changes::changes;
 pub use cutoff::Cutoff;
 pub use rules::{DateVerdict, Pair, PartyField, RoleField, Row, Rules};
 
-use crate::error::{Error, PolicyPlace, Result};
+use crate::config;
+use crate::error::{DocumentKind, Result};
 use crate::estate::{Column, DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
 
-/// What is compared with what, to tell whether a threshold is reached.
+/// What is compared to decide whether a threshold is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Boundary {
     /// UTC calendar dates.
@@ -71,7 +73,7 @@ impl Thresholds {
     }
 }
 
-/// Who is told of a deletion.
+/// Which deletions raise an alert, and with which code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alerts {
     /// Code of the DCC Alert.
@@ -81,24 +83,28 @@ pub struct Alerts {
 }
 
 /// Limits that stop a run, whole.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Guard {
     /// Deletions.
+    #[serde(deserialize_with = "parse::rows")]
     pub max_deletes: u64,
     /// Deletions as a share of the snapshot's rows.
+    #[serde(deserialize_with = "parse::share")]
     pub max_delete_share: f64,
     /// Rows that cannot be judged.
+    #[serde(deserialize_with = "parse::rows")]
     pub max_quarantined: u64,
 }
 
 impl Default for Guard {
-    /// What holds where a policy does not say: there is never no guard.
+    /// The limits of a policy that sets none: a run always has a guard.
     fn default() -> Self {
         Self { max_deletes: 500_000, max_delete_share: 0.05, max_quarantined: 10_000 }
     }
 }
 
-/// How an estate spells things that DUIS spells otherwise. What is not mapped keeps its DUIS spelling.
+/// Spellings of an estate that differ from those of DUIS. What is not mapped keeps its DUIS spelling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spellings {
     /// Columns of the files.
@@ -118,19 +124,19 @@ pub struct Policy {
     pub version: u32,
     /// The statuses that are swept.
     pub candidate_statuses: StatusSet,
-    /// What is compared with what.
+    /// What is compared with a threshold.
     pub boundary: Boundary,
-    /// How long is too long.
+    /// Calendar months after which a candidate is due.
     pub thresholds: Thresholds,
     /// Types that are never deleted.
     pub exclude: TypeSet,
-    /// Who is told.
+    /// Which deletions raise an alert.
     pub alerts: Alerts,
     /// Limits of a run.
     pub guard: Guard,
     /// The types that it knows.
     pub types: TypeNames,
-    /// How the estate spells things.
+    /// Spellings of the estate.
     pub spellings: Spellings,
 }
 
@@ -149,21 +155,14 @@ impl Policy {
         if !is_file {
             return built_in(argument);
         }
-        let refuse = |what: String, remedy: &str| Error::Policy {
-            place: PolicyPlace { source: argument.into(), line_column: None },
-            what,
-            remedy: remedy.into(),
-        };
-        let bytes = fs::read(argument).map_err(|error| refuse(format!("cannot be read: {error}"), "check the path"))?;
-        let text = String::from_utf8(bytes).map_err(|_| refuse("is not text".into(), "name a TOML file"))?;
-        Self::parse(&text, argument)
+        Self::parse(&config::read_file(DocumentKind::Policy, Path::new(argument))?, argument)
     }
 
     /// Reads a policy from TOML. `source` is what errors call it.
     ///
     /// # Errors
     /// The first slip, with its line and column: an unknown key, type, status or column, a value that makes no sense. A
-    /// slip must never widen what is deleted, so nothing is let pass.
+    /// slip must never widen what is deleted, so that every one is refused.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         parse::parse(text, source)
     }

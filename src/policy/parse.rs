@@ -2,183 +2,228 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Document, Section, Value};
+use serde::{Deserialize, Deserializer};
+
 use super::{Alerts, Boundary, Guard, Policy, Spellings, Thresholds};
-use crate::error::{Error, Result};
+use crate::config::{Document, Number, Section, Spanned, Whole, in_text_order, named};
+use crate::error::{DocumentKind, Result};
 use crate::estate::{Column, SmiStatus, StatusSet, TypeNames, TypeSet};
+
+/// Months of a threshold.
+type Months = Whole<1, { Thresholds::LONGEST as i64 }>;
+
+/// The document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFile {
+    name: Spanned<String>,
+    version: Whole<1, { u32::MAX as i64 }>,
+    candidate_statuses: Option<Spanned<Vec<SmiStatus>>>,
+    boundary: Option<Boundary>,
+    threshold: Section<BTreeMap<Spanned<String>, Months>>,
+    exclude: Option<Section<ExcludeSection>>,
+    alerts: Option<Section<AlertsSection>>,
+    guard: Option<Section<Guard>>,
+    snapshot: Option<Section<SnapshotSection>>,
+    types: Option<Section<TypesSection>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExcludeSection {
+    types: Vec<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlertsSection {
+    code: Option<Spanned<String>>,
+    silent_types: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SnapshotSection {
+    columns: Option<BTreeMap<Spanned<String>, Spanned<Column>>>,
+    statuses: Option<BTreeMap<Spanned<String>, SmiStatus>>,
+    types: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypesSection {
+    extra: Vec<Spanned<String>>,
+}
+
+impl<'de> Deserialize<'de> for Boundary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        named(deserializer, "boundary", Self::ALL.map(|boundary| (boundary.name(), boundary)))
+    }
+}
+
+/// A limit of rows.
+pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Whole::<0, { i64::MAX }>::deserialize(deserializer).map(Whole::get)
+}
+
+/// A share of rows, from 0 to 1.
+pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Number::<0, 1>::deserialize(deserializer).map(Number::get)
+}
 
 /// Reads a policy.
 pub(super) fn parse(text: &str, source: &str) -> Result<Policy> {
-    let refusal = |place, what, remedy| Error::Policy { place, what, remedy };
-    let document = Document { text, source, what: "a policy", refusal };
-    let table = document.table("name, version and [threshold]")?;
-    let root = document.root(&table);
-    policy(&root)
-}
-
-fn policy(root: &Section<'_>) -> Result<Policy> {
-    root.only(&[
-        "name",
-        "version",
-        "candidate_statuses",
-        "boundary",
-        "threshold",
-        "exclude",
-        "alerts",
-        "guard",
-        "snapshot",
-        "types",
-    ])?;
-    let types = types(root)?;
+    let document = Document { kind: DocumentKind::Policy, source, text };
+    let file: PolicyFile = document.read()?;
+    let types = types(&document, file.types)?;
     Ok(Policy {
-        name: name(root)?.into(),
-        version: root.required("version")?.number(1, i64::from(u32::MAX))? as u32,
-        candidate_statuses: candidate_statuses(root)?,
-        boundary: boundary(root)?,
-        thresholds: thresholds(root, &types)?,
-        exclude: exclude(root, &types)?,
-        alerts: alerts(root, &types)?,
-        guard: guard(root)?,
-        spellings: spellings(root, &types)?,
+        name: name(&document, file.name)?,
+        version: file.version.get_u32(),
+        candidate_statuses: candidate_statuses(&document, file.candidate_statuses)?,
+        boundary: file.boundary.unwrap_or(Boundary::Date),
+        thresholds: thresholds(&document, &file.threshold, &types)?,
+        exclude: match &file.exclude {
+            Some(exclude) => document.type_set(&exclude.types, &types)?,
+            None => TypeSet::EMPTY,
+        },
+        alerts: alerts(&document, file.alerts, &types)?,
+        guard: file.guard.map(Section::into_inner).unwrap_or_default(),
+        spellings: spellings(&document, file.snapshot, &types)?,
         types,
     })
 }
 
-fn name<'a>(root: &Section<'a>) -> Result<&'a str> {
-    let value = root.required("name")?;
-    let name = value.text()?;
+fn name(document: &Document<'_>, name: Spanned<String>) -> Result<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(fits) {
-        return Err(
-            value.refuse(format!("`{name}` is not a name for a policy"), "use letters, digits, `-`, `_` and `.`")
-        );
+    let text = name.get_ref();
+    if text.is_empty() || text.starts_with('.') || !text.chars().all(fits) {
+        let what = format!("`{text}` is not a name for a policy");
+        return Err(document.refuse(name.span(), what, "use letters, digits, `-`, `_` and `.`"));
     }
-    Ok(name)
+    Ok(name.into_inner())
 }
 
-fn types(root: &Section<'_>) -> Result<TypeNames> {
+fn types(document: &Document<'_>, section: Option<Section<TypesSection>>) -> Result<TypeNames> {
     let mut types = TypeNames::default();
-    let Some(section) = root.section("types")? else { return Ok(types) };
-    section.only(&["extra"])?;
-    for extra in section.required("extra")?.list()? {
-        let name = extra.text()?;
+    for extra in section.map(|section| section.into_inner().extra).unwrap_or_default() {
+        let name = extra.get_ref();
         if let Some((_, known)) = types.iter().find(|(_, known)| *known != name && known.eq_ignore_ascii_case(name)) {
             let what = format!("`{name}` differs from the device type {known} in case only");
-            return Err(extra.refuse(what, "map the spelling under [snapshot.types] instead"));
+            return Err(document.refuse(extra.span(), what, "map the spelling under [snapshot.types] instead"));
         }
-        types.add(name).map_err(|why| extra.refuse(format!("`{name}` {why}"), "list each new type once"))?;
+        types
+            .add(name)
+            .map_err(|why| document.refuse(extra.span(), format!("`{name}` {why}"), "list each new type once"))?;
     }
     Ok(types)
 }
 
-fn candidate_statuses(root: &Section<'_>) -> Result<StatusSet> {
-    let Some(value) = root.get("candidate_statuses") else { return Ok([SmiStatus::Pending].into_iter().collect()) };
-    let list = value.list()?;
-    if list.is_empty() {
-        return Err(value.refuse("no candidate statuses", "name at least one, as in [\"Pending\"]"));
+fn candidate_statuses(document: &Document<'_>, list: Option<Spanned<Vec<SmiStatus>>>) -> Result<StatusSet> {
+    match list {
+        None => Ok([SmiStatus::Pending].into_iter().collect()),
+        Some(list) if list.get_ref().is_empty() => {
+            Err(document.refuse(list.span(), "no candidate statuses", "name at least one, as in [\"Pending\"]"))
+        }
+        Some(list) => Ok(list.into_inner().into_iter().collect()),
     }
-    list.iter().map(Value::status).collect()
 }
 
-fn boundary(root: &Section<'_>) -> Result<Boundary> {
-    let Some(value) = root.get("boundary") else { return Ok(Boundary::Date) };
-    let word = value.text()?;
-    let known = Boundary::ALL.into_iter().find(|boundary| boundary.name() == word);
-    known.ok_or_else(|| value.unknown("boundary", word, Boundary::ALL.map(Boundary::name)))
-}
-
-fn exclude(root: &Section<'_>, types: &TypeNames) -> Result<TypeSet> {
-    let Some(section) = root.section("exclude")? else { return Ok(TypeSet::EMPTY) };
-    section.only(&["types"])?;
-    section.required("types")?.type_set(types)
-}
-
-fn thresholds(root: &Section<'_>, types: &TypeNames) -> Result<Thresholds> {
-    let Some(section) = root.section("threshold")? else {
-        return Err(root.missing("[threshold] with a default"));
-    };
-    let months = |value: &Value<'_>| value.number(1, i64::from(Thresholds::LONGEST)).map(|months| months as u32);
-    // Types come first: a slip in `default` is then said of what is written, not of what is missing.
-    let mut by_type = BTreeMap::new();
-    for (key, value) in section.entries().filter(|(key, _)| key.name != "default") {
-        let set = key.type_set(types, &["default"])?;
-        for device_type in set.iter() {
-            if by_type.insert(device_type, months(&value)?).is_some() {
-                let name = types.name(device_type.code());
-                return Err(key.refuse(format!("a second threshold for {name}"), "give each type one threshold"));
+fn thresholds(
+    document: &Document<'_>,
+    section: &Section<BTreeMap<Spanned<String>, Months>>,
+    types: &TypeNames,
+) -> Result<Thresholds> {
+    let (mut default, mut by_type) = (None, BTreeMap::new());
+    for (key, months) in in_text_order(section) {
+        if key.get_ref() == "default" {
+            default = Some(months.get_u32());
+            continue;
+        }
+        for device_type in document.types_of(key, types, &["default"])?.iter() {
+            if by_type.insert(device_type, months.get_u32()).is_some() {
+                let what = format!("a second threshold for {}", types.name(device_type.code()));
+                return Err(document.refuse(key.span(), what, "give each type one threshold"));
             }
         }
     }
-    Ok(Thresholds { default: months(&section.required("default")?)?, by_type })
+    let default = default.ok_or_else(|| {
+        document.refuse(section.span.clone(), "lacks `default` in [threshold]", "add `default` in [threshold]")
+    })?;
+    Ok(Thresholds { default, by_type })
 }
 
-fn alerts(root: &Section<'_>, types: &TypeNames) -> Result<Alerts> {
+fn alerts(document: &Document<'_>, section: Option<Section<AlertsSection>>, types: &TypeNames) -> Result<Alerts> {
     let mut alerts = Alerts { code: "N8".into(), silent_types: TypeSet::COMMS_HUB };
-    let Some(section) = root.section("alerts")? else { return Ok(alerts) };
-    section.only(&["code", "silent_types"])?;
-    if let Some(value) = section.get("code") {
-        let code = value.text()?;
-        if code.is_empty() || code.len() > 8 || !code.chars().all(|c| c.is_ascii_alphanumeric()) {
-            return Err(value.refuse(format!("`{code}` is not an alert code"), "write it as DUIS does, as in N8"));
+    let Some(AlertsSection { code, silent_types }) = section.map(Section::into_inner) else { return Ok(alerts) };
+    if let Some(code) = code {
+        let text = code.get_ref();
+        if text.is_empty() || text.len() > 8 || !text.chars().all(|c| c.is_ascii_alphanumeric()) {
+            let what = format!("`{text}` is not an alert code");
+            return Err(document.refuse(code.span(), what, "write it as DUIS does, as in N8"));
         }
-        alerts.code = code.into();
+        alerts.code = code.into_inner();
     }
-    if let Some(value) = section.get("silent_types") {
-        alerts.silent_types = value.type_set(types)?;
+    if let Some(silent_types) = silent_types {
+        alerts.silent_types = document.type_set(&silent_types, types)?;
     }
     Ok(alerts)
 }
 
-fn guard(root: &Section<'_>) -> Result<Guard> {
-    let mut guard = Guard::default();
-    let Some(section) = root.section("guard")? else { return Ok(guard) };
-    section.only(&["max_deletes", "max_delete_share", "max_quarantined"])?;
-    if let Some(value) = section.get("max_deletes") {
-        guard.max_deletes = value.number(0, i64::MAX)? as u64;
-    }
-    if let Some(value) = section.get("max_quarantined") {
-        guard.max_quarantined = value.number(0, i64::MAX)? as u64;
-    }
-    if let Some(value) = section.get("max_delete_share") {
-        guard.max_delete_share = value.share()?;
-    }
-    Ok(guard)
-}
-
-fn spellings(root: &Section<'_>, types: &TypeNames) -> Result<Spellings> {
+fn spellings(
+    document: &Document<'_>,
+    section: Option<Section<SnapshotSection>>,
+    types: &TypeNames,
+) -> Result<Spellings> {
     let mut spellings = Spellings::default();
-    let Some(section) = root.section("snapshot")? else { return Ok(spellings) };
-    section.only(&["columns", "statuses", "types"])?;
-    if let Some(columns) = section.section("columns")? {
-        for (key, value) in columns.entries() {
-            let name = value.text()?;
-            let column =
-                Column::from_name(name).ok_or_else(|| value.unknown("column", name, Column::ALL.map(Column::name)))?;
-            if spellings.columns.values().any(|&taken| taken == column) {
-                return Err(value.refuse(format!("a second column is read as `{column}`"), "map one column to it"));
-            }
-            spellings.columns.insert(key.name.into(), column);
+    let Some(section) = section else { return Ok(spellings) };
+    for (theirs, column) in section.columns.iter().flat_map(in_text_order) {
+        let ours = *column.get_ref();
+        if spellings.columns.values().any(|&taken| taken == ours) {
+            let what = format!("a second column is read as `{ours}`");
+            return Err(document.refuse(column.span(), what, "map one column to it"));
         }
+        spellings.columns.insert(theirs.get_ref().clone(), ours);
     }
-    if let Some(statuses) = section.section("statuses")? {
-        for (key, value) in statuses.entries() {
-            let status = value.status()?;
-            key.must_not_mean("status", SmiStatus::ALL.into_iter().find(|own| key.says(own.name())), status)?;
-            spellings.statuses.insert(key.name.into(), status);
-        }
+    for (theirs, &status) in section.statuses.iter().flat_map(in_text_order) {
+        let own = SmiStatus::ALL.into_iter().find(|own| own.name().eq_ignore_ascii_case(theirs.get_ref()));
+        keeps_its_meaning(document, theirs, "status", own, status)?;
+        spellings.statuses.insert(theirs.get_ref().clone(), status);
     }
-    if let Some(mapped) = section.section("types")? {
-        for (key, value) in mapped.entries() {
-            let name = value.text()?;
-            let device_type = types.get(name).ok_or_else(|| value.unknown_type(name, types, &[]))?;
-            if TypeNames::is_alias(key.name) {
-                let what = format!("`{}` stands for two device types, CHF and GPF", key.name);
-                return Err(key.refuse(what, "map spellings that stand for one"));
-            }
-            let own = types.iter().find(|(_, known)| key.says(known)).map(|(own, _)| own);
-            key.must_not_mean("device type", own, device_type)?;
-            spellings.types.insert(key.name.into(), device_type);
+    for (theirs, ours) in section.types.iter().flat_map(in_text_order) {
+        let spelling = theirs.get_ref();
+        let both = |name: &str| format!("`{name}` is an alias of two device types, CHF and GPF");
+        let Some(device_type) = types.get(ours.get_ref()) else {
+            // An alias is known where types are listed, but a spelling has one meaning.
+            document.types_of(ours, types, &[])?;
+            return Err(document.refuse(ours.span(), both(ours.get_ref()), "name one of them"));
+        };
+        if TypeNames::is_alias(spelling) {
+            return Err(document.refuse(theirs.span(), both(spelling), "map spellings that mean one type"));
         }
+        let own = types.iter().find(|(_, known)| known.eq_ignore_ascii_case(spelling)).map(|(own, _)| own);
+        keeps_its_meaning(document, theirs, "device type", own, device_type)?;
+        spellings.types.insert(spelling.clone(), device_type);
     }
     Ok(spellings)
+}
+
+/// Refuses a mapping that would give a known name, in whatever case, another meaning: devices would be judged as what they
+/// are not. A spelling that is blank, or padded with blanks, is refused too: nobody can tell it from another by looking.
+fn keeps_its_meaning<T: Copy + PartialEq>(
+    document: &Document<'_>,
+    spelling: &Spanned<String>,
+    what: &str,
+    own: Option<T>,
+    mapped: T,
+) -> Result<()> {
+    let text = spelling.get_ref();
+    if text.is_empty() || text.trim() != text {
+        let what = format!("`{text}` is blank, or begins or ends blank: not a spelling of a {what}");
+        return Err(document.refuse(spelling.span(), what, "export the column without padding, and map what is left"));
+    }
+    if own.is_some_and(|own| own != mapped) {
+        let what = format!("`{text}` is a {what} already, and keeps its meaning");
+        return Err(document.refuse(spelling.span(), what, "map other spellings only"));
+    }
+    Ok(())
 }

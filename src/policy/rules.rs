@@ -1,6 +1,6 @@
-//! A policy bound to a moment: everything about a row can now be said by comparing, in the order of the rule.
+//! A policy bound to a moment: each row is judged by comparisons alone, in the order of the rule.
 //!
-//! This is the one place where the rule stands. The engine asks it in steps, as it reads more of a row
+//! This is the one place that states the rule. The engine asks it in steps, as it reads more of a row
 //! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`], [`PartyField::flaw`]); [`Rules::judge`] takes the same
 //! steps for one row.
 
@@ -9,7 +9,7 @@ use crate::estate::{DeviceId, DeviceType, Disposition, Party, Reason, Role, SmiS
 
 use super::{Boundary, Cutoff, Policy};
 
-/// What status and type settle.
+/// The verdict of status and type together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pair {
     /// The status is not one that the policy sweeps.
@@ -22,7 +22,7 @@ pub enum Pair {
     Judge,
 }
 
-/// What the date settles.
+/// The verdict of the status date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DateVerdict {
     /// The threshold is not reached.
@@ -33,25 +33,25 @@ pub enum DateVerdict {
     Quarantine(Reason),
 }
 
-/// What a row says of the role of its Notifying Party.
+/// The role of the Notifying Party, as a row has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleField {
-    /// Nothing: the type decides.
+    /// Null, or no such column: the type decides.
     Absent,
     /// One of the two roles.
     Known(Role),
-    /// Something else.
+    /// Any other value.
     Unknown,
 }
 
-/// What a row says of its Notifying Party.
+/// The Notifying Party, as a row has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartyField {
-    /// Nothing, or blanks.
+    /// Null, or blanks only.
     Missing,
-    /// A party that can be addressed.
+    /// A party that can be alerted.
     Usable,
-    /// Something that names nobody.
+    /// A value that cannot be alerted.
     Bad,
 }
 
@@ -85,7 +85,7 @@ impl From<Option<&[u8]>> for RoleField {
     }
 }
 
-/// One row, as far as the rule is concerned.
+/// The values of a row that the rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
     /// Code of the status.
@@ -138,7 +138,7 @@ impl Policy {
         Rules { as_of, boundary: self.boundary, pairs, cutoffs, months, latest, silent: self.alerts.silent_types }
     }
 
-    /// What status and type settle, in the order of the rule.
+    /// The verdict of status and type, in the order of the rule.
     fn pair(&self, status: u8, device_type: u8) -> Pair {
         match status {
             SmiStatus::NULL if TypeSet::TYPE_2.contains_code(device_type) => return Pair::NotCandidate,
@@ -162,20 +162,20 @@ impl Rules {
         self.as_of
     }
 
-    /// What is compared with what.
+    /// What is compared with a threshold.
     #[must_use]
     pub const fn boundary(&self) -> Boundary {
         self.boundary
     }
 
-    /// What a status code and a type code settle.
+    /// The verdict of a status code and a type code.
     #[must_use]
     #[inline]
     pub fn pair(&self, status_code: u8, type_code: u8) -> Pair {
         self.pairs[usize::from(status_code) % SmiStatus::CODES][usize::from(type_code) % DeviceType::CODES]
     }
 
-    /// What the date of a row settles whose pair is to be judged.
+    /// The verdict of the status date, UTC microseconds, of a row whose [`pair`](Self::pair) is [`Pair::Judge`].
     #[must_use]
     #[inline]
     pub fn judge_date(&self, type_code: u8, since: Option<i64>) -> DateVerdict {
@@ -241,7 +241,7 @@ impl Rules {
         }
     }
 
-    /// Whether the deletion of a device raises an alert, which somebody can be told of where it does.
+    /// Whether the deletion of a device raises an alert. Where it does, the row has a party that can be alerted.
     ///
     /// # Errors
     /// Why the row cannot be judged.

@@ -6,10 +6,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::table::{self, EMPTY, refuse};
-use crate::error::{Error, PolicyPlace, Result, nearest};
+use crate::config::{Document, Spanned, named};
+use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::{Column, DeviceId, Disposition, Reason, time};
 use crate::policy::Policy;
 use crate::sweep::Expected;
@@ -17,19 +18,6 @@ use crate::sweep::Expected;
 /// The guards that `stopped_by` may name.
 const GUARDS: [&str; 5] =
     ["max_deletes", "max_delete_share", "max_quarantined", "--expect-deletes", "--expect-quarantined"];
-
-/// The keys of `case.toml`.
-const KEYS: [&str; 9] = [
-    "title",
-    "demonstrates",
-    "requirements",
-    "policy",
-    "policy_digest",
-    "as_of",
-    "stopped_by",
-    "expect_deletes",
-    "expect_quarantined",
-];
 
 /// A case as its folder states it.
 #[derive(Debug, Clone)]
@@ -197,19 +185,57 @@ pub struct ExpectedOutcome {
 
 /// `case.toml`.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct CaseFile {
     title: String,
     demonstrates: String,
-    requirements: Vec<String>,
-    policy: String,
+    requirements: Spanned<Vec<String>>,
+    policy: Spanned<String>,
     policy_digest: Option<String>,
-    as_of: toml::Value,
+    #[serde(deserialize_with = "moment")]
+    as_of: i64,
+    #[serde(default, deserialize_with = "guard")]
     stopped_by: Option<String>,
     expect_deletes: Option<u64>,
     expect_quarantined: Option<u64>,
 }
 
+/// The requirements of `case.toml`, each with its place.
+#[derive(Deserialize)]
+struct RequirementsOnly {
+    requirements: Vec<Spanned<String>>,
+}
+
+/// A moment, UTC microseconds: text, or a date of TOML's own, without quotes.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let text = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(text) => text,
+        toml::Value::Datetime(moment) => moment.to_string(),
+        other => other.type_str().to_owned(),
+    };
+    time::parse(&text)
+        .ok_or_else(|| serde::de::Error::custom(format!("`{text}`, expected 2026-11-01 or 2026-11-01T06:30:00Z")))
+}
+
+fn guard<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    named(deserializer, "guard", GUARDS.map(|guard| (guard, Some(guard.to_owned()))))
+}
+
 impl Case {
+    /// The error that something is wrong with the requirement of this index.
+    #[must_use]
+    pub fn refuse_requirement(&self, index: usize, what: String, remedy: String) -> Error {
+        let path = self.folder.join("case.toml");
+        let read = || {
+            let text = table::read_text(&path)?;
+            let document = Document { kind: DocumentKind::Case, source: &path.display().to_string(), text: &text };
+            let listed: RequirementsOnly = document.read()?;
+            let span = listed.requirements.get(index).map(Spanned::span).unwrap_or_default();
+            Ok(document.refuse(span, what, remedy))
+        };
+        read().unwrap_or_else(|error| error)
+    }
+
     /// Reads the case in a folder. With `blessing`, `expected.csv` may be missing.
     ///
     /// # Errors
@@ -217,18 +243,14 @@ impl Case {
     pub fn read(folder: &Path, blessing: bool) -> Result<Self> {
         let path = folder.join("case.toml");
         let text = table::read_text(&path)?;
-        let file = case_file(&path, &text)?;
-        let as_of = match &file.as_of {
-            toml::Value::String(written) => written.clone(),
-            // A TOML date, without quotes.
-            toml::Value::Datetime(moment) => moment.to_string(),
-            other => format!("of type {}", other.type_str()),
-        };
-        let as_of = time::parse(&as_of).ok_or_else(|| {
-            let what = format!("as_of `{as_of}` is not a date or a time");
-            refuse(&path, line_of(&text, "as_of"), what, "write 2026-11-01 or 2026-11-01T06:30:00Z")
-        })?;
-        let policy = policy(folder, &path, &text, &file.policy)?;
+        let source = path.display().to_string();
+        let document = Document { kind: DocumentKind::Case, source: &source, text: &text };
+        let file: CaseFile = document.read()?;
+        if file.requirements.get_ref().is_empty() {
+            let remedy = "name at least one statement of requirements.toml";
+            return Err(document.refuse(file.requirements.span(), "the case names no statement", remedy));
+        }
+        let policy = policy(folder, &document, &file.policy)?;
         let devices = read_devices(&folder.join("snapshot.csv"))?;
         let expected = folder.join("expected.csv");
         let expected = if blessing && !expected.exists() {
@@ -241,10 +263,10 @@ impl Case {
             folder: folder.to_path_buf(),
             title: file.title,
             demonstrates: file.demonstrates.split_whitespace().collect::<Vec<_>>().join(" "),
-            requirements: file.requirements,
+            requirements: file.requirements.into_inner(),
             policy,
             policy_digest: file.policy_digest,
-            as_of,
+            as_of: file.as_of,
             stopped_by: file.stopped_by,
             accept: Expected { deletes: file.expect_deletes, quarantined: file.expect_quarantined },
             devices,
@@ -294,72 +316,31 @@ pub fn is_case(folder: &Path) -> bool {
     entries.any(|entry| entry.file_name() == "case.toml")
 }
 
-fn case_file(path: &Path, text: &str) -> Result<CaseFile> {
-    let unreadable = |error: toml::de::Error| {
-        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        refuse(path, line, error.message().to_owned(), "see docs/regression-cases.md for what a case has")
-    };
-    let table: toml::Table = toml::from_str(text).map_err(unreadable)?;
-    if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        let near = nearest(key, KEYS).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-        let what = format!("unknown key `{key}` in a case");
-        return Err(refuse(path, line_of(text, key), what, format!("{near}a case may have {}", KEYS.join(", "))));
-    }
-    if table.get("policy").is_some_and(toml::Value::is_table) {
-        let remedy = "write the policy's text between ''' and ''', or the name of a built-in or a file";
-        return Err(refuse(path, line_of(text, "[policy]"), "policy is a table, and must be text", remedy));
-    }
-    let file: CaseFile = toml::from_str(text).map_err(unreadable)?;
-    if file.requirements.is_empty() {
-        let remedy = "name at least one statement of requirements.toml";
-        return Err(refuse(path, line_of(text, "requirements"), "the case names no statement", remedy));
-    }
-    if let Some(guard) = file.stopped_by.as_deref().filter(|guard| !GUARDS.contains(guard)) {
-        let near = nearest(guard, GUARDS).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-        let what = format!("stopped_by `{guard}` is not a guard");
-        return Err(refuse(path, line_of(text, "stopped_by"), what, format!("{near}there are {}", GUARDS.join(", "))));
-    }
-    Ok(file)
-}
-
-/// The line that sets a key, from 1.
-fn line_of(text: &str, key: &str) -> usize {
-    let sets = |line: &str| {
-        line.trim_start().strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.trim_start().starts_with('='))
-    };
-    text.lines().position(sets).map_or(1, |index| index + 1)
-}
-
 /// The policy of a case: TOML text, a file beside `case.toml`, or the name of a built-in policy.
-fn policy(folder: &Path, path: &Path, text: &str, written: &str) -> Result<Policy> {
-    let line = line_of(text, "policy");
+fn policy(folder: &Path, document: &Document<'_>, written: &Spanned<String>) -> Result<Policy> {
+    let name = written.get_ref();
     // Neither a file name nor a built-in's name has a line break or a `=`.
-    let policy = if written.contains(['\n', '=']) {
+    let policy = if name.contains(['\n', '=']) {
         // TOML drops a line break directly after the opening quotes.
-        let opens = text.lines().nth(line - 1).unwrap_or_default().trim_end();
-        let first = if opens.ends_with("'''") || opens.ends_with("\"\"\"") { line + 1 } else { line };
-        Policy::parse(written, &path.display().to_string()).map_err(|error| match error {
-            Error::Policy { place: PolicyPlace { source, line_column: Some((line, column)) }, what, remedy } => {
-                let line_column = Some((line + first - 1, column));
-                Error::Policy { place: PolicyPlace { source, line_column }, what, remedy }
-            }
-            other => other,
+        let opens = document.text.get(written.span()).unwrap_or_default().lines().next().unwrap_or_default();
+        let begins = document.text.get(..written.span().start).unwrap_or_default().matches('\n').count() as u64
+            + u64::from(opens == "'''" || opens == "\"\"\"");
+        Policy::parse(name, document.source).map_err(|error| {
+            moved(error, |place| match place.position {
+                Position::LineColumn(line, column) => place.at(Position::LineColumn(line + begins, column)),
+                _ => place,
+            })
         })?
-    } else if written.contains('/') || Path::new(written).extension().is_some_and(|extension| extension == "toml") {
-        let file = folder.join(written);
+    } else if name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+        let file = folder.join(name);
         // `Policy::load` takes a name with a `/` for a file; the folder itself may have none.
-        Policy::load(&Path::new(".").join(&file).display().to_string()).map_err(|error| match error {
-            Error::Policy { place: PolicyPlace { line_column, .. }, what, remedy } => {
-                let source = file.display().to_string();
-                Error::Policy { place: PolicyPlace { source, line_column }, what, remedy }
-            }
-            other => other,
-        })?
+        Policy::load(&Path::new(".").join(&file).display().to_string())
+            .map_err(|error| moved(error, |place| DocumentPlace { source: file.display().to_string(), ..place }))?
     } else {
-        Policy::load(written).map_err(|error| match error {
-            Error::Policy { what, remedy, .. } => {
-                let place = PolicyPlace { source: path.display().to_string(), line_column: Some((line, 1)) };
-                Error::Policy { place, what: format!("policy `{written}`: {what}"), remedy }
+        Policy::load(name).map_err(|error| match error {
+            Error::Document { what, remedy, .. } => {
+                let place = Document { kind: DocumentKind::Policy, ..*document }.place(written.span().start);
+                place.refuse(format!("policy `{name}`: {what}"), remedy)
             }
             other => other,
         })?
@@ -368,7 +349,15 @@ fn policy(folder: &Path, path: &Path, text: &str, written: &str) -> Result<Polic
         return Ok(policy);
     }
     let what = "the policy maps columns, but the snapshot of a case has the standard ones";
-    Err(refuse(path, line, what, "leave [snapshot.columns] out; statuses and types may be mapped"))
+    Err(document.refuse(written.span(), what, "leave [snapshot.columns] out; statuses and types may be mapped"))
+}
+
+/// The same error at another place.
+fn moved(error: Error, to: impl FnOnce(DocumentPlace) -> DocumentPlace) -> Error {
+    match error {
+        Error::Document { place, what, remedy } => to(place).refuse(what, remedy),
+        other => other,
+    }
 }
 
 /// BLAKE3 of the files of a case, each with its name and length.
@@ -441,7 +430,7 @@ fn one_of<T: Copy, const N: usize>(
         return Ok(known);
     }
     let words = all.map(name);
-    let near = nearest(found, words).map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
+    let near = did_you_mean(found, words);
     let what = if found.is_empty() { format!("no {column}") } else { format!("unknown {column} `{found}`") };
     Err(refuse(path, line, what, format!("{near}there are {}", words.join(", "))))
 }

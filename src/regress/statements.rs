@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::case::{Case, DispositionKind};
 use super::published::{ActualOutcome, rule_row};
 use super::suite::CaseResult;
-use super::table::{read_text, refuse};
-use crate::error::{Result, nearest};
+use super::table::read_text;
+use crate::config::{Document, Section, Spanned};
+use crate::error::{DocumentKind, Result, did_you_mean};
 use crate::estate::{DeviceType, Reason};
 
 /// What a statement may need besides dispositions and reasons: a deletion with an alert, one without, a run that a guard
@@ -20,8 +21,7 @@ use crate::estate::{DeviceType, Reason};
 const OTHERS: [&str; 5] = ["alert", "silent", "stopped", "accepted", "digest"];
 
 /// Something that cases demonstrate.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceableStatement {
     /// The id by which cases refer to it.
     pub id: String,
@@ -35,12 +35,26 @@ pub struct TraceableStatement {
 }
 
 /// All statements, in the order of their file.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statements {
     /// The statements.
-    #[serde(rename = "statement")]
     pub all: Vec<TraceableStatement>,
+}
+
+/// The document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatementsFile {
+    statement: Vec<Section<StatementSection>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatementSection {
+    id: Spanned<String>,
+    section: String,
+    says: String,
+    needs: Spanned<Vec<Spanned<String>>>,
 }
 
 /// The cases of a statement, and what they leave undemonstrated.
@@ -67,37 +81,29 @@ impl Statements {
     /// A mistake in the file, with its line.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
-        let statements: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-            let remedy = "each [[statement]] has an id, a section, says something, and needs outcomes";
-            refuse(path, line, error.message().to_owned(), remedy)
-        })?;
-        let line = |id: &str, nth: usize| {
-            let own = |line: &str| line.trim_start().starts_with("id") && line.contains(&format!("\"{id}\""));
-            text.lines().enumerate().filter(|(_, line)| own(line)).nth(nth).map_or(1, |(index, _)| index + 1)
-        };
+        let source = path.display().to_string();
+        let document = Document { kind: DocumentKind::Case, source: &source, text: &text };
+        let file: StatementsFile = document.read()?;
         let mut ids = BTreeSet::new();
-        for statement in &statements.all {
-            let id = &statement.id;
-            if !ids.insert(id) {
-                return Err(refuse(
-                    path,
-                    line(id, 1),
-                    format!("two statements are called {id}"),
-                    "give each an id of its own",
-                ));
+        let mut all = Vec::new();
+        for section in file.statement {
+            let StatementSection { id, section, says, needs } = section.into_inner();
+            if !ids.insert(id.get_ref().clone()) {
+                let what = format!("two statements are called {}", id.get_ref());
+                return Err(document.refuse(id.span(), what, "give each an id of its own"));
             }
-            if statement.needs.is_empty() {
-                let what = format!("{id} needs nothing, so that anything would show it");
-                return Err(refuse(path, line(id, 0), what, "name outcomes, as in needs = [\"CHF excluded\"]"));
+            if needs.get_ref().is_empty() {
+                let what = format!("{} needs nothing, so that anything would show it", id.get_ref());
+                return Err(document.refuse(needs.span(), what, "name outcomes, as in needs = [\"CHF excluded\"]"));
             }
-            for need in &statement.needs {
-                known(need).map_err(|remedy| {
-                    refuse(path, line(id, 0), format!("{id} needs `{need}`, which no case can have"), remedy)
-                })?;
+            for need in needs.get_ref() {
+                let what = || format!("{} needs `{}`, which no case can have", id.get_ref(), need.get_ref());
+                known(need.get_ref()).map_err(|remedy| document.refuse(need.span(), what(), remedy))?;
             }
+            let needs = needs.into_inner().into_iter().map(Spanned::into_inner).collect();
+            all.push(TraceableStatement { id: id.into_inner(), section, says, needs });
         }
-        Ok(statements)
+        Ok(Self { all })
     }
 
     /// Checks that all statements that cases name exist.
@@ -107,13 +113,10 @@ impl Statements {
     pub fn check_names(&self, cases: &[Case]) -> Result<()> {
         let ids: Vec<&str> = self.all.iter().map(|statement| statement.id.as_str()).collect();
         for case in cases {
-            if let Some(id) = case.requirements.iter().find(|id| !ids.contains(&id.as_str())) {
-                let path = case.folder.join("case.toml");
-                let line = read_text(&path)?.lines().position(|line| line.contains(&format!("\"{id}\"")));
-                let near = nearest(id, ids.iter().copied()).map(|near| format!("did you mean `{near}`? "));
-                let remedy = format!("{}there are {}", near.unwrap_or_default(), ids.join(", "));
-                let what = format!("no statement is called `{id}`");
-                return Err(refuse(&path, line.map_or(1, |index| index + 1), what, remedy));
+            if let Some(index) = case.requirements.iter().position(|id| !ids.contains(&id.as_str())) {
+                let id = &case.requirements[index];
+                let remedy = format!("{}there are {}", did_you_mean(id, ids.iter().copied()), ids.join(", "));
+                return Err(case.refuse_requirement(index, format!("no statement is called `{id}`"), remedy));
             }
         }
         Ok(())
@@ -144,8 +147,7 @@ fn known(need: &str) -> std::result::Result<(), String> {
         .chain(Reason::ALL.map(Reason::name))
         .collect();
     let hint = |found: &str, known: &[&str]| {
-        let near = nearest(found, known.iter().copied()).map(|near| format!("did you mean `{near}`? "));
-        format!("{}there are {}", near.unwrap_or_default(), known.join(", "))
+        format!("{}there are {}", did_you_mean(found, known.iter().copied()), known.join(", "))
     };
     if !words.contains(&word) {
         return Err(hint(word, &words));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result};
 
 /// The cell that means text without characters. An empty cell is a null.
 pub(super) const EMPTY: &str = "(empty)";
@@ -19,7 +19,8 @@ pub(super) struct CsvRow {
 
 /// An error at a line of a case's file.
 pub(super) fn refuse(path: &Path, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-    Error::Case { path: path.to_path_buf(), line, what: what.into(), remedy: remedy.into() }
+    let place = DocumentPlace::whole(DocumentKind::Case, path.display().to_string());
+    place.at(Position::Line(line as u64)).refuse(what, remedy)
 }
 
 /// The text of a case's file.

@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::approval::Required;
-use crate::error::{Error, Result};
+use crate::config::{Document, Section, Whole};
+use crate::error::{DocumentKind, Error, Result};
 use crate::estate::Column;
 use crate::policy::Policy;
 
 /// What a configuration says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// The device table.
     pub inventory: Inventory,
@@ -34,8 +34,8 @@ pub struct Inventory {
     pub schema: String,
     /// Its name.
     pub table: String,
-    /// Columns, spelled as in the table, and our names for them. Where none is given, the policy's apply.
-    pub columns: BTreeMap<String, String>,
+    /// Columns, spelled as in the table. Where none is given, the policy's apply.
+    pub columns: BTreeMap<String, Column>,
     /// How Device IDs that are stored as text are spelled.
     pub letter_case: LetterCase,
 }
@@ -71,7 +71,8 @@ pub struct Load {
     pub removed: String,
     /// The table of alerts to send.
     pub outbox: String,
-    /// Planned devices of one transaction.
+    /// Planned devices of one transaction: at least 1.
+    #[serde(deserialize_with = "at_least_one")]
     pub batch: u32,
     /// Milliseconds between two transactions.
     pub pause_ms: u64,
@@ -79,7 +80,8 @@ pub struct Load {
     pub lock_timeout_ms: u32,
     /// Milliseconds that a statement may take before its batch is halved.
     pub statement_timeout_ms: u32,
-    /// Days for which a run may be loaded, from its as-of on.
+    /// Days for which a run may be loaded, from its as-of on: at least 1.
+    #[serde(deserialize_with = "at_least_one")]
     pub max_age_days: u32,
     /// Single devices that the database may refuse before the load stops.
     pub max_failed: u64,
@@ -109,6 +111,19 @@ impl Load {
     }
 }
 
+/// The document.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    inventory: Option<Section<Inventory>>,
+    load: Option<Section<Load>>,
+    approvals: Option<Required>,
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    Whole::<1, { u32::MAX as i64 }>::deserialize(deserializer).map(Whole::get_u32)
+}
+
 impl Config {
     /// Reads a configuration; the default where no file is named.
     ///
@@ -125,35 +140,19 @@ impl Config {
     /// # Errors
     /// The first slip, with line and column.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
-        let refuse = |at: Option<usize>, what: String| {
-            let before = at.and_then(|at| text.get(..at));
-            let place = before.map_or_else(String::new, |before| {
-                let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-                format!(":{line}:{column}")
-            });
-            Error::Usage { what: format!("{source}{place}: {what}"), remedy: "docs/load.md lists the keys".into() }
-        };
-        let config: Self = toml::from_str(text)
-            .map_err(|error| refuse(error.span().map(|span| span.start), error.message().to_owned()))?;
-        let zero = [("batch", config.load.batch), ("max_age_days", config.load.max_age_days)];
-        if let Some((key, _)) = zero.into_iter().find(|(_, value)| *value == 0) {
-            return Err(refuse(text.find(key), format!("`{key}` cannot be 0")));
-        }
-        for (theirs, ours) in &config.inventory.columns {
-            if Column::from_name(ours).is_none() {
-                let known = Column::ALL.map(Column::name).join(", ");
-                let what = format!("`{theirs}` is mapped to `{ours}`, which is none of {known}");
-                return Err(refuse(text.find(theirs.as_str()), what));
-            }
-        }
-        Ok(config)
+        let ConfigFile { inventory, load, approvals } =
+            Document { kind: DocumentKind::LoadConfig, source, text }.read()?;
+        Ok(Self {
+            inventory: inventory.map(Section::into_inner).unwrap_or_default(),
+            load: load.map(Section::into_inner).unwrap_or_default(),
+            approvals,
+        })
     }
 
     /// What the table calls a column.
     #[must_use]
     pub fn column(&self, policy: &Policy, column: Column) -> String {
-        let own = self.inventory.columns.iter().find(|(_, ours)| ours.as_str() == column.name());
+        let own = self.inventory.columns.iter().find(|(_, ours)| **ours == column);
         let policys = || policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
         match own {
             Some((theirs, _)) => theirs.clone(),

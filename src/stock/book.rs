@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::book_parquet;
 use super::region::Region;
-use super::signed::did_you_mean;
 use super::table::{CsvTable, Day, Days, Line};
-use crate::error::{Error, Result, TablePlace};
+use crate::error::{DocumentPlace, Error, Result, did_you_mean};
 use crate::estate::{DeviceId, Party, time};
 use crate::pool::Pool;
 use crate::progress::Progress;
@@ -70,7 +69,9 @@ impl Book {
         let book = join(parts);
         if book.hubs.is_empty() {
             let first = paths.first().cloned().unwrap_or_default();
-            return Err(TablePlace::file(first).refuse("the order book has no hubs", "name an order book with hubs"));
+            return Err(
+                DocumentPlace::table(&first).refuse("the order book has no hubs", "name an order book with hubs")
+            );
         }
         if let Some([hub, _]) = book.hubs.array_windows().find(|[hub, next]| hub.id == next.id) {
             return Err(doubled(paths, hub.id));
@@ -110,7 +111,7 @@ pub enum Cell<'a> {
 }
 
 /// Who takes an order, and says where it stands if something is wrong.
-pub type TakeOrder<'a> = &'a mut dyn FnMut(&Order<'_>, &dyn Fn() -> TablePlace) -> Result<()>;
+pub type TakeOrder<'a> = &'a mut dyn FnMut(&Order<'_>, &dyn Fn() -> DocumentPlace) -> Result<()>;
 
 fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
     if path.extension().is_some_and(|extension| extension == "parquet") {
@@ -146,7 +147,7 @@ struct Gather {
 }
 
 impl Gather {
-    fn take(&mut self, order: &Order<'_>, place: &dyn Fn() -> TablePlace) -> Result<()> {
+    fn take(&mut self, order: &Order<'_>, place: &dyn Fn() -> DocumentPlace) -> Result<()> {
         let id = match order.device {
             Cell::Id(id) => Some(id),
             Cell::Text(text) => DeviceId::from_text(text),
@@ -172,7 +173,7 @@ impl Gather {
         Ok(())
     }
 
-    fn group(&mut self, words: [&[u8]; 3], place: &dyn Fn() -> TablePlace) -> Result<u32> {
+    fn group(&mut self, words: [&[u8]; 3], place: &dyn Fn() -> DocumentPlace) -> Result<u32> {
         self.key.clear();
         for word in words {
             self.key.extend_from_slice(&(word.len() as u32).to_le_bytes());
@@ -199,7 +200,7 @@ impl Gather {
         Ok(index as u32)
     }
 
-    fn day(&mut self, cell: Cell<'_>, field: &str, place: &dyn Fn() -> TablePlace) -> Result<Day> {
+    fn day(&mut self, cell: Cell<'_>, field: &str, place: &dyn Fn() -> DocumentPlace) -> Result<Day> {
         let day = match cell {
             Cell::Text(b"") => return Ok(Day::NONE),
             Cell::Text(text) => self.days.read(text),
@@ -266,7 +267,7 @@ fn join(parts: Vec<Gather>) -> Book {
 /// Where a hub stands that is ordered twice. Lines are not remembered, as there are tens of millions: the files are read
 /// again.
 fn doubled(paths: &[PathBuf], id: DeviceId) -> Error {
-    let mut first: Option<TablePlace> = None;
+    let mut first: Option<DocumentPlace> = None;
     for path in paths {
         let found = each_order(path, &mut |order, place| {
             let own = match order.device {
@@ -291,5 +292,7 @@ fn doubled(paths: &[PathBuf], id: DeviceId) -> Error {
         }
     }
     let path = paths.first().cloned().unwrap_or_default();
-    TablePlace::file(path).field(COLUMNS[0]).refuse(format!("{id} is ordered twice"), "leave one of the two orders")
+    DocumentPlace::table(&path)
+        .field(COLUMNS[0])
+        .refuse(format!("{id} is ordered twice"), "leave one of the two orders")
 }

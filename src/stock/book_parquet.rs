@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 
 use super::book::{COLUMNS, Cell, Order, TakeOrder};
 use super::table::columns;
-use crate::error::{Error, Result, TablePlace, TableRow};
+use crate::error::{DocumentPlace, Error, Position, Result};
 use crate::estate::{DeviceId, time};
 use crate::scan::columns::reference::guarded;
 
@@ -28,13 +28,13 @@ const BATCH_ROWS: usize = 64 * 1024;
 /// Columns that are missing or of another type, damage, or the first error of `take`.
 pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
     let file = File::open(path).map_err(Error::io("read", path))?;
-    let damaged = |what: String| TablePlace::file(path).refuse(what, "export or copy the file again");
+    let damaged = |what: String| DocumentPlace::table(path).refuse(what, "export or copy the file again");
     // The Parquet types alone decide; a schema that somebody embedded does not.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
         .map_err(|error| damaged(format!("not a Parquet file: {error}")))?;
     let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let order = columns(&names, &COLUMNS, &|| TablePlace::file(path))?;
+    let order = columns(&names, &COLUMNS, &|| DocumentPlace::table(path))?;
     let mut reader =
         builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(format!("cannot be read: {error}")))?;
     let mut before = 0;
@@ -45,7 +45,7 @@ pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
         let batch = batch.map_err(|error| damaged(format!("cannot be read: {error}")))?;
         let sheet = Sheet::of(&batch, &order, path)?;
         for row in 0..batch.num_rows() {
-            let place = || TablePlace { row: Some(TableRow::Row(before + row as u64 + 1)), ..TablePlace::file(path) };
+            let place = || DocumentPlace::table(path).at(Position::Row(before + row as u64 + 1));
             take(&sheet.order(row), &place)?;
         }
         before += batch.num_rows() as u64;
@@ -74,7 +74,7 @@ impl Sheet {
             let field = COLUMNS[name];
             let refuse = |found: String| {
                 let remedy = "export Device IDs as text, 8 bytes or 64-bit numbers, dates as dates, the rest as text";
-                TablePlace::file(path).field(field).refuse(format!("is {found}"), remedy)
+                DocumentPlace::table(path).field(field).refuse(format!("is {found}"), remedy)
             };
             let array = array.ok_or_else(|| refuse("missing".into()))?;
             match name {

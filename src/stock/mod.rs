@@ -16,7 +16,6 @@ pub mod record;
 mod region;
 mod returns;
 mod rules;
-mod signed;
 mod table;
 mod tariff;
 
@@ -35,7 +34,7 @@ pub use rules::{Charges, Rules};
 pub use table::Day;
 pub use tariff::Tariff;
 
-use crate::error::{Error, PolicyPlace, Result};
+use crate::error::{DocumentKind, DocumentPlace, Error, Result};
 use crate::estate::{SmiStatus, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
@@ -258,11 +257,10 @@ fn price(stock: &mut Stock, tariff: &Tariff, count_day: i32) -> Result<()> {
         counts.rate = tariff.rate(group.region, &group.variant, count_day);
         if counts.rate.is_none() && counts.charged(&stock.rules) > 0 {
             let Group { region, variant, .. } = group;
-            return Err(Error::Policy {
-                place: PolicyPlace { source: tariff.source.clone(), line_column: None },
-                what: format!("no rate for {region}, variant `{variant}` on {}", stock.count.text()),
-                remedy: "add a [[rate]] that has begun by then; one without regions and variants is for all".into(),
-            });
+            return Err(DocumentPlace::whole(DocumentKind::Tariff, &tariff.source).refuse(
+                format!("no rate for {region}, variant `{variant}` on {}", stock.count.text()),
+                "add a [[rate]] that has begun by then; one without regions and variants is for all",
+            ));
         }
     }
     Ok(())

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use toml::Spanned;
 
 use super::bucket::Bucket;
-use super::signed::{self, Signed, did_you_mean};
-use crate::error::Result;
+use crate::config::{self, Document, Section};
+use crate::error::{DocumentKind, Result};
 use crate::estate::{SmiStatus, StatusSet};
 
 /// The rules of a count.
@@ -67,22 +66,20 @@ impl Default for Rules {
     }
 }
 
-/// The file.
+/// The document.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    statuses: Statuses,
-    #[serde(default)]
-    charge: Charges,
+struct RulesFile {
+    statuses: Option<Section<StatusesSection>>,
+    charge: Option<Section<Charges>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Statuses {
-    commissioned: Option<Vec<Spanned<String>>>,
-    charged: Option<Vec<Spanned<String>>>,
-    in_service: Option<Vec<Spanned<String>>>,
+struct StatusesSection {
+    commissioned: Option<Vec<SmiStatus>>,
+    charged: Option<Vec<SmiStatus>>,
+    in_service: Option<Vec<SmiStatus>>,
 }
 
 impl Rules {
@@ -91,7 +88,7 @@ impl Rules {
     /// # Errors
     /// The first slip, with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = signed::read(path)?;
+        let text = config::read_file(DocumentKind::StockRules, path)?;
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -100,30 +97,26 @@ impl Rules {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn parse(text: &str, source: &str) -> Result<Self> {
-        let signed = Signed { source, text };
-        let file: File = signed.parse("rules of a count may have [statuses] and [charge]: see docs/stock.md")?;
-        let mut rules = Self { charges: file.charge, ..Self::default() };
-        let set = |list: Option<Vec<Spanned<String>>>, default: StatusSet| match list {
-            None => Ok(default),
-            Some(list) => list.iter().map(|word| status(&signed, word)).collect::<Result<StatusSet>>(),
+        let document = Document { kind: DocumentKind::StockRules, source, text };
+        let file: RulesFile = document.read()?;
+        let mut rules =
+            Self { charges: file.charge.map_or_else(Charges::default, Section::into_inner), ..Self::default() };
+        let Some(statuses) = file.statuses else { return Ok(rules) };
+        let set = |list: &Option<Vec<SmiStatus>>, default: StatusSet| {
+            list.as_ref().map_or(default, |list| list.iter().copied().collect())
         };
-        // A status that is only named as charged is charged: it need not be taken from the defaults of the other list.
-        let named = file.statuses.commissioned.is_some();
-        rules.charged = set(file.statuses.charged, rules.charged)?;
-        rules.commissioned = set(file.statuses.commissioned, rules.commissioned)?;
-        rules.in_service = set(file.statuses.in_service, rules.in_service)?;
-        let start = text.find("[statuses]").unwrap_or_default();
-        let at = start..start;
-        for status in rules.charged.iter() {
-            if rules.commissioned.contains(status) {
-                let what = format!("{status} is both charged and commissioned");
-                let remedy = if named { "name it once" } else { "name the commissioned statuses as well" };
-                return Err(signed.refuse(at, what, remedy));
-            }
+        rules.charged = set(&statuses.charged, rules.charged);
+        rules.commissioned = set(&statuses.commissioned, rules.commissioned);
+        rules.in_service = set(&statuses.in_service, rules.in_service);
+        let refuse = |what: String, remedy: &str| Err(document.refuse(statuses.span.clone(), what, remedy));
+        if let Some(status) = rules.charged.iter().find(|status| rules.commissioned.contains(*status)) {
+            let named = statuses.commissioned.is_some();
+            let remedy = if named { "name it once" } else { "name the commissioned statuses as well" };
+            return refuse(format!("{status} is both charged and commissioned"), remedy);
         }
         if let Some(status) = rules.in_service.iter().find(|status| !rules.commissioned.contains(*status)) {
             let what = format!("{status} is in service, and not commissioned");
-            return Err(signed.refuse(at, what, "name in_service statuses among the commissioned ones"));
+            return refuse(what, "name in_service statuses among the commissioned ones");
         }
         Ok(rules)
     }
@@ -144,15 +137,6 @@ impl Rules {
     }
 }
 
-fn status(signed: &Signed<'_>, word: &Spanned<String>) -> Result<SmiStatus> {
-    let name = word.get_ref();
-    SmiStatus::from_name(name).ok_or_else(|| {
-        let names = SmiStatus::ALL.map(SmiStatus::name);
-        let near = did_you_mean(name, names);
-        signed.refuse(word.span(), format!("unknown status `{name}`"), format!("{near}there are {}", names.join(", ")))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,12 +153,12 @@ mod tests {
     #[test]
     fn slips_are_refused_with_their_place() {
         for (text, says) in [
-            ("[charge]\nunknwon = true\n", "r:2:1: unknown field `unknwon`"),
-            ("[charge]\nunknown = \"yes\"\n", "r:2:11: invalid type"),
+            ("[charge]\nunknwon = true\n", "r:2:1: unknown key `unknwon`"),
+            ("[charge]\nunknown = \"yes\"\n", "r:2:11: found string"),
             ("[statuses]\ncharged = [\"Pendign\"]\n", "r:2:12: unknown status `Pendign`"),
             ("[statuses]\ncharged = [\"Commissioned\"]\n", "r:1:1: Commissioned is both charged and commissioned"),
             ("[statuses]\nin_service = [\"Pending\"]\n", "r:1:1: Pending is in service, and not commissioned"),
-            ("charge = 3\n", "r:1:10: invalid type"),
+            ("charge = 3\n", "r:1:10: found integer"),
         ] {
             let error = Rules::parse(text, "r").unwrap_err();
             assert!(error.to_string().starts_with(says), "{error}");

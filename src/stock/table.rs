@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
-use super::signed::did_you_mean;
-use crate::error::{Error, Result, TablePlace, TableRow};
+use crate::error::{DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::time;
 
 /// A day from 2000-01-01 to 2179-06-05, or none: two bytes, since there are tens of millions.
@@ -100,7 +99,7 @@ impl CsvTable {
             ReaderBuilder::new().has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).from_reader(file);
         let mut header = ByteRecord::new();
         let there = reader.read_byte_record(&mut header).map_err(|error| unreadable(path, error))?;
-        let place = || TablePlace { row: Some(TableRow::Line(1)), ..TablePlace::file(path) };
+        let place = || DocumentPlace::table(path).at(Position::Line(1));
         if !there {
             let remedy = format!("begin with the line {}", names.join(","));
             return Err(place().refuse("the file is empty", remedy));
@@ -145,8 +144,8 @@ impl CsvTable {
 
     /// The place of a line.
     #[must_use]
-    pub fn place(&self, line: &Line) -> TablePlace {
-        TablePlace { row: Some(TableRow::Line(line.number)), ..TablePlace::file(&self.path) }
+    pub fn place(&self, line: &Line) -> DocumentPlace {
+        DocumentPlace::table(&self.path).at(Position::Line(line.number))
     }
 
     /// The error for a line that is not [whole](Self::is_whole).
@@ -175,7 +174,7 @@ pub fn named_once(paths: &[PathBuf]) -> Result<()> {
     for path in paths {
         let real = fs::canonicalize(path).map_err(Error::io("read", path))?;
         if !seen.insert(real) {
-            return Err(TablePlace::file(path).refuse("the file is named twice", "name each file once"));
+            return Err(DocumentPlace::table(path).refuse("the file is named twice", "name each file once"));
         }
     }
     Ok(())
@@ -185,7 +184,11 @@ pub fn named_once(paths: &[PathBuf]) -> Result<()> {
 ///
 /// # Errors
 /// A column that is missing, unknown, or there twice.
-pub fn columns(found: &[String], names: &'static [&'static str], place: &dyn Fn() -> TablePlace) -> Result<Vec<usize>> {
+pub fn columns(
+    found: &[String],
+    names: &'static [&'static str],
+    place: &dyn Fn() -> DocumentPlace,
+) -> Result<Vec<usize>> {
     let all = || format!("the columns are {}", names.join(", "));
     for (index, name) in found.iter().enumerate() {
         if !names.contains(&name.as_str()) {
@@ -206,7 +209,7 @@ pub fn columns(found: &[String], names: &'static [&'static str], place: &dyn Fn(
 fn unreadable(path: &Path, error: csv::Error) -> Error {
     match error.into_kind() {
         csv::ErrorKind::Io(source) => Error::io("read", path)(source),
-        other => TablePlace::file(path).refuse(format!("{other:?}"), "name a CSV file"),
+        other => DocumentPlace::table(path).refuse(format!("{other:?}"), "name a CSV file"),
     }
 }
 

@@ -5,13 +5,12 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-use toml::Spanned;
+use serde::{Deserialize, Deserializer};
 
 use super::money::Money;
 use super::region::Region;
-use super::signed::{self, Signed, did_you_mean};
-use crate::error::Result;
+use crate::config::{self, Document, Section, Spanned, named};
+use crate::error::{DocumentKind, Result};
 use crate::estate::time;
 
 /// A tariff.
@@ -34,19 +33,19 @@ struct Rate {
     per_hub: Money,
 }
 
-/// The file.
+/// The document.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct TariffFile {
     name: String,
-    rate: Vec<Entry>,
+    rate: Vec<Section<RateSection>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct RateSection {
     from: Spanned<String>,
-    regions: Option<Vec<Spanned<String>>>,
+    regions: Option<Vec<Region>>,
     variants: Option<Vec<String>>,
     per_hub: Spanned<String>,
 }
@@ -57,7 +56,7 @@ impl Tariff {
     /// # Errors
     /// The first slip, with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = signed::read(path)?;
+        let text = config::read_file(DocumentKind::Tariff, path)?;
         Self::parse(&text, &path.display().to_string())
     }
 
@@ -66,17 +65,14 @@ impl Tariff {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn parse(text: &str, source: &str) -> Result<Self> {
-        let signed = Signed { source, text };
-        let file: File = signed.parse(
-            "a tariff has a name and [[rate]] entries of from, regions, variants and per_hub, dates and amounts in \
-             quotation marks: see docs/stock.md",
-        )?;
+        let document = Document { kind: DocumentKind::Tariff, source, text };
+        let file: TariffFile = document.read()?;
         let mut rates: Vec<Rate> = Vec::new();
         for entry in &file.rate {
-            let rate = rate(&signed, entry)?;
+            let rate = rate(&document, entry)?;
             if rates.iter().any(|other| other.from == rate.from && other.overlaps(&rate)) {
                 let what = format!("two rates from {} are for the same hubs", entry.from.get_ref());
-                return Err(signed.refuse(entry.from.span(), what, "give them other dates, regions or variants"));
+                return Err(document.refuse(entry.from.span(), what, "give them other dates, regions or variants"));
             }
             rates.push(rate);
         }
@@ -110,29 +106,23 @@ fn share<T: PartialEq>(a: Option<&[T]>, b: Option<&[T]>) -> bool {
     }
 }
 
-fn rate(signed: &Signed<'_>, entry: &Entry) -> Result<Rate> {
+impl<'de> Deserialize<'de> for Region {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        named(deserializer, "region", Self::NAMES.into_iter().filter_map(|name| Some((name, Self::from_name(name)?))))
+    }
+}
+
+fn rate(document: &Document<'_>, entry: &RateSection) -> Result<Rate> {
     let date = entry.from.get_ref();
     let from = time::parse(date).map(time::day_of).ok_or_else(|| {
-        signed.refuse(entry.from.span(), format!("from `{date}` is not a date"), "write \"2026-04-01\"")
+        document.refuse(entry.from.span(), format!("from `{date}` is not a date"), "write \"2026-04-01\"")
     })?;
-    let region = |word: &Spanned<String>| {
-        let name = word.get_ref();
-        Region::from_name(name).ok_or_else(|| {
-            let near = did_you_mean(name, Region::NAMES);
-            let remedy = format!("{near}there are {}", Region::NAMES.join(", "));
-            signed.refuse(word.span(), format!("regions: `{name}` is not a region"), remedy)
-        })
-    };
-    let regions = match &entry.regions {
-        Some(list) => Some(list.iter().map(region).collect::<Result<Vec<_>>>()?),
-        None => None,
-    };
     let amount = entry.per_hub.get_ref();
     let per_hub = Money::parse(amount).map_err(|why| {
         let remedy = "write pounds with up to four decimals, as in \"0.42\"";
-        signed.refuse(entry.per_hub.span(), format!("per_hub `{amount}` {why}"), remedy)
+        document.refuse(entry.per_hub.span(), format!("per_hub `{amount}` {why}"), remedy)
     })?;
-    Ok(Rate { from, regions, variants: entry.variants.clone(), per_hub })
+    Ok(Rate { from, regions: entry.regions.clone(), variants: entry.variants.clone(), per_hub })
 }
 
 #[cfg(test)]
@@ -169,12 +159,12 @@ per_hub = "0.5"
     fn slips_are_refused_with_their_place() {
         for (from, to, says) in [
             ("\"0.40\"", "\"-0.40\"", "t:5:11: per_hub `-0.40` is negative"),
-            ("\"0.40\"", "0.40", "t:5:11: invalid type: floating point"),
-            ("\"4G North\"", "\"5G North\"", "t:8:21: regions: `5G North` is not a region"),
+            ("\"0.40\"", "0.40", "t:5:11: found floating point `0.4`, expected text in quotes"),
+            ("\"4G North\"", "\"5G North\"", "t:8:21: unknown region `5G North`"),
             ("2026-06-01", "2026-06-31", "t:7:8: from `2026-06-31` is not a date"),
             ("2026-06-01", "2026-04-01", "t:7:8: two rates from 2026-04-01 are for the same hubs"),
-            ("variants", "variant", "t:9:1: unknown field `variant`"),
-            ("name = \"t\"", "", "t:1:1: missing field `name`"),
+            ("variants", "variant", "t:9:1: unknown key `variant`"),
+            ("name = \"t\"", "", "t:1:1: lacks `name`"),
         ] {
             let error = Tariff::parse(&TEXT.replacen(from, to, 1), "t").unwrap_err();
             assert!(error.to_string().starts_with(says), "{error}");

@@ -333,14 +333,14 @@ fn a_table_of_approvers_that_makes_no_sense_is_refused() {
         (format!("[approvals]\nneeded = 0\n[approvals.keys]\na = \"{ann}\"\n"), "at least 1"),
         (format!("[approvals]\nneeded = 2\n[approvals.keys]\na = \"{ann}\"\n"), "there are 1 keys"),
         (format!("[approvals]\nneeded = 2\n[approvals.keys]\na = \"{ann}\"\nb = \"{ann}\"\n"), "one key is one person"),
-        (format!("[approvals]\nneeded = 1\n[approvals.keys]\na = \"{weak}\"\n"), "line 4: "),
+        (format!("[approvals]\nneeded = 1\n[approvals.keys]\na = \"{weak}\"\n"), ".toml:4:"),
         (format!("[approvals]\nneeded = 1\n[approvals.keys]\na = \"{}\"\n", ben.to_uppercase()), "not a public key"),
         (format!("[approvals]\nneeded = 1\nneded = 2\n[approvals.keys]\na = \"{ann}\"\n"), "neded"),
-        ("[approvals\n".into(), "line 1"),
+        ("[approvals\n".into(), ".toml:1:"),
     ] {
         fs::write(&path, &text).unwrap();
         let error = Required::load(&path).unwrap_err();
-        assert!(matches!(error, Error::Approval { .. }), "{error}");
+        assert!(matches!(error, Error::Document { .. }), "{error}");
         assert!(error.to_string().contains(says), "`{says}` is not in: {error}");
     }
 }

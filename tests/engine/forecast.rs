@@ -293,10 +293,10 @@ fn ledgers_that_do_not_belong_together_are_refused() {
 
 fn parse(text: &str) -> Result<Scenario, (usize, usize, String)> {
     Scenario::parse(text, "plan.toml", &TypeNames::default()).map_err(|error| match &error {
-        smi_sweep::Error::Scenario { place, what, remedy } => {
+        smi_sweep::Error::Document { place, what, remedy } => {
             assert!(!remedy.is_empty(), "{what}");
-            let (line, column) = place.line_column.unwrap_or_default();
-            (line, column, what.clone())
+            let smi_sweep::error::Position::LineColumn(line, column) = place.position else { panic!("{place}") };
+            (line as usize, column as usize, what.clone())
         }
         other => (0, 0, other.to_string()),
     })
@@ -309,23 +309,23 @@ fn a_slip_in_a_scenario_is_refused_where_it_stands() {
     let cases = [
         ("", 1, "empty"),
         ("name = \"plan\"\npolicies = [\"secmp0060\"]\n", 1, "lacks `months`"),
-        ("name = \"plan\"\nmonths = 0\npolicies = [\"secmp0060\"]\n", 2, "months"),
+        ("name = \"plan\"\nmonths = 0\npolicies = [\"secmp0060\"]\n", 2, "from 1 to 600"),
         ("name = \"plan\"\nmonths = 12\npolicies = []\n", 3, "policies"),
         ("name = \"plan\"\nmonths = 12\npolicies = [\"secmp60\"]\n", 3, "secmp60"),
         ("name = \"plan\"\nmonths = 12\npolicies = [\"scr137\", \"scr137\"]\n", 3, "second policy"),
         (&format!("{good}horizon = 3\n"), 4, "unknown key `horizon`"),
-        (&format!("{good}[hazard]\nCHF = [0.1, -0.2]\n"), 5, "out of range"),
-        (&format!("{good}[hazard]\nCHF = [0.1, 1.2]\n"), 5, "out of range"),
+        (&format!("{good}[hazard]\nCHF = [0.1, -0.2]\n"), 5, "expected a number from"),
+        (&format!("{good}[hazard]\nCHF = [0.1, 1.2]\n"), 5, "expected a number from"),
         (&format!("{good}[hazard]\nCHF = []\n"), 5, "no hazard"),
-        (&format!("{good}[arrivals]\nCHF = -1\n"), 5, "out of range"),
-        (&format!("{good}[arrivals]\nCHF = nan\n"), 5, "out of range"),
+        (&format!("{good}[arrivals]\nCHF = -1\n"), 5, "expected a number from"),
+        (&format!("{good}[arrivals]\nCHF = nan\n"), 5, "expected a number from"),
         (&format!("{good}[arrivals]\nCFH = 1\n"), 5, "unknown device type `CFH`"),
         (&format!("{good}[arrivals]\nCHF = 1\nCommsHub = 1\n"), 6, "a second value"),
-        (&format!("{good}[growth]\narrivals = -2\n"), 5, "out of range"),
-        (&format!("{good}[storage]\nbytes_per_row = 0\n"), 5, "out of range"),
+        (&format!("{good}[growth]\narrivals = -2\n"), 5, "expected a number from"),
+        (&format!("{good}[storage]\nbytes_per_row = 0\n"), 5, "no bytes"),
         (&format!("{good}[storage]\nprice = 1\n"), 5, "unknown key `price`"),
         (&format!("{good}[[change]]\nfrom = 1\n"), 4, "lacks"),
-        (&format!("{good}[[change]]\nfrom = 0\nhazard = 2\n"), 5, "from"),
+        (&format!("{good}[[change]]\nfrom = 0\nhazard = 2\n"), 5, "from 1 to 600"),
         (&format!("{good}[history]\npolicy = \"nobody\"\n"), 5, "nobody"),
     ];
     for (text, line, says) in cases {

@@ -122,9 +122,11 @@ fn only_files_and_folders_are_read() {
     named(&pipe, &["pipe", "neither a file nor a folder"]);
     named(&folder, &["pipe", "neither a file nor a folder"]);
     fs::remove_file(&pipe).unwrap();
-    for (target, words) in
-        [("nowhere", "a link that leads nowhere"), ("self", "a link that leads nowhere"), (".", "named twice")]
-    {
+    for (target, words) in [
+        ("nowhere", "a link whose target does not exist"),
+        ("self", "a link whose target does not exist"),
+        (".", "named twice"),
+    ] {
         let link = folder.join("self");
         symlink(target, &link).unwrap();
         named(&folder, &["folder/self", words]);
@@ -362,5 +364,5 @@ fn a_folder_for_temporary_files_that_is_not_there_is_named() {
         .output()
         .unwrap();
     let (code, _, err) = crate::common::outcome(&output);
-    assert!(code == 1 && err.contains("nowhere: cannot put data aside") && err.contains("TMPDIR"), "{err}");
+    assert!(code == 1 && err.contains("nowhere: cannot write temporary data") && err.contains("TMPDIR"), "{err}");
 }

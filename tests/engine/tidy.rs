@@ -8,7 +8,7 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     &["progress", "pool"],
     &["estate"],
-    &["output"],
+    &["config", "output"],
     &["plot", "policy", "snapshot"],
     &["scan"],
     &["sweep", "check", "explain", "recluster", "ledger"],

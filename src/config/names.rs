@@ -1,0 +1,56 @@
+//! Names of the estate, as documents write them.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+
+use crate::estate::{Column, SmiStatus};
+
+/// Reads one of several names. `what` is what they are names of.
+///
+/// # Errors
+/// Anything but one of the names, exactly.
+pub fn named<'de, D, T, N>(deserializer: D, what: &'static str, known: N) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    N: IntoIterator<Item = (&'static str, T)>,
+{
+    deserializer.deserialize_str(NameVisitor { what, known })
+}
+
+/// It refuses a name itself: only then does the error have the place of the name within a list.
+struct NameVisitor<N> {
+    what: &'static str,
+    known: N,
+}
+
+impl<T, N: IntoIterator<Item = (&'static str, T)>> Visitor<'_> for NameVisitor<N> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, found: &str) -> Result<T, E> {
+        let mut names = Vec::new();
+        for (name, value) in self.known {
+            if name == found {
+                return Ok(value);
+            }
+            names.push(format!("`{name}`"));
+        }
+        Err(E::custom(format!("unknown {} `{found}`, expected one of {}", self.what, names.join(", "))))
+    }
+}
+
+impl<'de> Deserialize<'de> for SmiStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        named(deserializer, "status", Self::ALL.map(|status| (status.name(), status)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Column {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        named(deserializer, "column", Self::ALL.map(|column| (column.name(), column)))
+    }
+}

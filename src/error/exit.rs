@@ -1,0 +1,43 @@
+//! Exit codes.
+
+/// The exit codes of the process. Scripts rely on the numbers: see README.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done, also where nothing was due.
+    Done = 0,
+    /// Failed at run time: a disk full, a permission missing.
+    Failed = 1,
+    /// The command line does not make sense.
+    Usage = 2,
+    /// The snapshot is refused, or a table that is read beside it.
+    Snapshot = 3,
+    /// The policy is refused, or another document that change control signs: stock rules, a tariff.
+    Policy = 4,
+    /// A guard tripped; nothing was published.
+    Guard = 5,
+    /// A run does not verify, or is not approved.
+    Verification = 6,
+    /// Interrupted by the user.
+    Interrupted = 130,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_those_that_scripts_rely_on() {
+        let codes = [
+            (ExitCode::Done, 0),
+            (ExitCode::Failed, 1),
+            (ExitCode::Usage, 2),
+            (ExitCode::Snapshot, 3),
+            (ExitCode::Policy, 4),
+            (ExitCode::Guard, 5),
+            (ExitCode::Verification, 6),
+            (ExitCode::Interrupted, 130),
+        ];
+        assert!(codes.iter().all(|(code, number)| *code as u8 == *number));
+    }
+}

@@ -1,0 +1,213 @@
+//! One error for the whole library: what is wrong, where, and what to do about it.
+//!
+//! The binary prints an [`Error`] as one line, its [`remedy`](Error::remedy) as a second, and exits with its
+//! [`exit_code`](Error::exit_code). Faults of a snapshot carry a [`Place`], down to row group and column.
+
+mod document;
+mod exit;
+mod fault;
+mod stopped;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use document::{DocumentKind, DocumentPlace, Position, did_you_mean, nearest};
+pub use exit::ExitCode;
+pub use fault::{Fault, Place};
+pub use stopped::{GuardTrip, Stopped};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line does not make sense.
+    #[error("{what}")]
+    Usage {
+        /// What does not fit.
+        what: String,
+        /// What to write instead.
+        remedy: String,
+    },
+    /// The snapshot is refused.
+    #[error("{place}: {fault}")]
+    Snapshot {
+        /// Where.
+        place: Place,
+        /// Why.
+        fault: Fault,
+    },
+    /// A document that people write is refused: a policy, a scenario, a tariff, a case, an order book.
+    #[error("{place}: {what}")]
+    Document {
+        /// Where.
+        place: DocumentPlace,
+        /// Why.
+        what: String,
+        /// What to write instead.
+        remedy: String,
+    },
+    /// A guard tripped; nothing was published.
+    #[error("{0}")]
+    Guard(Stopped),
+    /// What is named as a run directory is none, or is not a whole one.
+    #[error("{}: not a run directory: it has no run.json", .0.display())]
+    NoRun(PathBuf),
+    /// A run directory is not what its record says.
+    #[error("{}: {what}", path.display())]
+    Verification {
+        /// The run directory, or a file in it.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A run is not approved as it must be, or a key or its table is not to be trusted.
+    #[error("{}: {what}", path.display())]
+    Approval {
+        /// The run directory, or a file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Something is not as a regression case, or a file of expectations, says.
+    #[error("{what}")]
+    Regression {
+        /// What differs.
+        what: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The inventory cannot be reached, refuses, or is not as its configuration says.
+    #[error("{what}")]
+    Inventory {
+        /// What does not fit, or what the server said.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// An operation of the system failed.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Data that does not fit into memory could not be written to a temporary file.
+    #[error("{}: cannot write temporary data: {source}", path.display())]
+    Aside {
+        /// The folder for temporary files.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A Parquet file could not be written.
+    #[error("{}: cannot write Parquet: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The writer's answer.
+        source: parquet::errors::ParquetError,
+    },
+    /// The figures of a run do not add up: a defect of this program, and no manifest is published.
+    #[error("internal figures disagree: {0}; nothing was published")]
+    Unbalanced(String),
+    /// The user asked to stop.
+    #[error("interrupted; nothing was published")]
+    Interrupted,
+    /// The user stopped a load. The next run of the same command continues from there.
+    #[error("interrupted after {done} of {planned} planned devices; their changes are committed")]
+    Halted {
+        /// Devices that have been tried.
+        done: u64,
+        /// Devices in the manifest.
+        planned: u64,
+    },
+}
+
+impl Place {
+    /// The error that `fault` is at this place.
+    #[must_use]
+    pub fn refuse(self, fault: Fault) -> Error {
+        Error::Snapshot { place: self, fault }
+    }
+}
+
+impl DocumentPlace {
+    /// The error that `what` is wrong at this place.
+    pub fn refuse(self, what: impl Into<String>, remedy: impl Into<String>) -> Error {
+        Error::Document { place: self, what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl Error {
+    /// Wraps a system error with the operation and the path.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Wraps an error of the Parquet writer. A failed write of the system stays an [`Error::Io`].
+    pub fn write(path: impl AsRef<Path>) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| match source {
+            parquet::errors::ParquetError::External(inner) if inner.is::<io::Error>() => {
+                let source = inner.downcast::<io::Error>().map_or_else(io::Error::other, |e| *e);
+                Self::Io { action: "write", path, source }
+            }
+            source => Self::Write { path, source },
+        }
+    }
+
+    /// What the user can do about it, in one line; empty where there is nothing to add.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Usage { remedy, .. }
+            | Self::Document { remedy, .. }
+            | Self::Approval { remedy, .. }
+            | Self::Inventory { remedy, .. } => remedy.clone(),
+            Self::Snapshot { fault, .. } => fault.remedy().into(),
+            Self::Guard(stopped) => stopped.remedy(),
+            Self::NoRun(_) => "name a directory that `smi-sweep sweep --out` wrote".into(),
+            Self::Verification { .. } => "do not load this run; sweep again".into(),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => "free some space, or choose another --out".into(),
+                io::ErrorKind::NotFound => "check the path".into(),
+                io::ErrorKind::PermissionDenied => "check who may read and write there".into(),
+                io::ErrorKind::AlreadyExists => "choose a name that does not exist yet".into(),
+                _ => String::new(),
+            },
+            Self::Aside { .. } => "name a folder with room for eight bytes a row in the variable TMPDIR".into(),
+            Self::Halted { .. } => "run the same command again: it continues from there".into(),
+            Self::Unbalanced(_) => "please report this with the snapshot's schema".into(),
+            Self::Regression { remedy, .. } => (*remedy).into(),
+            Self::Write { .. } | Self::Interrupted => String::new(),
+        }
+    }
+
+    /// The exit code that goes with it.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage { .. } => ExitCode::Usage,
+            Self::Snapshot { .. } => ExitCode::Snapshot,
+            Self::Document { place, .. } => place.kind.exit_code(),
+            Self::Guard(_) => ExitCode::Guard,
+            Self::NoRun(_) | Self::Verification { .. } | Self::Approval { .. } | Self::Regression { .. } => {
+                ExitCode::Verification
+            }
+            Self::Inventory { .. }
+            | Self::Io { .. }
+            | Self::Aside { .. }
+            | Self::Write { .. }
+            | Self::Unbalanced(_) => ExitCode::Failed,
+            Self::Interrupted | Self::Halted { .. } => ExitCode::Interrupted,
+        }
+    }
+}
