@@ -53,8 +53,8 @@ fn writer(criterion: &mut Criterion) {
         findings: &findings,
         types: &types,
         alert_code: "N8",
-        due_on: &|_, day| time::add_months(day, 12).unwrap_or(day),
-        locate: &|row| ("snapshot.parquet", row),
+        due_on: Box::new(|_, day| time::add_months(day, 12).unwrap_or(day)),
+        locate: Box::new(|row| ("snapshot.parquet", row)),
     };
     let mut group = criterion.benchmark_group("manifests of 1.1 million deletions");
     group.sample_size(20);

@@ -2,6 +2,7 @@
 //!
 //! The library neither prints nor looks at the clock; a caller that wants progress or timings passes a [`Progress`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What an operation is at.
@@ -59,7 +60,11 @@ pub trait Progress: Sync {
     fn advance(&self, units: u64);
     /// Whether the operation should stop with [`Error::Interrupted`](crate::Error::Interrupted).
     fn interrupted(&self) -> bool;
-    /// How long it has been watching; nothing where nobody takes the time.
+    /// The time spent in each stage so far, for records; empty where the caller measures none. It never decides anything.
+    fn stage_times(&self) -> BTreeMap<Stage, Duration> {
+        BTreeMap::new()
+    }
+    /// The time since the operation began; zero where the caller measures none.
     fn elapsed(&self) -> Duration {
         Duration::ZERO
     }

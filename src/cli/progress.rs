@@ -77,10 +77,11 @@ impl TerminalProgress {
     /// Removes the bar. Returns the seconds of each stage by its name, and the seconds of the whole operation.
     pub fn finish(&self) -> (BTreeMap<String, f64>, f64) {
         self.bar.finish_and_clear();
-        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        clock.turn(None);
-        let total = clock.began.elapsed().as_secs_f64();
-        (clock.spent.iter().map(|(stage, spent)| (stage.name().into(), spent.as_secs_f64())).collect(), total)
+        let times = self.stage_times();
+        (
+            times.iter().map(|(stage, spent)| (stage.name().into(), spent.as_secs_f64())).collect(),
+            self.elapsed().as_secs_f64(),
+        )
     }
 }
 
@@ -131,6 +132,14 @@ impl Progress for TerminalProgress {
 
     fn interrupted(&self) -> bool {
         INTERRUPTED.load(Ordering::Relaxed)
+    }
+
+    fn stage_times(&self) -> BTreeMap<Stage, Duration> {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = clock.stage.map(|(stage, _)| stage);
+        // The stage goes on; what it took so far is counted.
+        clock.turn(stage);
+        clock.spent.clone()
     }
 
     fn elapsed(&self) -> Duration {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::progress::{TerminalProgress, now};
 use super::{Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
-use crate::output::{Existing, OutputFile, check_writable, folder_of};
+use crate::output::{Existing, OutputFile};
 use crate::regress::evidence::{Evidence, EvidenceDocument, junit, page};
 use crate::regress::{Case, CaseDifference, CaseResult, Statements, bless, is_case, run};
 
@@ -88,7 +88,7 @@ fn writable(path: &Path) -> Result<()> {
             remedy: "name a file that does not exist yet; nothing is ever replaced".into(),
         });
     }
-    check_writable(folder_of(path))
+    OutputFile::atomic(path, Existing::Refuse).map(drop)
 }
 
 /// The statements, and why cases are not traced to them where they are not.

@@ -2,24 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, say, speak_of_left_out};
-use crate::error::{Error, Result, Stopped};
-use crate::output::OutputDirectory;
+use crate::error::{Error, GuardTrip, Result, Stopped};
 use crate::policy::Policy;
-use crate::pool::Pool;
-use crate::progress::{Progress, Stage};
-use crate::report;
-use crate::run::Record;
-use crate::run::manifest::{self, Manifests};
-use crate::run::record::{Counts, EngineRecord, OptionsRecord};
-use crate::scan::duplicates::duplicates;
-use crate::scan::{Reader, Scan};
-use crate::snapshot::Snapshot;
+use crate::run::record::Counts;
+use crate::run::{Publication, PublishedRun, Record, SweepRequest, sweep_into};
+use crate::scan::Reader;
 use crate::sweep::guard::{self, Measure};
-use crate::sweep::{Expected, Headroom, Options, Swept};
+use crate::sweep::{Expected, Headroom, Swept};
 
 /// Judge a snapshot by a policy, and write delete and alert manifests
 ///
@@ -65,126 +58,98 @@ fn parse_reader(text: &str) -> std::result::Result<Reader, String> {
     }
 }
 
-/// What one policy came to, and where that is published.
-struct Published<'a> {
-    policy: &'a Policy,
-    swept: &'a Swept,
-    record: Record,
-    path: PathBuf,
-}
-
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policies = args.policy.iter().map(|name| Policy::load(name)).collect::<Result<Vec<_>>>()?;
-    let expected = Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined };
-    one_expectation(&policies, expected)?;
-    let staging = OutputDirectory::create_outside(&args.out, &args.snapshot.snapshot)?;
-    let pool = common.pool();
-    let progress = TerminalProgress::new(common);
-
-    let snapshot = Snapshot::open(&args.snapshot.snapshot, &policies[0].spellings.columns, &pool, &progress)?;
-    speak_of_left_out(common, &snapshot);
-    let (as_of, as_of_from) = snapshot.as_of(args.as_of)?;
-    let scan = Scan::new(&snapshot, &pool, &progress).with_reader(args.reader);
-    let duplicates = if args.unique { duplicates(&scan)?.ids } else { Vec::new() };
-    let options = Options { policies: &policies, as_of, expected, duplicates: &duplicates };
-    let swept = crate::sweep::sweep(&scan, &options)?;
-    if swept.iter().any(|swept| !swept.trips.is_empty()) {
-        progress.finish();
-        return stop(common, &policies, &swept, expected);
-    }
-
-    progress.begin(Stage::Write, 0);
-    let below =
-        |root: &Path, policy: &Policy| if policies.len() == 1 { root.to_path_buf() } else { root.join(&policy.name) };
-    let mut written = Vec::new();
-    for (policy, swept) in policies.iter().zip(&swept) {
-        let folder = below(staging.path(), policy);
-        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        written.push(write_manifests(&folder, &snapshot, policy, swept, &pool)?);
-    }
-    let (seconds, total) = progress.finish();
-    let engine = EngineRecord {
-        version: env!("CARGO_PKG_VERSION").into(),
-        threads: pool.threads(),
-        seconds,
-        bytes_read: swept.first().map_or(0, |swept| swept.metrics.bytes_read),
-    };
-    let asked = OptionsRecord {
+    let request = SweepRequest {
+        snapshot: &args.snapshot.snapshot,
+        policies: &policies,
+        as_of: args.as_of,
+        expected: Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined },
         unique: args.unique,
-        expect_deletes: args.expect_deletes,
-        expect_quarantined: args.expect_quarantined,
+        reader: args.reader,
+        out: &args.out,
     };
-    let mut published = Vec::new();
-    for ((policy, swept), outputs) in policies.iter().zip(&swept).zip(&written) {
-        let folder = below(staging.path(), policy);
-        let record = Record::new(&snapshot, as_of_from, policy, asked, swept, outputs, engine.clone());
-        record.write(&folder)?;
-        report::write(&folder, &record)?;
-        published.push(Published { policy, swept, record, path: below(&args.out, policy) });
+    let progress = TerminalProgress::new(common);
+    let outcome = sweep_into(&request, &common.pool(), &progress)?;
+    let (_, seconds) = progress.finish();
+    speak_of_left_out(common, &outcome.snapshot);
+    match &outcome.publication {
+        Publication::Published(runs) => show_runs(&request, common, &outcome.swept, runs, seconds)?,
+        Publication::Stopped(stopped) => return refuse(&request, common, &outcome.swept, stopped),
     }
-    if progress.interrupted() {
-        return Err(Error::Interrupted);
-    }
-    staging.publish(&pool)?;
-    close(args, common, &published, total)?;
-    drop(published);
     // The process ends here, and the system takes memory back faster than an allocator gives it.
-    std::mem::forget(swept);
+    std::mem::forget(outcome);
     Ok(())
 }
 
-/// An exact number is of one policy's figures.
-fn one_expectation(policies: &[Policy], expected: Expected) -> Result<()> {
-    let mut names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
-    names.sort_unstable();
-    if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
-        return Err(Error::Usage {
-            what: format!("two policies are called `{name}`"),
-            remedy: "give each a name of its own: their runs are told apart by it".into(),
-        });
-    }
-    if policies.len() > 1 && expected != Expected::default() {
-        return Err(Error::Usage {
-            what: "an exact number goes with one policy".into(),
-            remedy: "sweep once for each policy, or raise the guards in the policies".into(),
-        });
-    }
-    Ok(())
+/// The document of `--json`: one entry for each policy.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SweepDocument<'a> {
+    Published { runs: Vec<RunDocument<'a>>, seconds: f64 },
+    Stopped { runs: Vec<StoppedDocument<'a>>, stopped: String, way_on: String },
 }
 
-fn write_manifests(
-    folder: &Path,
-    snapshot: &Snapshot,
-    policy: &Policy,
-    swept: &Swept,
-    pool: &Pool,
-) -> Result<Vec<manifest::Output>> {
-    let manifests = Manifests {
-        findings: &swept.findings,
-        types: &policy.types,
-        alert_code: &policy.alerts.code,
-        due_on: &|type_code, day| swept.rules.due_on(type_code, day).unwrap_or(day),
-        locate: &|row| snapshot.locate(row).map_or(("", row), |(file, row)| (file.name.as_str(), row)),
-    };
-    manifest::write(folder, &manifests, pool)
+#[derive(Serialize)]
+struct RunDocument<'a> {
+    path: &'a Path,
+    published: bool,
+    record: &'a Record,
 }
 
-/// Says what came of it.
-fn close(args: &Args, common: &Common, published: &[Published<'_>], seconds: f64) -> Result<()> {
+#[derive(Serialize)]
+struct StoppedDocument<'a> {
+    policy: &'a str,
+    published: bool,
+    tally: Counts,
+    trips: Vec<TripDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct TripDocument<'a> {
+    guard: &'a str,
+    reached: GuardFigure,
+    limit: GuardFigure,
+    way_on: &'a str,
+}
+
+/// A number of rows, or a share of them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum GuardFigure {
+    Rows(u64),
+    Share(f64),
+}
+
+impl GuardFigure {
+    fn of(measure: Measure, value: f64) -> Self {
+        match measure {
+            Measure::Share => Self::Share(value),
+            Measure::Count | Measure::Exact => Self::Rows(value as u64),
+        }
+    }
+}
+
+/// Shows what was published.
+fn show_runs(
+    request: &SweepRequest<'_>,
+    common: &Common,
+    swept: &[Swept],
+    runs: &[PublishedRun],
+    seconds: f64,
+) -> Result<()> {
     if common.json {
-        let runs: Vec<Value> =
-            published.iter().map(|run| json!({ "path": run.path, "published": true, "record": run.record })).collect();
-        return print_json(&json!({ "runs": runs, "seconds": seconds }));
+        let runs = runs.iter().map(|run| RunDocument { path: &run.path, published: true, record: &run.record });
+        return print_json(&SweepDocument::Published { runs: runs.collect(), seconds });
     }
-    let expected = Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined };
-    for run in published {
-        remark(common, &came_to(run.policy, run.swept, expected));
+    for (policy, swept) in request.policies.iter().zip(swept) {
+        remark(common, &came_to(policy, swept, request.expected));
     }
-    if let Some(Published { record, .. }) = published.first() {
-        remark(common, &moment(record, seconds));
+    if let Some(run) = runs.first() {
+        remark(common, &moment(&run.record, seconds));
     }
-    print(&format!("{}\n", args.out.display()))
+    print(&format!("{}\n", request.out.display()))
 }
 
 fn moment(record: &Record, seconds: f64) -> String {
@@ -201,40 +166,30 @@ fn moment(record: &Record, seconds: f64) -> String {
     text
 }
 
-/// Shows what guards stopped, quiet or not, and refuses.
-fn stop(common: &Common, policies: &[Policy], swept: &[Swept], expected: Expected) -> Result<()> {
-    let stopped =
-        Stopped { trips: swept.iter().flat_map(|swept| swept.trips.clone()).collect(), policies: policies.len() };
+/// Shows the figures that a guard stopped, quiet or not, and refuses.
+fn refuse(request: &SweepRequest<'_>, common: &Common, swept: &[Swept], stopped: &Stopped) -> Result<()> {
+    let swept = request.policies.iter().zip(swept);
     if common.json {
-        let runs: Vec<Value> =
-            policies.iter().zip(swept).map(|(policy, swept)| unpublished(policy, swept, expected)).collect();
-        print_json(&json!({ "runs": runs, "stopped": stopped.to_string(), "way_on": stopped.remedy() }))?;
+        let runs = swept.map(|(policy, swept)| stopped_document(policy, swept, request.expected)).collect();
+        print_json(&SweepDocument::Stopped { runs, stopped: stopped.to_string(), way_on: stopped.remedy() })?;
     } else {
-        policies.iter().zip(swept).for_each(|(policy, swept)| say(&came_to(policy, swept, expected)));
+        swept.for_each(|(policy, swept)| say(&came_to(policy, swept, request.expected)));
     }
-    Err(Error::Guard(stopped))
+    Err(Error::Guard(stopped.clone()))
 }
 
-fn unpublished(policy: &Policy, swept: &Swept, expected: Expected) -> Value {
+fn stopped_document<'a>(policy: &'a Policy, swept: &'a Swept, expected: Expected) -> StoppedDocument<'a> {
     let total = swept.findings.by_type.total();
-    let number = |headroom: &Headroom, value: f64| match headroom.measure {
-        Measure::Share => json!(value),
-        Measure::Count | Measure::Exact => json!(value as u64),
-    };
     let headroom = guard::headroom(policy, (&total).into(), expected);
     let tripped = headroom.iter().filter(|headroom| headroom.tripped);
-    let trips: Vec<Value> = tripped
-        .zip(&swept.trips)
-        .map(|(headroom, trip)| {
-            json!({
-                "guard": trip.guard,
-                "reached": number(headroom, headroom.reached),
-                "limit": number(headroom, headroom.limit),
-                "way_on": trip.flag,
-            })
-        })
-        .collect();
-    json!({ "policy": policy.name, "published": false, "tally": Counts::from(&total), "trips": trips })
+    let trip = |(headroom, trip): (&Headroom, &'a GuardTrip)| TripDocument {
+        guard: trip.guard,
+        reached: GuardFigure::of(headroom.measure, headroom.reached),
+        limit: GuardFigure::of(headroom.measure, headroom.limit),
+        way_on: &trip.flag,
+    };
+    let trips = tripped.zip(&swept.trips).map(trip).collect();
+    StoppedDocument { policy: &policy.name, published: false, tally: Counts::from(&total), trips }
 }
 
 /// What a policy came to, in figures.

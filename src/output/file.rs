@@ -83,7 +83,8 @@ impl OutputFile {
     /// # Errors
     /// Where its folder cannot be written.
     pub fn atomic(path: &Path, existing: Existing) -> Result<Self> {
-        Self::atomic_through(folder_of(path), path, existing)
+        let file = temporary(folder_of(path), MODE).map_err(|error| Error::io("write", path)(error.kind().into()))?;
+        Ok(Self::new(path, Target::Temporary(file, existing)))
     }
 
     /// As [`atomic`](Self::atomic), with the temporary file in another folder of the same file system: for a folder in
@@ -92,7 +93,8 @@ impl OutputFile {
     /// # Errors
     /// Where `folder` cannot be written.
     pub fn atomic_through(folder: &Path, path: &Path, existing: Existing) -> Result<Self> {
-        Ok(Self::new(path, Target::Temporary(temporary(folder, MODE)?, existing)))
+        let file = temporary(folder, MODE).map_err(|error| Error::io("write into", folder)(error.kind().into()))?;
+        Ok(Self::new(path, Target::Temporary(file, existing)))
     }
 
     fn new(path: &Path, target: Target) -> Self {
@@ -172,7 +174,8 @@ impl Write for OutputFile {
 /// # Errors
 /// Where the name is taken, or the folder cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = temporary(folder_of(path), PRIVATE_MODE)?;
+    let mut file =
+        temporary(folder_of(path), PRIVATE_MODE).map_err(|error| Error::io("write", path)(error.kind().into()))?;
     file.write_all(bytes).map_err(Error::io("write", path))?;
     publish(file, path, Existing::Refuse)
 }
@@ -188,16 +191,12 @@ pub fn folder_of(path: &Path) -> &Path {
 /// # Errors
 /// Where it cannot.
 pub fn check_writable(folder: &Path) -> Result<()> {
-    temporary(folder, MODE).map(drop)
+    temporary(folder, MODE).map(drop).map_err(|error| Error::io("write into", folder)(error.kind().into()))
 }
 
-fn temporary(folder: &Path, mode: u32) -> Result<NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix(".smi-sweep-")
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        // Without the name of the temporary file, which means nothing to the user.
-        .map_err(|error| Error::io("write into", folder)(error.kind().into()))
+/// Errors are passed on without the name of the temporary file, which means nothing to the user.
+fn temporary(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(".smi-sweep-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(folder)
 }
 
 fn publish(file: NamedTempFile, path: &Path, existing: Existing) -> Result<()> {

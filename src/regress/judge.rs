@@ -123,13 +123,7 @@ impl<'b> StoredCase<'b> {
 
     fn publish(&self, policy: &Policy, swept: &Swept, pool: &Pool) -> Result<([Vec<u8>; 2], PublishedManifests)> {
         let run = self.workspace.run();
-        let manifests = Manifests {
-            findings: &swept.findings,
-            types: &policy.types,
-            alert_code: &policy.alerts.code,
-            due_on: &|type_code, day| swept.rules.due_on(type_code, day).unwrap_or(day),
-            locate: &|row| self.snapshot.locate(row).map_or(("", row), |(file, row)| (file.name.as_str(), row)),
-        };
+        let manifests = Manifests::new(&self.snapshot, policy, swept);
         let written = manifest::write(&run, &manifests, pool).and_then(|_| {
             let read = |name: &str| fs::read(run.join(name)).map_err(Error::io("read", run.join(name)));
             Ok(([read(DELETE)?, read(ALERTS)?], PublishedManifests::read(&run, &self.snapshot)?))

@@ -1,12 +1,17 @@
-//! What we write: manifests, the run's record, and a directory that is whole or absent; and what is asked of it
-//! afterwards: whether it is what it says ([`verify`](mod@verify)), and how two of them differ ([`diff`](mod@diff)).
+//! Runs: [`sweep_into`] sweeps a snapshot and publishes manifests, record and page in a directory that is whole or absent;
+//! [`verify`](mod@verify) recounts a run directory, and [`diff`](mod@diff) compares two.
 
+mod advice;
 pub mod diff;
 pub mod manifest;
+mod page;
+mod publish;
 pub(crate) mod read;
 pub mod record;
 pub mod verify;
 
 pub use diff::diff;
+pub use page::PAGE;
+pub use publish::{Publication, PublishedRun, SweepOutcome, SweepRequest, sweep_into};
 pub use record::Record;
 pub use verify::verify;

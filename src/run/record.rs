@@ -217,18 +217,28 @@ pub struct EngineRecord {
     pub bytes_read: u64,
 }
 
+/// What the runs of one sweep share, whatever the policy.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepContext<'a> {
+    /// What was read.
+    pub snapshot: &'a Snapshot,
+    /// Where the moment comes from.
+    pub as_of_from: AsOfFrom,
+    /// What was asked for besides policy and moment.
+    pub options: OptionsRecord,
+}
+
 impl Record {
-    /// Puts a record together.
+    /// The record of a run whose manifests are written.
     #[must_use]
     pub fn new(
-        snapshot: &Snapshot,
-        as_of_from: AsOfFrom,
+        context: &SweepContext<'_>,
         policy: &Policy,
-        options: OptionsRecord,
         swept: &Swept,
         outputs: &[Output],
         engine: EngineRecord,
     ) -> Self {
+        let SweepContext { snapshot, as_of_from, options } = *context;
         let Swept { rules, findings, .. } = swept;
         let mut policy_record = policy.to_json();
         policy_record["digest"] = policy.digest().into();

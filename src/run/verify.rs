@@ -20,6 +20,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::manifest::{ALERTS, DELETE, QUARANTINE};
+use super::page::PAGE;
 use super::read::{Alerts, Batches, Deletes, Manifest, text};
 use super::record::{RECORD, Record};
 use crate::error::{Error, Result};
@@ -29,8 +30,6 @@ use crate::policy::{DateVerdict, Pair, Policy, Rules};
 use crate::pool::Pool;
 use crate::scan::PartyCounts;
 
-/// What people read, which nobody's figures depend on: it may be there or not.
-const PAGE: &str = "report.html";
 /// The folder in which people approve a run. Who signed what is no part of the run: whoever asks about approvals judges
 /// what is in it.
 pub const APPROVALS: &str = "approvals";

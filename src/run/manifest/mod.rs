@@ -19,8 +19,10 @@ use crate::error::{Error, Result};
 use crate::estate::TypeNames;
 use crate::output::Written;
 use crate::output::parquet::writer_properties;
+use crate::policy::Policy;
 use crate::pool::Pool;
-use crate::sweep::{Findings, Spot};
+use crate::snapshot::Snapshot;
+use crate::sweep::{Findings, Spot, Swept};
 
 /// Name of the delete manifest.
 pub const DELETE: &str = "delete.parquet";
@@ -40,10 +42,25 @@ pub struct Manifests<'a> {
     pub types: &'a TypeNames,
     /// The code of alerts.
     pub alert_code: &'a str,
-    /// The day on which a device becomes due, from its type code and the day of its status date.
-    pub due_on: &'a (dyn Fn(u8, i32) -> i32 + Sync),
-    /// The file that has a row of the snapshot, and the row's number in it.
-    pub locate: &'a dyn Fn(u64) -> (&'a str, u64),
+    /// The day on which a device becomes due, from its type code and the day of its status date (days since 1970-01-01).
+    pub due_on: Box<dyn Fn(u8, i32) -> i32 + Sync + 'a>,
+    /// The name of the file that has a row of the snapshot, and the row's number in it, from the row's number in the
+    /// snapshot. All numbers are from 0.
+    pub locate: Box<dyn Fn(u64) -> (&'a str, u64) + 'a>,
+}
+
+impl<'a> Manifests<'a> {
+    /// The manifests of what one policy found in a snapshot.
+    #[must_use]
+    pub fn new(snapshot: &'a Snapshot, policy: &'a Policy, swept: &'a Swept) -> Self {
+        Self {
+            findings: &swept.findings,
+            types: &policy.types,
+            alert_code: &policy.alerts.code,
+            due_on: Box::new(|type_code, day| swept.rules.due_on(type_code, day).unwrap_or(day)),
+            locate: Box::new(|row| snapshot.locate(row).map_or(("", row), |(file, row)| (file.name.as_str(), row))),
+        }
+    }
 }
 
 /// A manifest that was written.
@@ -63,7 +80,7 @@ pub struct Output {
 /// Where a file cannot be written.
 pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<Output>> {
     let Findings { due, parties, quarantined, .. } = manifests.findings;
-    let (alerting, days) = pool.join(|| by_party(manifests.findings), || DueDays::of(due, manifests.due_on));
+    let (alerting, days) = pool.join(|| by_party(manifests.findings), || DueDays::of(due, &*manifests.due_on));
     let counted = manifests.findings.by_type.total();
     if alerting.len() as u64 != counted.alerts || due.len() as u64 != counted.deletes() {
         return Err(Error::Unbalanced(format!(

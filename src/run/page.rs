@@ -1,24 +1,33 @@
 //! The page of a run: what a data manager reads before signing it off.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::advice::advice;
+use super::record::{Counts, CutoffRecord, Record};
 use crate::error::Result;
 use crate::estate::{DeviceType, Reason, SmiStatus};
+use crate::output::OutputFile;
 use crate::output::html::{Page, count, counted};
 use crate::policy::{Boundary, Policy};
-use crate::run::Record;
-use crate::run::record::{Counts, CutoffRecord};
 use crate::sweep::guard::{self, Measure};
 
 /// How many parties, and how many files, are listed; the rest is summed up.
 const LISTED: usize = 50;
 
-/// Renders the page.
+/// Name of the page within a run directory.
+pub const PAGE: &str = "report.html";
+
+/// Writes the page of a run into its directory.
 ///
 /// # Errors
-/// Where the policy of the record cannot be read.
-pub fn render(record: &Record) -> Result<String> {
+/// Where the file cannot be written, or the record has a policy that cannot be read.
+pub(super) fn write(folder: &Path, record: &Record) -> Result<()> {
+    OutputFile::create(&folder.join(PAGE))?.finish_with(render(record)?.as_bytes()).map(drop)
+}
+
+/// Renders the page.
+fn render(record: &Record) -> Result<String> {
     let policy = Policy::from_json(&record.policy, "run.json")?;
     let tally = &record.tally;
     let lead = format!(

@@ -1,0 +1,153 @@
+//! A sweep as one call: from the paths of a snapshot to a published run directory.
+
+use std::path::{Path, PathBuf};
+
+use super::manifest::{self, Manifests, Output};
+use super::page;
+use super::record::{EngineRecord, OptionsRecord, Record, SweepContext};
+use crate::error::{Error, Result, Stopped};
+use crate::output::OutputDirectory;
+use crate::policy::Policy;
+use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
+use crate::scan::duplicates::duplicates;
+use crate::scan::{Reader, Scan};
+use crate::snapshot::Snapshot;
+use crate::sweep::{self, Expected, Options, Swept};
+
+/// What to sweep, by which policies, and where to publish it.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepRequest<'a> {
+    /// Files and folders of the snapshot.
+    pub snapshot: &'a [PathBuf],
+    /// The policies, at least one, with different names. They share one scan.
+    pub policies: &'a [Policy],
+    /// The moment to judge by, UTC microseconds since 1970; `None` takes the one that the snapshot gives.
+    pub as_of: Option<i64>,
+    /// Exact numbers that take the place of guards; only with a single policy.
+    pub expected: Expected,
+    /// Whether due devices are quarantined whose Device ID occurs anywhere else in the snapshot.
+    pub unique: bool,
+    /// Which reader decodes the columns.
+    pub reader: Reader,
+    /// The run directory, which must not exist. With several policies it gets a run directory for each, named by policy.
+    pub out: &'a Path,
+}
+
+/// A run that was published.
+#[derive(Debug)]
+pub struct PublishedRun {
+    /// The run directory.
+    pub path: PathBuf,
+    /// Its record, as in `run.json`.
+    pub record: Record,
+}
+
+/// How a sweep ended.
+#[derive(Debug)]
+pub enum Publication {
+    /// Everything is published: a run for each policy, in their order.
+    Published(Vec<PublishedRun>),
+    /// A guard tripped; nothing is published.
+    Stopped(Stopped),
+}
+
+/// What a sweep found, and whether it is published.
+#[derive(Debug)]
+pub struct SweepOutcome {
+    /// What was read.
+    pub snapshot: Snapshot,
+    /// The findings of each policy, in their order.
+    pub swept: Vec<Swept>,
+    /// Whether they are published.
+    pub publication: Publication,
+}
+
+/// Sweeps a snapshot under every policy and publishes the runs: manifests, record and page of each, all by one rename.
+/// A tripped guard is no error, so that the figures can be shown; it is [`Publication::Stopped`].
+///
+/// The seconds by stage in `run.json` are those that `progress` has measured; a caller that measures none leaves them out.
+///
+/// # Errors
+/// [`Error::Usage`] for policies that do not go together, or an `out` that exists or is inside the snapshot; a snapshot
+/// that is refused or changes meanwhile; a file that cannot be written; an interruption.
+pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<SweepOutcome> {
+    let policies = request.policies;
+    check_policies(policies, request.expected)?;
+    let directory = OutputDirectory::create_outside(request.out, request.snapshot)?;
+    let columns = policies.first().map(|policy| policy.spellings.columns.clone()).unwrap_or_default();
+    let snapshot = Snapshot::open(request.snapshot, &columns, pool, progress)?;
+    let (as_of, as_of_from) = snapshot.as_of(request.as_of)?;
+    let scan = Scan::new(&snapshot, pool, progress).with_reader(request.reader);
+    let duplicates = if request.unique { duplicates(&scan)?.ids } else { Vec::new() };
+    let options = Options { policies, as_of, expected: request.expected, duplicates: &duplicates };
+    let swept = sweep::sweep(&scan, &options)?;
+    let trips: Vec<_> = swept.iter().flat_map(|swept| swept.trips.clone()).collect();
+    if !trips.is_empty() {
+        let stopped = Stopped { trips, policies: policies.len() };
+        return Ok(SweepOutcome { snapshot, swept, publication: Publication::Stopped(stopped) });
+    }
+
+    progress.begin(Stage::Write, 0);
+    let folder_in = |root: &Path, policy: &Policy| {
+        if policies.len() == 1 { root.to_path_buf() } else { root.join(&policy.name) }
+    };
+    let mut written: Vec<Vec<Output>> = Vec::new();
+    for (policy, swept) in policies.iter().zip(&swept) {
+        let folder = folder_in(directory.path(), policy);
+        std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+        written.push(manifest::write(&folder, &Manifests::new(&snapshot, policy, swept), pool)?);
+    }
+    let context = SweepContext { snapshot: &snapshot, as_of_from, options: options_record(request) };
+    let engine = engine_record(&swept, pool, progress);
+    let mut runs = Vec::new();
+    for ((policy, swept), outputs) in policies.iter().zip(&swept).zip(&written) {
+        let folder = folder_in(directory.path(), policy);
+        let record = Record::new(&context, policy, swept, outputs, engine.clone());
+        record.write(&folder)?;
+        page::write(&folder, &record)?;
+        runs.push(PublishedRun { path: folder_in(request.out, policy), record });
+    }
+    if progress.interrupted() {
+        return Err(Error::Interrupted);
+    }
+    directory.publish(pool)?;
+    Ok(SweepOutcome { snapshot, swept, publication: Publication::Published(runs) })
+}
+
+/// Refuses two policies of one name, whose runs could not be told apart, and an exact number for several policies.
+fn check_policies(policies: &[Policy], expected: Expected) -> Result<()> {
+    let refuse = |what: String, remedy: &str| Err(Error::Usage { what, remedy: remedy.into() });
+    let mut names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        return refuse("there is no policy to sweep by".into(), "name at least one policy");
+    }
+    if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
+        let remedy = "give each a name of its own: their runs are told apart by it";
+        return refuse(format!("two policies are called `{name}`"), remedy);
+    }
+    if policies.len() > 1 && expected != Expected::default() {
+        let remedy = "sweep once for each policy, or raise the guards in the policies";
+        return refuse("an exact number goes with one policy".into(), remedy);
+    }
+    Ok(())
+}
+
+const fn options_record(request: &SweepRequest<'_>) -> OptionsRecord {
+    OptionsRecord {
+        unique: request.unique,
+        expect_deletes: request.expected.deletes,
+        expect_quarantined: request.expected.quarantined,
+    }
+}
+
+fn engine_record(swept: &[Swept], pool: &Pool, progress: &dyn Progress) -> EngineRecord {
+    let seconds = progress.stage_times().into_iter().map(|(stage, time)| (stage.name().into(), time.as_secs_f64()));
+    EngineRecord {
+        version: env!("CARGO_PKG_VERSION").into(),
+        threads: pool.threads(),
+        seconds: seconds.collect(),
+        bytes_read: swept.first().map_or(0, |swept| swept.metrics.bytes_read),
+    }
+}
