@@ -1,46 +1,33 @@
 //! The command line as scripts and people meet it: exit codes, one clear line for each mistake, nothing left behind.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{binary, fixtures, outcome, run};
+use crate::common::{Workspace, binary, copy_files, fixtures, outcome, run};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A place to work in, with a copy of the fixture estate.
-struct Desk {
+/// A temporary directory with a copy of the fixture estate.
+struct CommandLine {
     home: TempDir,
 }
 
-impl Desk {
+impl Workspace for CommandLine {
+    fn home(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+impl CommandLine {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
-        let estate = home.path().join("estate");
-        fs::create_dir(&estate).unwrap();
-        for entry in fs::read_dir(fixtures().join("estate")).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), estate.join(entry.file_name())).unwrap();
-        }
+        copy_files(&fixtures().join("estate"), &home.path().join("estate"));
         Self { home }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-        fs::write(self.path(name), bytes).unwrap();
-        self.text(name)
     }
 
     fn sweep(&self, snapshot: &str, policy: &str, more: &[&str]) -> (i32, String, String) {
@@ -108,16 +95,16 @@ const AS_OF: [&str; 2] = ["--as-of", "2026-11-01"];
 
 #[test]
 fn the_first_run_of_the_readme() {
-    let desk = Desk::new();
-    let (code, out, err) = desk.sweep("estate", "secmp0060", &[]);
+    let scratch = CommandLine::new();
+    let (code, out, err) = scratch.sweep("estate", "secmp0060", &[]);
     assert_eq!(code, 0, "{err}");
-    assert_eq!(out.trim(), desk.text("run"), "standard output is the run's path, and no more");
+    assert_eq!(out.trim(), scratch.text("run"), "standard output is the run's path, and no more");
     for word in ["CHF", "ESME", "excluded", "max_delete_share", "as of 2026-11-01"] {
         assert!(err.contains(word), "`{word}` is not in: {err}");
     }
-    let (code, out, _) = run(&["verify", &desk.text("run")]);
+    let (code, out, _) = run(&["verify", &scratch.text("run")]);
     assert!(code == 0 && out.contains("verified"), "{out}");
-    let record: Value = serde_json::from_slice(&fs::read(desk.path("run/run.json")).unwrap()).unwrap();
+    let record: Value = serde_json::from_slice(&fs::read(scratch.path("run/run.json")).unwrap()).unwrap();
     let tally = &record["tally"];
     let sum: u64 = ["not_candidate", "excluded", "not_due", "delete", "quarantined"]
         .iter()
@@ -135,10 +122,10 @@ fn the_first_run_of_the_readme() {
 
 #[test]
 fn before_the_change_hubs_went_silently() {
-    let desk = Desk::new();
-    let (code, _, err) = desk.sweep("estate", "pre-change", &["--quiet"]);
+    let scratch = CommandLine::new();
+    let (code, _, err) = scratch.sweep("estate", "pre-change", &["--quiet"]);
     assert_eq!((code, err.as_str()), (0, ""));
-    let record: Value = serde_json::from_slice(&fs::read(desk.path("run/run.json")).unwrap()).unwrap();
+    let record: Value = serde_json::from_slice(&fs::read(scratch.path("run/run.json")).unwrap()).unwrap();
     let hubs = &record["by_type"]["CHF"];
     assert!(hubs["delete"].as_u64() > Some(0));
     // A hub that a Service User notified is told of; all others are not.
@@ -147,12 +134,12 @@ fn before_the_change_hubs_went_silently() {
 
 #[test]
 fn json_is_one_document_and_nothing_due_is_no_failure() {
-    let desk = Desk::new();
-    let policy = desk.write(
+    let scratch = CommandLine::new();
+    let policy = scratch.write(
         "none.toml",
         "name = \"none\"\nversion = 1\n[threshold]\ndefault = 1200\n[guard]\nmax_quarantined = 100000",
     );
-    let (code, out, err) = desk.sweep("estate", &policy, &["--json", "--quiet"]);
+    let (code, out, err) = scratch.sweep("estate", &policy, &["--json", "--quiet"]);
     assert_eq!((code, err.as_str()), (0, ""));
     let document: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(document["runs"][0]["record"]["tally"]["delete"], 0);
@@ -160,14 +147,14 @@ fn json_is_one_document_and_nothing_due_is_no_failure() {
 
 #[test]
 fn guards_stop_a_run_at_exactly_their_limit() {
-    let desk = Desk::new();
-    let (_, out, _) = desk.sweep("estate", "secmp0060", &["--json", "--quiet"]);
+    let scratch = CommandLine::new();
+    let (_, out, _) = scratch.sweep("estate", "secmp0060", &["--json", "--quiet"]);
     let document: Value = serde_json::from_str(&out).unwrap();
     let tally = &document["runs"][0]["record"]["tally"];
     let (deletes, quarantined) = (tally["delete"].as_u64().unwrap(), tally["quarantined"].as_u64().unwrap());
-    fs::remove_dir_all(desk.path("run")).unwrap();
+    fs::remove_dir_all(scratch.path("run")).unwrap();
     let guarded = |max_deletes: u64, max_quarantined: u64| {
-        desk.write(
+        scratch.write(
             "guarded.toml",
             format!(
                 "name = \"guarded\"\nversion = 1\n[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]\n\
@@ -176,16 +163,16 @@ fn guards_stop_a_run_at_exactly_their_limit() {
         )
     };
     let passes = |policy: &str, more: &[&str]| {
-        let (code, _, err) = desk.sweep("estate", policy, more);
+        let (code, _, err) = scratch.sweep("estate", policy, more);
         assert_eq!(code, 0, "{err}");
-        fs::remove_dir_all(desk.path("run")).unwrap();
+        fs::remove_dir_all(scratch.path("run")).unwrap();
     };
     let stops = |policy: &str, more: &[&str], says: &str| {
-        let (code, out, err) = desk.sweep("estate", policy, more);
+        let (code, out, err) = scratch.sweep("estate", policy, more);
         assert_eq!((code, out.as_str()), (5, ""), "{err}");
         assert!(err.contains("nothing was published") && err.contains(says), "{err}");
         assert!(err.contains("not due") && err.contains("STOPPED"), "the figures are shown: {err}");
-        desk.nothing_published();
+        scratch.nothing_published();
     };
     passes(&guarded(deletes + 1, quarantined + 1), &[]);
     passes(&guarded(deletes, quarantined), &[]);
@@ -201,39 +188,39 @@ fn guards_stop_a_run_at_exactly_their_limit() {
 
 #[test]
 fn snapshots_that_cannot_be_read_are_refused_by_name() {
-    let desk = Desk::new();
-    let secmp = |snapshot: &str, says: &[&str]| desk.refused(snapshot, "secmp0060", &AS_OF, 3, says);
-    desk.write("text.parquet", "device_id,device_type\n");
+    let scratch = CommandLine::new();
+    let secmp = |snapshot: &str, says: &[&str]| scratch.refused(snapshot, "secmp0060", &AS_OF, 3, says);
+    scratch.write("text.parquet", "device_id,device_type\n");
     secmp("text.parquet", &["text.parquet", "not a Parquet file"]);
-    desk.write("nothing.parquet", "");
+    scratch.write("nothing.parquet", "");
     secmp("nothing.parquet", &["nothing.parquet", "not a Parquet file"]);
-    let whole = fs::read(desk.path("estate/part-00000.parquet")).unwrap();
-    desk.write("cut.parquet", &whole[..whole.len() / 2]);
+    let whole = fs::read(scratch.path("estate/part-00000.parquet")).unwrap();
+    scratch.write("cut.parquet", &whole[..whole.len() / 2]);
     secmp("cut.parquet", &["cut.parquet", "not a Parquet file", "truncated"]);
     // The tail is whole and the middle is gone: only the pages tell.
-    desk.write("hollow.parquet", [&whole[..4], &whole[whole.len() / 2..]].concat());
+    scratch.write("hollow.parquet", [&whole[..4], &whole[whole.len() / 2..]].concat());
     secmp("hollow.parquet", &["hollow.parquet"]);
     secmp("absent", &["absent", "no such file or folder"]);
-    fs::create_dir(desk.path("empty")).unwrap();
+    fs::create_dir(scratch.path("empty")).unwrap();
     secmp("empty", &["empty", "no Parquet files"]);
-    let (one, out) = (desk.text("estate/part-00000.parquet"), desk.text("run"));
+    let (one, out) = (scratch.text("estate/part-00000.parquet"), scratch.text("run"));
     let twice = run(&["sweep", &one, &one, "--policy", "secmp0060", "--as-of", "2026-11-01", "--out", &out]);
     one_line(&twice, 3, &["part-00000.parquet", "named twice"]);
 }
 
 #[test]
 fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
-    let desk = Desk::new();
+    let scratch = CommandLine::new();
     let with = |name: &str, change: &dyn Fn(&mut Columns)| {
         let mut columns = columns();
         change(&mut columns);
-        write_columns(&desk.path(name), columns);
+        write_columns(&scratch.path(name), columns);
         name.to_owned()
     };
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
     for (at, (column, _)) in columns().into_iter().enumerate() {
         let lacks = with("lacks.parquet", &|columns| drop(columns.remove(at)));
-        desk.refused(
+        scratch.refused(
             &lacks,
             "secmp0060",
             &AS_OF,
@@ -243,108 +230,114 @@ fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
     }
     for at in [1, 2, 3] {
         let kind = with("kind.parquet", &|columns| columns[at].1 = Arc::clone(&numbers));
-        desk.refused(&kind, "secmp0060", &AS_OF, 3, &["kind.parquet", columns()[at].0, "INT64", "cannot be read as"]);
+        scratch.refused(
+            &kind,
+            "secmp0060",
+            &AS_OF,
+            3,
+            &["kind.parquet", columns()[at].0, "INT64", "cannot be read as"],
+        );
     }
     let mapped = with("mapped.parquet", &|columns| columns[0].0 = "DEVICE_EUI");
-    let policy = desk.write(
+    let policy = scratch.write(
         "mapped.toml",
         "name = \"mapped\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n\
          [snapshot.columns]\nDEVICE_EUI = \"device_id\"\n",
     );
-    assert_eq!(desk.sweep(&mapped, &policy, &AS_OF).0, 0);
-    fs::remove_dir_all(desk.path("run")).unwrap();
+    assert_eq!(scratch.sweep(&mapped, &policy, &AS_OF).0, 0);
+    fs::remove_dir_all(scratch.path("run")).unwrap();
     // Neither the seal nor the file says when it was taken, and nobody asks the clock.
-    desk.refused(&mapped, &policy, &[], 3, &["does not say when it was taken", "--as-of"]);
+    scratch.refused(&mapped, &policy, &[], 3, &["does not say when it was taken", "--as-of"]);
 }
 
 #[test]
 fn a_seal_that_does_not_hold_is_refused() {
-    let desk = Desk::new();
-    let part = desk.path("estate/part-00001.parquet");
+    let scratch = CommandLine::new();
+    let part = scratch.path("estate/part-00001.parquet");
     let whole = fs::read(&part).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     fs::write(&part, &flipped).unwrap();
-    desk.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "BLAKE3"]);
+    scratch.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "BLAKE3"]);
     fs::write(&part, &whole[..whole.len() - 1]).unwrap();
-    desk.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet"]);
+    scratch.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet"]);
     fs::write(&part, &whole).unwrap();
-    fs::copy(&part, desk.path("estate/part-00009.parquet")).unwrap();
-    desk.refused("estate", "secmp0060", &[], 3, &["part-00009.parquet", "too many"]);
-    fs::remove_file(desk.path("estate/part-00009.parquet")).unwrap();
+    fs::copy(&part, scratch.path("estate/part-00009.parquet")).unwrap();
+    scratch.refused("estate", "secmp0060", &[], 3, &["part-00009.parquet", "too many"]);
+    fs::remove_file(scratch.path("estate/part-00009.parquet")).unwrap();
     fs::remove_file(&part).unwrap();
-    desk.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "too few"]);
+    scratch.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "too few"]);
     fs::write(&part, &whole).unwrap();
-    desk.write("estate/_snapshot.json", "{}");
-    desk.refused("estate", "secmp0060", &[], 3, &["_snapshot.json", "seal"]);
+    scratch.write("estate/_snapshot.json", "{}");
+    scratch.refused("estate", "secmp0060", &[], 3, &["_snapshot.json", "seal"]);
 }
 
 #[test]
 fn sealing_says_when_a_snapshot_was_taken() {
-    let desk = Desk::new();
-    fs::create_dir(desk.path("own")).unwrap();
-    write_columns(&desk.path("own/a.parquet"), columns());
-    let (code, _, err) = run(&["check", &desk.text("own"), "--seal", "--taken-at", "2026-11-01"]);
+    let scratch = CommandLine::new();
+    fs::create_dir(scratch.path("own")).unwrap();
+    write_columns(&scratch.path("own/a.parquet"), columns());
+    let (code, _, err) = run(&["check", &scratch.text("own"), "--seal", "--taken-at", "2026-11-01"]);
     assert_eq!(code, 0, "{err}");
-    let policy = desk
+    let policy = scratch
         .write("own.toml", "name = \"own\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n");
-    let (code, _, err) = desk.sweep("own", &policy, &[]);
+    let (code, _, err) = scratch.sweep("own", &policy, &[]);
     assert!(code == 0 && err.contains("as the seal says"), "{err}");
-    fs::remove_dir_all(desk.path("run")).unwrap();
-    let (_, _, err) = desk.sweep("own", &policy, &["--as-of", "2026-12-01"]);
+    fs::remove_dir_all(scratch.path("run")).unwrap();
+    let (_, _, err) = scratch.sweep("own", &policy, &["--as-of", "2026-12-01"]);
     assert!(err.contains("as told") && err.contains("taken at 2026-11-01T00:00:00Z"), "{err}");
-    let record: Value = serde_json::from_slice(&fs::read(desk.path("run/run.json")).unwrap()).unwrap();
+    let record: Value = serde_json::from_slice(&fs::read(scratch.path("run/run.json")).unwrap()).unwrap();
     assert_eq!(record["snapshot"]["taken_at"], "2026-11-01T00:00:00Z");
     assert_eq!(record["cutoffs"]["ESME"]["due_if_since"], "2025-12-01");
     assert_eq!(record["snapshot"]["files"][0]["role_column"], false);
     // A finding is no failure, unless that was asked for.
-    let (code, out, _) = run(&["check", &desk.text("estate")]);
+    let (code, out, _) = run(&["check", &scratch.text("estate")]);
     assert!(code == 0 && out.contains("unknown"), "{out}");
-    let (code, out, err) = run(&["check", "--strict", &desk.text("estate")]);
+    let (code, out, err) = run(&["check", "--strict", &scratch.text("estate")]);
     assert!(code == 3 && out.contains("unknown") && err.contains("--strict"), "{err}");
 }
 
 #[test]
 fn policies_are_refused_with_line_and_column() {
-    let desk = Desk::new();
-    let slip = desk.write("slip.toml", "name = \"slip\"\nversion = 1\n[threshold]\ndefault = 12\nPPMD = 36\n");
-    desk.refused("estate", &slip, &[], 4, &["slip.toml:5:1", "PPMD", "PPMID"]);
-    desk.refused("estate", "secmp060", &[], 4, &["secmp060", "secmp0060"]);
-    desk.refused("estate", "policies/none.toml", &[], 4, &["policies/none.toml"]);
+    let scratch = CommandLine::new();
+    let slip = scratch.write("slip.toml", "name = \"slip\"\nversion = 1\n[threshold]\ndefault = 12\nPPMD = 36\n");
+    scratch.refused("estate", &slip, &[], 4, &["slip.toml:5:1", "PPMD", "PPMID"]);
+    scratch.refused("estate", "secmp060", &[], 4, &["secmp060", "secmp0060"]);
+    scratch.refused("estate", "policies/none.toml", &[], 4, &["policies/none.toml"]);
     one_line(&run(&["policy", "check", &slip]), 4, &["slip.toml:5:1"]);
 }
 
 #[test]
 fn command_lines_that_make_no_sense_are_refused() {
-    let desk = Desk::new();
-    fs::create_dir(desk.path("taken")).unwrap();
-    let (estate, taken) = (desk.text("estate"), desk.text("taken"));
+    let scratch = CommandLine::new();
+    fs::create_dir(scratch.path("taken")).unwrap();
+    let (estate, taken) = (scratch.text("estate"), scratch.text("taken"));
     one_line(
         &run(&["sweep", &estate, "--policy", "secmp0060", "--out", &taken]),
         2,
         &["taken exists already", "does not exist"],
     );
     assert_eq!(fs::read_dir(&taken).unwrap().count(), 0);
-    desk.refused("estate", "secmp0060", &["--policy", "secmp0060"], 2, &["two policies are called"]);
-    desk.refused("estate", "secmp0060", &["--policy", "scr137", "--expect-deletes", "1"], 2, &["one policy"]);
+    scratch.refused("estate", "secmp0060", &["--policy", "secmp0060"], 2, &["two policies are called"]);
+    scratch.refused("estate", "secmp0060", &["--policy", "scr137", "--expect-deletes", "1"], 2, &["one policy"]);
     for arguments in [&["sweep"][..], &["swep"], &["sweep", &estate, "--polcy", "x"], &["explain"]] {
         assert_eq!(run(arguments).0, 2, "{arguments:?}");
     }
-    assert_eq!(desk.sweep("estate", "secmp0060", &["--as-of", "1 Nov"]).0, 2);
-    desk.nothing_published();
+    assert_eq!(scratch.sweep("estate", "secmp0060", &["--as-of", "1 Nov"]).0, 2);
+    scratch.nothing_published();
 }
 
 #[test]
 fn a_disk_without_room_is_reported_and_nothing_is_published() {
-    let desk = Desk::new();
+    let scratch = CommandLine::new();
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
     let output = Command::new("sh")
-        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_smi-sweep"), "sweep", &desk.text("estate")])
-        .args(["--policy", "secmp0060", "--quiet", "--out", &desk.text("run")])
+        .args(["-c", script, "sh", env!("CARGO_BIN_EXE_smi-sweep"), "sweep", &scratch.text("estate")])
+        .args(["--policy", "secmp0060", "--quiet", "--out", &scratch.text("run")])
         .output()
         .unwrap();
     one_line(&outcome(&output), 1, &["run", "cannot"]);
-    desk.nothing_published();
+    scratch.nothing_published();
     if Path::new("/dev/full").exists() {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = binary().args(["policy", "show", "secmp0060"]).stdout(full).output().unwrap();
@@ -354,9 +347,9 @@ fn a_disk_without_room_is_reported_and_nothing_is_published() {
 
 #[test]
 fn an_interruption_leaves_nothing() {
-    let desk = Desk::new();
+    let scratch = CommandLine::new();
     let child = binary()
-        .args(["synth", "--rows", "500000000", "--quiet", "--out", &desk.text("run")])
+        .args(["synth", "--rows", "500000000", "--quiet", "--out", &scratch.text("run")])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -365,14 +358,14 @@ fn an_interruption_leaves_nothing() {
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
     one_line(&outcome(&output), 130, &["interrupted"]);
-    desk.nothing_published();
+    scratch.nothing_published();
 }
 
 #[test]
 fn one_device_is_explained_in_a_sentence() {
-    let desk = Desk::new();
-    write_columns(&desk.path("two.parquet"), columns());
-    let snapshot = desk.text("two.parquet");
+    let scratch = CommandLine::new();
+    write_columns(&scratch.path("two.parquet"), columns());
+    let snapshot = scratch.text("two.parquet");
     let explain = |id: &str| {
         let (code, out, err) = run(&["explain", id, &snapshot, "--policy", "secmp0060", "--as-of", "2026-11-01"]);
         assert_eq!(code, 0, "{err}");
@@ -392,16 +385,16 @@ fn one_device_is_explained_in_a_sentence() {
 /// Guards of several policies, all of which stop the run: one document, every guard, and a way on that exists.
 #[test]
 fn every_guard_that_stops_a_run_is_told_at_once() {
-    let desk = Desk::new();
+    let scratch = CommandLine::new();
     let tight = |name: &str| {
         let text = format!(
             "name = \"{name}\"\nversion = 1\n[threshold]\ndefault = 12\n\
              [guard]\nmax_deletes = 1\nmax_delete_share = 0.0\nmax_quarantined = 0\n"
         );
-        desk.write(&format!("{name}.toml"), text)
+        scratch.write(&format!("{name}.toml"), text)
     };
     let (one, two) = (tight("one"), tight("two"));
-    let (code, out, err) = desk.sweep("estate", &one, &["--quiet"]);
+    let (code, out, err) = scratch.sweep("estate", &one, &["--quiet"]);
     assert_eq!((code, out.as_str()), (5, ""));
     for part in
         ["max_deletes", "max_delete_share", "max_quarantined", "not due", "--expect-deletes", "--expect-quarantined"]
@@ -410,7 +403,7 @@ fn every_guard_that_stops_a_run_is_told_at_once() {
     }
     assert_eq!(err.matches("help: ").count(), 1, "{err}");
 
-    let (code, out, err) = desk.sweep("estate", &one, &["--policy", &two, "--policy", "secmp0060", "--json"]);
+    let (code, out, err) = scratch.sweep("estate", &one, &["--policy", &two, "--policy", "secmp0060", "--json"]);
     assert_eq!(code, 5);
     let document: Value = serde_json::from_str(&out).unwrap();
     let runs = document["runs"].as_array().unwrap();
@@ -420,17 +413,17 @@ fn every_guard_that_stops_a_run_is_told_at_once() {
     assert_eq!(runs[0]["trips"][0]["reached"], runs[0]["tally"]["delete"]);
     assert!(err.contains("`one`") && err.contains("`two`") && err.contains("sweep alone by"), "{err}");
 
-    let (_, _, err) = desk.sweep("estate", &one, &["--expect-deletes", "3", "--expect-quarantined", "1"]);
+    let (_, _, err) = scratch.sweep("estate", &one, &["--expect-deletes", "3", "--expect-quarantined", "1"]);
     assert!(err.contains("deletions where exactly 3 were expected"), "{err}");
     assert!(err.contains("quarantined rows where exactly 1 was expected"), "{err}");
-    desk.nothing_published();
+    scratch.nothing_published();
 }
 
 #[test]
 fn a_run_does_not_join_the_snapshot_and_leaves_no_empty_parents() {
-    let desk = Desk::new();
-    let estate = desk.text("estate");
-    let within = desk.text("estate/runs/first");
+    let scratch = CommandLine::new();
+    let estate = scratch.text("estate");
+    let within = scratch.text("estate/runs/first");
     for arguments in [
         &["sweep", &estate, "--policy", "secmp0060", "--out", &within][..],
         &["recluster", &estate, "--out", &within],
@@ -438,18 +431,18 @@ fn a_run_does_not_join_the_snapshot_and_leaves_no_empty_parents() {
     ] {
         one_line(&run(arguments), 2, &["lies in the snapshot", "outside of it"]);
     }
-    assert!(!desk.path("estate/runs").exists());
-    let deep = desk.text("run/2026/11");
+    assert!(!scratch.path("estate/runs").exists());
+    let deep = scratch.text("run/2026/11");
     assert_eq!(run(&["sweep", "absent", "--policy", "secmp0060", "--out", &deep]).0, 3);
-    desk.nothing_published();
+    scratch.nothing_published();
     assert_eq!(run(&["sweep", &estate, "--policy", "secmp0060", "--out", &deep]).0, 0);
     assert_eq!(run(&["verify", &deep]).0, 0);
 }
 
 #[test]
 fn what_is_no_run_directory_is_called_that() {
-    let desk = Desk::new();
-    let (home, absent, file) = (desk.text(""), desk.text("absent"), desk.write("file", ""));
+    let scratch = CommandLine::new();
+    let (home, absent, file) = (scratch.text(""), scratch.text("absent"), scratch.write("file", ""));
     for path in [&home, &absent, &file] {
         one_line(&run(&["verify", path]), 6, &["not a run directory", "smi-sweep sweep --out"]);
         one_line(&run(&["diff", path, path]), 6, &["not a run directory"]);
@@ -481,21 +474,21 @@ fn the_first_command_of_the_readme_works() {
 
 #[test]
 fn unique_quarantines_due_devices_that_occur_anywhere_else() {
-    let desk = Desk::new();
+    let scratch = CommandLine::new();
     let mut doubled = columns();
     let same = "00-DB-12-34-56-78-90-A0";
     doubled[0].1 = Arc::new(StringArray::from(vec![same, same]));
     doubled[1].1 = Arc::new(StringArray::from(vec!["ESME", "ESME"]));
     doubled[2].1 = Arc::new(StringArray::from(vec!["Pending", "Commissioned"]));
-    write_columns(&desk.path("doubled.parquet"), doubled);
-    let policy = desk.write(
+    write_columns(&scratch.path("doubled.parquet"), doubled);
+    let policy = scratch.write(
         "open.toml",
         "name = \"open\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n",
     );
     let deletes = |more: &[&str]| {
-        let (code, out, err) = desk.sweep("doubled.parquet", &policy, &[&AS_OF[..], &["--json"], more].concat());
+        let (code, out, err) = scratch.sweep("doubled.parquet", &policy, &[&AS_OF[..], &["--json"], more].concat());
         assert_eq!(code, 0, "{err}");
-        fs::remove_dir_all(desk.path("run")).unwrap();
+        fs::remove_dir_all(scratch.path("run")).unwrap();
         let document: Value = serde_json::from_str(&out).unwrap();
         let tally = &document["runs"][0]["record"]["tally"];
         (tally["delete"].as_u64().unwrap(), tally["quarantined"].as_u64().unwrap())

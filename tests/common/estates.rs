@@ -60,6 +60,54 @@ pub struct Layout {
     pub roles: bool,
 }
 
+impl Layout {
+    /// What most exporters write: text identifiers, microseconds, dictionaries, pages v1, snappy, no statistics.
+    pub const PLAIN: Self = Self {
+        ids: Ids::Text,
+        unit: TimeUnit::Microsecond,
+        days: false,
+        dictionary: true,
+        v2: false,
+        codec: 1,
+        group_rows: 500,
+        page_rows: 100,
+        statistics: 0,
+        roles: true,
+    };
+}
+
+/// The number of a row, mixed so that its bits look random.
+pub const fn mixed(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20
+}
+
+/// One of some words, by a number.
+pub fn pick(words: &[&str], number: u64) -> String {
+    words[(number % words.len() as u64) as usize].to_owned()
+}
+
+/// Rows in which every disposition occurs on 2026-11-01 under a threshold of 12 months: most are Pending, some have no
+/// date, no party or an empty one. The same number gives the same rows.
+pub fn mixed_rows(rows: u64, parties: &[&str]) -> Vec<Row> {
+    let as_of = crate::common::at("2026-11-01");
+    let row = |n| {
+        let mixed = mixed(n);
+        Row {
+            id: Some(text_id(0x00DB_1234_0000_0000 | (mixed % 0xFFFF_FFFF))),
+            device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "HCALCS"], mixed >> 3)),
+            status: Some(if mixed.is_multiple_of(5) { "Commissioned" } else { "Pending" }.into()),
+            since: (n % 97 != 0).then(|| as_of - (mixed as i64 % 1500) * DAY_MICROS - mixed as i64 % 1_234_567),
+            party: match n % 31 {
+                0 => None,
+                1 => Some(String::new()),
+                _ => Some(pick(parties, mixed >> 7)),
+            },
+            role: (n % 5 == 0).then(|| pick(&["ServiceUser", "CSP"], mixed >> 11)),
+        }
+    };
+    (0..rows).map(row).collect()
+}
+
 pub fn layouts() -> impl Strategy<Value = Layout> {
     (
         prop_oneof![

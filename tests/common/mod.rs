@@ -1,4 +1,4 @@
-//! Shared by all test binaries: opening, sweeping, running the binary, estates, PostgreSQL servers.
+//! Shared by all test binaries: temporary directories, running the binary, sweeping, estates, PostgreSQL servers.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod columns;
@@ -6,6 +6,7 @@ pub mod estates;
 pub mod server;
 pub mod throwaway;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -16,6 +17,56 @@ use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{self, Expected, Options, Swept};
+
+/// A test's temporary directory, and what every test does in one.
+pub trait Workspace {
+    /// The directory.
+    fn home(&self) -> &Path;
+
+    /// The path of a name in the directory.
+    fn path(&self, name: &str) -> PathBuf {
+        self.home().join(name)
+    }
+
+    /// The same as text, for command lines.
+    fn text(&self, name: &str) -> String {
+        text_of(&self.path(name))
+    }
+
+    /// Writes a file, with the folders above it. Returns its path as text.
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a file in the directory")).expect("folders");
+        fs::write(&path, bytes).expect("a file");
+        text_of(&path)
+    }
+
+    /// Writes a policy whose guards stop nothing here; `text` is the rest of it. Returns its path as text.
+    fn policy(&self, name: &str, text: &str) -> String {
+        let guard = "[guard]\nmax_deletes = 100000\nmax_delete_share = 1.0\nmax_quarantined = 100000\n";
+        self.write(&format!("{name}.toml"), format!("name = \"{name}\"\nversion = 1\n{text}\n{guard}"))
+    }
+}
+
+impl Workspace for tempfile::TempDir {
+    fn home(&self) -> &Path {
+        self.path()
+    }
+}
+
+/// A path as text.
+pub fn text_of(path: &Path) -> String {
+    path.to_str().expect("a path of UTF-8").to_owned()
+}
+
+/// Copies the files of a folder into another, which is made with the folders above it.
+pub fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder of files") {
+        let entry = entry.expect("an entry");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+    }
+}
 
 /// The folder of fixtures.
 pub fn fixtures() -> PathBuf {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::common::{fixtures, run};
+use crate::common::{Workspace, fixtures, run};
 use serde_json::Value;
 use smi_sweep::Error;
 use smi_sweep::approval::{self, KeyPair, PrivateKey, Proposal, Required};
@@ -13,24 +13,22 @@ use tempfile::TempDir;
 
 const AT: &str = "2026-11-02T09:00:00Z";
 
-/// A run of the fixture estate, and people with keys.
-struct Office {
+/// A temporary directory with a run of the fixture estate, and keys by the names of their holders.
+struct ApprovedRun {
     home: TempDir,
 }
 
-impl Office {
+impl Workspace for ApprovedRun {
+    fn home(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+impl ApprovedRun {
     fn new() -> Self {
-        let office = Self { home: tempfile::tempdir().unwrap() };
-        office.sweep("run", "2026-11-01");
-        office
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
+        let scratch = Self { home: tempfile::tempdir().unwrap() };
+        scratch.sweep("run", "2026-11-01");
+        scratch
     }
 
     fn sweep(&self, name: &str, as_of: &str) {
@@ -40,7 +38,7 @@ impl Office {
         assert_eq!(code, 0, "{err}");
     }
 
-    /// A key of somebody's, made on first use.
+    /// The key of a person, made on first use.
     fn key(&self, name: &str) -> PrivateKey {
         if !self.path(name).exists() {
             KeyPair::create(&self.path(name)).unwrap();
@@ -79,80 +77,80 @@ impl Office {
 
 #[test]
 fn as_many_as_are_needed_of_those_who_may() {
-    let office = Office::new();
-    let required = office.required(2, &["ann", "ben", "cat"]);
-    assert!(office.check("run", &required).unwrap_err().contains("0 of the 2"));
-    office.approve("run", "ann");
+    let scratch = ApprovedRun::new();
+    let required = scratch.required(2, &["ann", "ben", "cat"]);
+    assert!(scratch.check("run", &required).unwrap_err().contains("0 of the 2"));
+    scratch.approve("run", "ann");
     // Somebody who may not, and the same person once more.
-    office.approve("run", "dora");
-    office.approve("run", "ann");
-    let why = office.check("run", &required).unwrap_err();
+    scratch.approve("run", "dora");
+    scratch.approve("run", "ann");
+    let why = scratch.check("run", &required).unwrap_err();
     assert!(why.contains("1 of the 2") && why.contains("(by ann)"), "{why}");
-    assert!(why.contains(&format!("{} is not a key that may approve", office.key("dora").public())), "{why}");
-    office.approve("run", "cat");
-    assert_eq!(office.check("run", &required).unwrap(), ["ann", "cat"]);
-    assert_eq!(office.standing("run"), (3, 0));
+    assert!(why.contains(&format!("{} is not a key that may approve", scratch.key("dora").public())), "{why}");
+    scratch.approve("run", "cat");
+    assert_eq!(scratch.check("run", &required).unwrap(), ["ann", "cat"]);
+    assert_eq!(scratch.standing("run"), (3, 0));
 }
 
 #[test]
 fn the_same_key_counts_once_under_whatever_name() {
-    let office = Office::new();
-    let file = office.approve("run", "ann");
+    let scratch = ApprovedRun::new();
+    let file = scratch.approve("run", "ann");
     fs::copy(&file, file.with_file_name("another.txt")).unwrap();
-    assert_eq!(office.standing("run"), (2, 0));
-    assert!(office.check("run", &office.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
+    assert_eq!(scratch.standing("run"), (2, 0));
+    assert!(scratch.check("run", &scratch.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
     // At another moment, by a hand that edits files.
-    let later = Proposal::new(&office.path("run"), &Pool::new(Some(1))).unwrap();
-    fs::rename(&file, office.path("aside")).unwrap();
+    let later = Proposal::new(&scratch.path("run"), &Pool::new(Some(1))).unwrap();
+    fs::rename(&file, scratch.path("aside")).unwrap();
     fs::remove_file(file.with_file_name("another.txt")).unwrap();
-    later.sign(&office.key("ann"), "2026-11-03T09:00:00Z").unwrap();
-    fs::rename(office.path("aside"), file.with_file_name("earlier.txt")).unwrap();
-    assert_eq!(office.standing("run"), (2, 0));
-    assert!(office.check("run", &office.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
+    later.sign(&scratch.key("ann"), "2026-11-03T09:00:00Z").unwrap();
+    fs::rename(scratch.path("aside"), file.with_file_name("earlier.txt")).unwrap();
+    assert_eq!(scratch.standing("run"), (2, 0));
+    assert!(scratch.check("run", &scratch.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
 }
 
 /// Whoever changes an approval in any place has none.
 #[test]
 fn every_byte_of_an_approval_matters() {
-    let office = Office::new();
-    let file = office.approve("run", "ann");
+    let scratch = ApprovedRun::new();
+    let file = scratch.approve("run", "ann");
     let whole = fs::read(&file).unwrap();
     for place in 0..whole.len() {
         for flip in [0x01, 0x20] {
             let mut bytes = whole.clone();
             bytes[place] ^= flip;
             fs::write(&file, &bytes).unwrap();
-            assert_eq!(office.standing("run"), (0, 1), "byte {place}, flipped by {flip}");
+            assert_eq!(scratch.standing("run"), (0, 1), "byte {place}, flipped by {flip}");
         }
     }
     for length in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
         fs::write(&file, &whole[..length]).unwrap();
-        assert_eq!(office.standing("run"), (0, 1), "cut off at {length}");
+        assert_eq!(scratch.standing("run"), (0, 1), "cut off at {length}");
     }
     for more in ["\n", "key x\n", "\0"] {
         fs::write(&file, [&whole, more.as_bytes()].concat()).unwrap();
-        assert_eq!(office.standing("run"), (0, 1), "followed by {more:?}");
+        assert_eq!(scratch.standing("run"), (0, 1), "followed by {more:?}");
     }
     fs::write(&file, &whole).unwrap();
-    assert_eq!(office.standing("run"), (1, 0));
+    assert_eq!(scratch.standing("run"), (1, 0));
 }
 
 /// Whoever changes a run after it was signed has a run that nobody signed.
 #[test]
 fn every_byte_of_a_run_matters() {
-    let office = Office::new();
-    office.approve("run", "ann");
-    let required = office.required(1, &["ann"]);
-    assert_eq!(office.check("run", &required).unwrap(), ["ann"]);
+    let scratch = ApprovedRun::new();
+    scratch.approve("run", "ann");
+    let required = scratch.required(1, &["ann"]);
+    assert_eq!(scratch.check("run", &required).unwrap(), ["ann"]);
     for name in ["delete.parquet", "alerts.parquet", "quarantine.parquet", "run.json"] {
-        let path = office.path("run").join(name);
+        let path = scratch.path("run").join(name);
         let whole = fs::read(&path).unwrap();
         for place in (0..whole.len()).step_by(whole.len() / 40).chain([whole.len() - 1]) {
             let mut bytes = whole.clone();
             bytes[place] ^= 0x01;
             fs::write(&path, &bytes).unwrap();
-            office.check("run", &required).unwrap_err();
-            let (code, _, _) = run(&["approve", &office.text("run"), "--list"]);
+            scratch.check("run", &required).unwrap_err();
+            let (code, _, _) = run(&["approve", &scratch.text("run"), "--list"]);
             if name != "run.json" {
                 assert_eq!(code, 6, "byte {place} of {name}");
             }
@@ -160,66 +158,66 @@ fn every_byte_of_a_run_matters() {
         fs::write(&path, &whole).unwrap();
     }
     // The forger who enters the new digest into the record has changed the record.
-    let record = office.path("run/run.json");
+    let record = scratch.path("run/run.json");
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.replacen("\"threads\": ", "\"threads\": 1", 1)).unwrap();
-    let why = office.check("run", &required).unwrap_err();
+    let why = scratch.check("run", &required).unwrap_err();
     assert!(why.contains("is void: it says `run.json"), "{why}");
     fs::write(&record, text).unwrap();
-    assert_eq!(office.check("run", &required).unwrap(), ["ann"]);
+    assert_eq!(scratch.check("run", &required).unwrap(), ["ann"]);
 }
 
 #[test]
 fn an_approval_is_of_one_run_wherever_it_lies() {
-    let office = Office::new();
-    office.sweep("later", "2026-11-02");
-    let file = office.approve("run", "ann");
-    let required = office.required(1, &["ann"]);
+    let scratch = ApprovedRun::new();
+    scratch.sweep("later", "2026-11-02");
+    let file = scratch.approve("run", "ann");
+    let required = scratch.required(1, &["ann"]);
     // It does not go over to another run.
-    fs::create_dir(office.path("later/approvals")).unwrap();
-    fs::copy(&file, office.path("later/approvals").join(file.file_name().unwrap())).unwrap();
-    let why = office.check("later", &required).unwrap_err();
+    fs::create_dir(scratch.path("later/approvals")).unwrap();
+    fs::copy(&file, scratch.path("later/approvals").join(file.file_name().unwrap())).unwrap();
+    let why = scratch.check("later", &required).unwrap_err();
     assert!(why.contains("is void: it says `run "), "{why}");
-    let (code, _, err) = run(&["verify", &office.text("later")]);
+    let (code, _, err) = run(&["verify", &scratch.text("later")]);
     assert_eq!(code, 6, "{err}");
     // Signing anew mends it.
-    office.approve("later", "ann");
-    assert_eq!(office.check("later", &required).unwrap(), ["ann"]);
+    scratch.approve("later", "ann");
+    assert_eq!(scratch.check("later", &required).unwrap(), ["ann"]);
     // A run that is moved takes its approvals along.
-    fs::rename(office.path("run"), office.path("moved")).unwrap();
-    assert_eq!(office.check("moved", &required).unwrap(), ["ann"]);
-    let (code, out, err) = run(&["verify", &office.text("moved"), "--json"]);
+    fs::rename(scratch.path("run"), scratch.path("moved")).unwrap();
+    assert_eq!(scratch.check("moved", &required).unwrap(), ["ann"]);
+    let (code, out, err) = run(&["verify", &scratch.text("moved"), "--json"]);
     assert_eq!(code, 0, "{err}");
     let document: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(document["runs"][0]["approvals"][0]["key"], office.key("ann").public().to_string());
+    assert_eq!(document["runs"][0]["approvals"][0]["key"], scratch.key("ann").public().to_string());
 }
 
 #[test]
 fn nobody_signs_a_run_that_is_not_what_it_says() {
-    let office = Office::new();
-    office.key("ann");
-    let path = office.path("run/delete.parquet");
+    let scratch = ApprovedRun::new();
+    scratch.key("ann");
+    let path = scratch.path("run/delete.parquet");
     let mut bytes = fs::read(&path).unwrap();
     bytes[100] ^= 0x10;
     fs::write(&path, bytes).unwrap();
-    let (code, out, err) = run(&["approve", &office.text("run"), "--key", &office.text("ann")]);
+    let (code, out, err) = run(&["approve", &scratch.text("run"), "--key", &scratch.text("ann")]);
     assert_eq!((code, out.as_str()), (6, ""), "{err}");
     assert!(err.contains("delete.parquet: has digest"), "{err}");
-    assert!(!office.path("run/approvals").exists());
+    assert!(!scratch.path("run/approvals").exists());
 }
 
 #[test]
 fn the_approver_is_shown_what_is_signed() {
-    let office = Office::new();
-    office.key("ann");
-    let (run_directory, key) = (office.text("run"), office.text("ann"));
-    let record: Value = serde_json::from_slice(&fs::read(office.path("run/run.json")).unwrap()).unwrap();
+    let scratch = ApprovedRun::new();
+    scratch.key("ann");
+    let (run_directory, key) = (scratch.text("run"), scratch.text("ann"));
+    let record: Value = serde_json::from_slice(&fs::read(scratch.path("run/run.json")).unwrap()).unwrap();
     let deletes = record["tally"]["delete"].as_u64().unwrap();
 
     let wrong = (deletes + 1).to_string();
     let (code, out, err) = run(&["approve", &run_directory, "--key", &key, "--expect-deletes", &wrong]);
     assert_eq!((code, out.as_str()), (6, ""), "{err}");
-    assert!(err.contains("nothing was signed") && !office.path("run/approvals").exists(), "{err}");
+    assert!(err.contains("nothing was signed") && !scratch.path("run/approvals").exists(), "{err}");
 
     let right = deletes.to_string();
     let (code, out, err) = run(&["approve", &run_directory, "--key", &key, "--expect-deletes", &right]);
@@ -241,26 +239,26 @@ fn the_approver_is_shown_what_is_signed() {
 
     let (code, out, _) = run(&["verify", &run_directory]);
     assert_eq!(code, 0);
-    assert!(out.contains(&format!("by {}", office.key("ann").public())), "{out}");
+    assert!(out.contains(&format!("by {}", scratch.key("ann").public())), "{out}");
 }
 
 #[test]
 fn the_list_says_who_and_whether_they_are_enough() {
-    let office = Office::new();
-    let run_directory = office.text("run");
-    let (ann, ben) = (office.key("ann").public(), office.key("ben").public());
-    let config = office.path("load.toml");
+    let scratch = ApprovedRun::new();
+    let run_directory = scratch.text("run");
+    let (ann, ben) = (scratch.key("ann").public(), scratch.key("ben").public());
+    let config = scratch.path("load.toml");
     let table = format!("needed = 2\n[approvals.keys]\n\"Ann A\" = \"{ann}\"\nben = \"{ben}\"\n");
     fs::write(&config, format!("url = \"of no concern\"\n[approvals]\n{table}")).unwrap();
     let list = || run(&["approve", &run_directory, "--list", "--config", config.to_str().unwrap(), "--json"]);
     let document = |out: &str| serde_json::from_str::<Value>(out).unwrap();
 
-    office.approve("run", "ann");
+    scratch.approve("run", "ann");
     let (code, out, err) = list();
     assert_eq!(code, 6, "{err}");
     assert_eq!(document(&out)["approved"], false);
     assert_eq!(document(&out)["approvals"][0]["name"], "Ann A");
-    office.approve("run", "ben");
+    scratch.approve("run", "ben");
     let (code, out, err) = list();
     assert_eq!(code, 0, "{err}");
     assert_eq!(document(&out)["approved"], true);
@@ -296,14 +294,14 @@ fn a_key_pair_is_whole_private_and_never_replaced() {
 
 #[test]
 fn a_private_key_must_be_private_and_a_key() {
-    let office = Office::new();
-    office.key("ann");
-    let path = office.path("ann");
+    let scratch = ApprovedRun::new();
+    scratch.key("ann");
+    let path = scratch.path("ann");
     let refused = |says: &str| {
-        let (code, _, err) = run(&["approve", &office.text("run"), "--key", path.to_str().unwrap()]);
+        let (code, _, err) = run(&["approve", &scratch.text("run"), "--key", path.to_str().unwrap()]);
         assert_eq!(code, 6, "{err}");
         assert!(err.contains(says) && err.contains("help:"), "{err}");
-        assert!(!office.path("run/approvals").exists());
+        assert!(!scratch.path("run/approvals").exists());
     };
     for mode in [0o640, 0o604, 0o620, 0o601, 0o777] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -312,13 +310,13 @@ fn a_private_key_must_be_private_and_a_key() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     PrivateKey::load(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    let public = fs::read(office.path("ann.pub")).unwrap();
+    let public = fs::read(scratch.path("ann.pub")).unwrap();
     for bytes in [&b""[..], &public, b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", &[0xFF; 40]] {
         fs::write(&path, bytes).unwrap();
         refused("private key");
     }
-    assert_eq!(run(&["approve", &office.text("run"), "--key", &office.text("nobody")]).0, 1);
-    assert_eq!(run(&["approve", &office.text("run")]).0, 2);
+    assert_eq!(run(&["approve", &scratch.text("run"), "--key", &scratch.text("nobody")]).0, 1);
+    assert_eq!(run(&["approve", &scratch.text("run")]).0, 2);
 }
 
 #[test]

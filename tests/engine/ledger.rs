@@ -277,18 +277,7 @@ fn parties_that_no_cell_names_are_forgotten() {
         role: Some(role.into()),
     };
     let rows = [row("00-DB-12-00-00-00-00-00", "Acme", "csp"), row("00-DB-12-00-00-00-00-01", "Zenith", "CSP")];
-    let layout = crate::common::estates::Layout {
-        ids: crate::common::estates::Ids::Text,
-        unit: arrow_schema::TimeUnit::Microsecond,
-        days: false,
-        dictionary: true,
-        v2: false,
-        codec: 0,
-        group_rows: 10,
-        page_rows: 10,
-        statistics: 0,
-        roles: true,
-    };
+    let layout = Layout { group_rows: 10, page_rows: 10, ..Layout::PLAIN };
     let (folder, paths) = written(&rows, &layout);
     let policy = unguarded("pre-change");
     let ledger = take(&open(&paths, &policy), &policy, at("2024-02-29"), 1);

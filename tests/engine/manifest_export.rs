@@ -4,32 +4,19 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use crate::common::estates::{Ids, Layout, Row, text_id, write};
-use crate::common::{at, run};
+use crate::common::estates::{Layout, Row, mixed_rows, write};
+use crate::common::{Workspace, run};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::DataType;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use smi_sweep::approval::KeyPair;
-use smi_sweep::estate::time::{DAY_MICROS, day_of, parse};
+use smi_sweep::estate::time::{day_of, parse};
 use tempfile::TempDir;
 
 const AS_OF: &str = "2026-11-01";
-const LAYOUT: Layout = Layout {
-    days: false,
-    ids: Ids::Text,
-    unit: TimeUnit::Microsecond,
-    dictionary: true,
-    v2: false,
-    codec: 1,
-    group_rows: 500,
-    page_rows: 100,
-    statistics: 0,
-    roles: true,
-};
-
 /// Parties with everything in their names that somebody's format minds.
 const PARTIES: [&str; 12] = [
     "00-DB-12-34-56-78-90-A0",
@@ -46,55 +33,35 @@ const PARTIES: [&str; 12] = [
     "-- <party/> &amp; $1 :name %41",
 ];
 
-/// An estate in which due rows, told and silent, and quarantined ones occur.
+/// An estate in which due rows, with and without an alert, and quarantined ones occur.
 fn estate(rows: u64) -> Vec<Row> {
-    let pick = |words: &[&str], n: u64| words[(n % words.len() as u64) as usize].to_owned();
-    (0..rows)
-        .map(|n| {
-            let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-            Row {
-                id: Some(text_id(0x00DB_1234_0000_0000 | (mixed % 0xFFFF_FFFF))),
-                device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "HCALCS"], mixed >> 3)),
-                status: Some("Pending".into()),
-                since: (n % 97 != 0).then(|| at(AS_OF) - (mixed as i64 % 1500) * DAY_MICROS - mixed as i64 % 1_234_567),
-                party: match n % 31 {
-                    0 => None,
-                    1 => Some(String::new()),
-                    _ => Some(pick(&PARTIES, mixed >> 7)),
-                },
-                role: (n % 5 == 0).then(|| pick(&["ServiceUser", "CSP"], mixed >> 11)),
-            }
-        })
-        .collect()
+    mixed_rows(rows, &PARTIES)
 }
 
-/// A run, and room for what comes of it.
-struct Desk {
+/// A temporary directory with a run, to export from.
+struct ExportedRun {
     home: TempDir,
 }
 
-impl Desk {
+impl Workspace for ExportedRun {
+    fn home(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+impl ExportedRun {
     fn new(rows: &[Row], policy: &str) -> Self {
-        let desk = Self { home: tempfile::tempdir().unwrap() };
-        write(&desk.path("snapshot.parquet"), rows, &LAYOUT);
-        let guard = "[guard]\nmax_deletes = 100000\nmax_delete_share = 1.0\nmax_quarantined = 100000\n";
-        fs::write(desk.path("p.toml"), format!("name = \"p\"\nversion = 1\n{policy}\n{guard}")).unwrap();
-        let (snapshot, policy, out) = (desk.text("snapshot.parquet"), desk.text("p.toml"), desk.text("run"));
+        let scratch = Self { home: tempfile::tempdir().unwrap() };
+        write(&scratch.path("snapshot.parquet"), rows, &Layout::PLAIN);
+        let policy = scratch.policy("p", policy);
+        let (snapshot, out) = (scratch.text("snapshot.parquet"), scratch.text("run"));
         let (code, _, err) = run(&["sweep", &snapshot, "--policy", &policy, "--as-of", AS_OF, "--out", &out]);
         assert_eq!(code, 0, "{err}");
-        desk
+        scratch
     }
 
     fn usual() -> Self {
         Self::new(&estate(5000), "[threshold]\ndefault = 12")
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
     }
 
     fn export(&self, format: &str, out: &str, more: &[&str]) -> (i32, String, String) {
@@ -194,8 +161,8 @@ const MANIFESTS: [&str; 3] = ["delete", "alerts", "quarantine"];
 
 #[test]
 fn csv_has_the_rows_of_each_manifest() {
-    let desk = Desk::usual();
-    let folder = desk.exported("csv", "out", &[]);
+    let scratch = ExportedRun::usual();
+    let folder = scratch.exported("csv", "out", &[]);
     for name in MANIFESTS {
         let path = folder.join(format!("{name}.csv"));
         let mut reader = csv::Reader::from_path(&path).unwrap();
@@ -207,7 +174,7 @@ fn csv_has_the_rows_of_each_manifest() {
             let cells = names.iter().zip(&record).filter(|(_, text)| !text.is_empty());
             found.push(cells.map(|(name, text)| (name.to_owned(), understood(name, text))).collect::<BTreeMap<_, _>>());
         }
-        let mut wanted = desk.rows(&format!("{name}.parquet"));
+        let mut wanted = scratch.rows(&format!("{name}.parquet"));
         assert!(wanted.len() > 50, "{name} has {} rows", wanted.len());
         for row in &mut wanted {
             row.retain(|_, value| !value.is_null() && value != "");
@@ -218,8 +185,8 @@ fn csv_has_the_rows_of_each_manifest() {
 
 #[test]
 fn csv_tells_null_from_empty_text_and_from_the_word_null() {
-    let desk = Desk::usual();
-    let folder = desk.exported("csv", "out", &[]);
+    let scratch = ExportedRun::usual();
+    let folder = scratch.exported("csv", "out", &[]);
     let text = fs::read_to_string(folder.join("quarantine.csv")).unwrap();
     let line = |start: &str, end: &str| text.lines().any(|line| line.starts_with(start) && line.contains(end));
     assert!(line("missing_party,", ",\"\",snapshot.parquet,"), "empty text is quoted");
@@ -230,8 +197,8 @@ fn csv_tells_null_from_empty_text_and_from_the_word_null() {
 
 #[test]
 fn ndjson_has_the_rows_of_each_manifest() {
-    let desk = Desk::usual();
-    let folder = desk.exported("ndjson", "out", &["--threads", "1"]);
+    let scratch = ExportedRun::usual();
+    let folder = scratch.exported("ndjson", "out", &["--threads", "1"]);
     for name in MANIFESTS {
         let text = fs::read_to_string(folder.join(format!("{name}.ndjson"))).unwrap();
         let found: Vec<BTreeMap<String, Value>> = text
@@ -246,7 +213,7 @@ fn ndjson_has_the_rows_of_each_manifest() {
                 understood.collect()
             })
             .collect();
-        assert_eq!(found, desk.rows(&format!("{name}.parquet")), "{name}");
+        assert_eq!(found, scratch.rows(&format!("{name}.parquet")), "{name}");
     }
 }
 
@@ -295,10 +262,10 @@ fn device_of(document: &str, time: &str) -> String {
 
 #[test]
 fn duis_has_every_alert_once_in_the_file_of_its_party() {
-    let desk = Desk::usual();
-    let folder = desk.exported("duis", "out", &[]);
+    let scratch = ExportedRun::usual();
+    let folder = scratch.exported("duis", "out", &[]);
     let mut wanted: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in desk.rows("alerts.parquet") {
+    for row in scratch.rows("alerts.parquet") {
         let of = |name: &str| row[name].as_str().unwrap().to_owned();
         wanted.entry(of("notifying_party")).or_default().push(of("device_id"));
     }
@@ -320,15 +287,15 @@ fn duis_has_every_alert_once_in_the_file_of_its_party() {
 
 #[test]
 fn what_the_schema_leaves_open_can_be_said() {
-    let desk = Desk::usual();
+    let scratch = ExportedRun::usual();
     let time = ["--response-time", "2026-11-03T10:11:12.3456Z", "--response-code", "I99"];
-    let folder = desk.exported("duis", "out", &time);
+    let folder = scratch.exported("duis", "out", &time);
     let text = fs::read_to_string(folder.join("Acme.xmll")).unwrap();
     let line = text.lines().next().unwrap();
     assert!(line.contains("<ResponseDateTime>2026-11-03T10:11:12.345Z</ResponseDateTime>"), "{line}");
     device_of(&line.replace("I99", "I0"), "2026-11-03T10:11:12.345Z");
-    desk.refused("duis", &["--response-code", "E1"], 2, "E1");
-    let other = Desk::new(&estate(500), "[threshold]\ndefault = 12\n[alerts]\ncode = \"N32\"");
+    scratch.refused("duis", &["--response-code", "E1"], 2, "E1");
+    let other = ExportedRun::new(&estate(500), "[threshold]\ndefault = 12\n[alerts]\ncode = \"N32\"");
     other.refused("duis", &[], 2, "N32");
     other.exported("csv", "out", &[]);
 }
@@ -336,10 +303,10 @@ fn what_the_schema_leaves_open_can_be_said() {
 /// The same run gives the same bytes, whatever the number of threads.
 #[test]
 fn a_handover_is_the_same_each_time() {
-    let desk = Desk::usual();
+    let scratch = ExportedRun::usual();
     for format in ["csv", "ndjson", "sql", "duis"] {
-        let one = desk.exported(format, &format!("{format}-1"), &["--threads", "1"]);
-        let many = desk.exported(format, &format!("{format}-4"), &["--threads", "4"]);
+        let one = scratch.exported(format, &format!("{format}-1"), &["--threads", "1"]);
+        let many = scratch.exported(format, &format!("{format}-4"), &["--threads", "4"]);
         for name in entries(&one) {
             assert_eq!(fs::read(one.join(&name)).unwrap(), fs::read(many.join(&name)).unwrap(), "{format}: {name}");
         }
@@ -348,52 +315,53 @@ fn a_handover_is_the_same_each_time() {
 
 #[test]
 fn a_run_with_nothing_due_is_handed_over_as_well() {
-    let desk = Desk::new(&estate(300), "[threshold]\ndefault = 900");
-    let csv = desk.exported("csv", "csv", &[]);
+    let scratch = ExportedRun::new(&estate(300), "[threshold]\ndefault = 900");
+    let csv = scratch.exported("csv", "csv", &[]);
     let text = fs::read_to_string(csv.join("delete.csv")).unwrap();
     assert_eq!(text, "device_id,device_type,smi_status,status_since,due_on,notifying_party,alert\n");
-    assert_eq!(fs::read(desk.exported("ndjson", "ndjson", &[]).join("delete.ndjson")).unwrap(), b"");
-    assert_eq!(entries(&desk.exported("duis", "duis", &[])), ["export.json"]);
-    let script = fs::read_to_string(desk.exported("sql", "sql", &[]).join("load.sql")).unwrap();
+    assert_eq!(fs::read(scratch.exported("ndjson", "ndjson", &[]).join("delete.ndjson")).unwrap(), b"");
+    assert_eq!(entries(&scratch.exported("duis", "duis", &[])), ["export.json"]);
+    let script = fs::read_to_string(scratch.exported("sql", "sql", &[]).join("load.sql")).unwrap();
     assert!(!script.contains("DELETE"), "{script}");
 }
 
 #[test]
 fn what_cannot_be_handed_over_leaves_nothing() {
-    let desk = Desk::usual();
+    let scratch = ExportedRun::usual();
     // Something of that name is there.
-    fs::create_dir(desk.path("taken")).unwrap();
-    let (code, _, err) = desk.export("csv", "taken", &[]);
+    fs::create_dir(scratch.path("taken")).unwrap();
+    let (code, _, err) = scratch.export("csv", "taken", &[]);
     assert_eq!(code, 2, "{err}");
-    assert!(entries(&desk.path("taken")).is_empty());
+    assert!(entries(&scratch.path("taken")).is_empty());
     for (more, says) in [(["--batch", "0"], "batch"), (["--response-time", "soon"], "not a date")] {
-        assert_eq!(desk.export("sql", "refused", &more).0, 2);
-        assert!(desk.export("sql", "refused", &more).2.contains(says));
+        assert_eq!(scratch.export("sql", "refused", &more).0, 2);
+        assert!(scratch.export("sql", "refused", &more).2.contains(says));
     }
     // The run is not what it says.
-    let path = desk.path("run/alerts.parquet");
+    let path = scratch.path("run/alerts.parquet");
     let whole = fs::read(&path).unwrap();
     let mut bytes = whole.clone();
     bytes[50] ^= 1;
     fs::write(&path, bytes).unwrap();
     for format in ["csv", "ndjson", "sql", "duis"] {
-        desk.refused(format, &[], 6, "alerts.parquet");
+        scratch.refused(format, &[], 6, "alerts.parquet");
     }
     fs::write(&path, whole).unwrap();
-    fs::rename(desk.path("run"), desk.path("elsewhere")).unwrap();
-    desk.refused("csv", &[], 6, "run.json");
+    fs::rename(scratch.path("run"), scratch.path("elsewhere")).unwrap();
+    scratch.refused("csv", &[], 6, "run.json");
 }
 
 #[test]
 fn only_what_is_approved_where_that_is_asked_for() {
-    let desk = Desk::usual();
-    let key = KeyPair::create(&desk.path("ann")).unwrap().public;
-    fs::write(desk.path("load.toml"), format!("[approvals]\nneeded = 1\n[approvals.keys]\nann = \"{key}\"\n")).unwrap();
-    let config = desk.text("load.toml");
-    desk.refused("sql", &["--config", &config], 6, "0 of the 1");
-    let (code, _, err) = run(&["approve", &desk.text("run"), "--key", &desk.text("ann")]);
+    let scratch = ExportedRun::usual();
+    let key = KeyPair::create(&scratch.path("ann")).unwrap().public;
+    fs::write(scratch.path("load.toml"), format!("[approvals]\nneeded = 1\n[approvals.keys]\nann = \"{key}\"\n"))
+        .unwrap();
+    let config = scratch.text("load.toml");
+    scratch.refused("sql", &["--config", &config], 6, "0 of the 1");
+    let (code, _, err) = run(&["approve", &scratch.text("run"), "--key", &scratch.text("ann")]);
     assert_eq!(code, 0, "{err}");
-    desk.exported("sql", "out", &["--config", &config]);
+    scratch.exported("sql", "out", &["--config", &config]);
 }
 
 /// The one thing that this project has no copy of is the schema. Whoever has it names its folder:
@@ -402,29 +370,29 @@ fn only_what_is_approved_where_that_is_asked_for() {
 #[ignore = "needs a folder with the schema of DUIS V5.4, named by SMI_SWEEP_DUIS, and xmllint"]
 fn every_document_is_valid_by_the_schema_of_duis() {
     let schema = PathBuf::from(std::env::var_os("SMI_SWEEP_DUIS").expect("SMI_SWEEP_DUIS names the folder"));
-    let desk = Desk::new(&estate(40_000), "[threshold]\ndefault = 12");
+    let scratch = ExportedRun::new(&estate(40_000), "[threshold]\ndefault = 12");
     // The schemas name each other by file names with spaces, which not every validator follows.
     for name in files(&schema, "xsd") {
         let text = fs::read_to_string(schema.join(&name)).unwrap();
         let text = ["DUIS Schema V5.4.xsd", "MMC Schema V5.4.xsd"]
             .into_iter()
             .fold(text, |text, name| text.replace(name, &name.replace(' ', "-")));
-        fs::write(desk.path(&name.replace(' ', "-")), text).unwrap();
+        fs::write(scratch.path(&name.replace(' ', "-")), text).unwrap();
     }
-    let folder = desk.exported("duis", "out", &["--response-time", "2026-11-03T10:11:12Z"]);
+    let folder = scratch.exported("duis", "out", &["--response-time", "2026-11-03T10:11:12Z"]);
     let mut documents = Vec::new();
     for name in files(&folder, "xmll") {
         for line in fs::read_to_string(folder.join(name)).unwrap().lines() {
-            let path = desk.path(&format!("{}.xml", documents.len()));
+            let path = scratch.path(&format!("{}.xml", documents.len()));
             fs::write(&path, line).unwrap();
             documents.push(path);
         }
     }
-    assert_eq!(documents.len(), desk.rows("alerts.parquet").len());
+    assert_eq!(documents.len(), scratch.rows("alerts.parquet").len());
     assert!(documents.len() > 10_000, "{}", documents.len());
     let validate = |documents: &[PathBuf]| {
         let mut xmllint = std::process::Command::new("xmllint");
-        xmllint.args(["--nonet", "--noout", "--schema"]).arg(desk.path("DUIS-Schema-V5.4.xsd")).args(documents);
+        xmllint.args(["--nonet", "--noout", "--schema"]).arg(scratch.path("DUIS-Schema-V5.4.xsd")).args(documents);
         crate::common::outcome(&xmllint.output().expect("xmllint runs"))
     };
     for some in documents.chunks(1000) {

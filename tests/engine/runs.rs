@@ -6,11 +6,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::estates::{Ids, Layout, Row, text_id, write};
-use crate::common::{at, binary, run};
+use crate::common::estates::{Layout, Row, mixed_rows, text_id, write};
+use crate::common::{Workspace, at, binary, run};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
-use arrow_schema::TimeUnit;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -19,58 +18,29 @@ use smi_sweep::estate::time::DAY_MICROS;
 use tempfile::TempDir;
 
 const AS_OF: &str = "2026-11-01";
-const LAYOUT: Layout = Layout {
-    ids: Ids::Text,
-    unit: TimeUnit::Microsecond,
-    days: false,
-    dictionary: true,
-    v2: false,
-    codec: 1,
-    group_rows: 200,
-    page_rows: 50,
-    statistics: 0,
-    roles: true,
-};
+const LAYOUT: Layout = Layout { group_rows: 200, page_rows: 50, ..Layout::PLAIN };
 
-/// An estate in which every end occurs.
+/// An estate in which every disposition occurs.
 fn estate(rows: u64) -> Vec<Row> {
-    let pick = |words: &[&str], n: u64| words[(n % words.len() as u64) as usize].to_owned();
-    (0..rows)
-        .map(|n| {
-            let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-            Row {
-                id: Some(text_id(0x00DB_1234_0000_0000 | (mixed % 0xFFFF_FFFF))),
-                device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "HCALCS"], mixed >> 3)),
-                status: Some(if mixed % 5 == 0 { "Commissioned" } else { "Pending" }.into()),
-                since: (n % 97 != 0).then(|| at(AS_OF) - (mixed as i64 % 1500) * DAY_MICROS - 1_234_567),
-                party: (n % 31 != 0).then(|| pick(&["P3", "A Party", "P1", "\u{e9}nergie, \"fils\""], mixed >> 7)),
-                role: (n % 11 == 0).then(|| pick(&["ServiceUser", "CSP"], mixed >> 11)),
-            }
-        })
-        .collect()
+    mixed_rows(rows, &["P3", "A Party", "P1", "\u{e9}nergie, \"fils\""])
 }
 
-/// A snapshot, and runs of it.
-struct Bench {
+/// A temporary directory with a snapshot, and runs of it.
+struct RunsOfOneSnapshot {
     home: TempDir,
 }
 
-impl Bench {
+impl Workspace for RunsOfOneSnapshot {
+    fn home(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+impl RunsOfOneSnapshot {
     fn new(rows: u64) -> Self {
         let home = tempfile::tempdir().unwrap();
         write(&home.path().join("snapshot.parquet"), &estate(rows), &LAYOUT);
         Self { home }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn policy(&self, name: &str, text: &str) -> String {
-        let path = self.path(&format!("{name}.toml"));
-        let guard = "[guard]\nmax_deletes = 100000\nmax_delete_share = 1.0\nmax_quarantined = 100000\n";
-        fs::write(&path, format!("name = \"{name}\"\nversion = 1\n{text}\n{guard}")).unwrap();
-        path.to_str().unwrap().to_owned()
     }
 
     fn sweep(&self, out: &str, policy: &str, more: &[&str]) -> PathBuf {
@@ -158,8 +128,8 @@ fn rest(batch: &RecordBatch, from: usize) -> RecordBatch {
 
 #[test]
 fn a_run_is_what_it_says() {
-    let bench = Bench::new(3000);
-    let out = bench.run();
+    let scratch = RunsOfOneSnapshot::new(3000);
+    let out = scratch.run();
     let (code, text, err) = verify(&out);
     assert_eq!(code, 0, "{err}");
     assert!(text.contains(": verified: "), "{text}");
@@ -177,22 +147,22 @@ fn a_run_is_what_it_says() {
 
 #[test]
 fn runs_of_several_policies_and_of_nothing_are_verified() {
-    let bench = Bench::new(2000);
-    let one = bench.policy("one", "[threshold]\ndefault = 12");
-    let two = bench.policy("two", "[threshold]\ndefault = 1200");
-    let out = bench.sweep("both", &one, &["--policy", &two]);
+    let scratch = RunsOfOneSnapshot::new(2000);
+    let one = scratch.policy("one", "[threshold]\ndefault = 12");
+    let two = scratch.policy("two", "[threshold]\ndefault = 1200");
+    let out = scratch.sweep("both", &one, &["--policy", &two]);
     let (code, text, err) = verify(&out);
     assert_eq!(code, 0, "{err}");
     assert_eq!(text.lines().count(), 2);
     assert!(text.contains("two: verified: 0 deletions"), "{text}");
-    refused(bench.home.path(), "not a run directory");
+    refused(scratch.home.path(), "not a run directory");
 }
 
 #[test]
 fn the_number_of_threads_leaves_no_trace() {
-    let bench = Bench::new(3000);
-    let policy = bench.policy("p", "[threshold]\ndefault = 6");
-    let runs = ["1", "2", "8"].map(|threads| bench.sweep(&format!("run{threads}"), &policy, &["--threads", threads]));
+    let scratch = RunsOfOneSnapshot::new(3000);
+    let policy = scratch.policy("p", "[threshold]\ndefault = 6");
+    let runs = ["1", "2", "8"].map(|threads| scratch.sweep(&format!("run{threads}"), &policy, &["--threads", threads]));
     for name in ["delete.parquet", "alerts.parquet", "quarantine.parquet"] {
         let bytes = runs.each_ref().map(|run| fs::read(run.join(name)).unwrap());
         assert!(bytes[0] == bytes[1] && bytes[1] == bytes[2], "{name}");
@@ -201,8 +171,8 @@ fn the_number_of_threads_leaves_no_trace() {
 
 #[test]
 fn a_flipped_byte_is_noticed_wherever_it_is() {
-    let bench = Bench::new(500);
-    let out = bench.run();
+    let scratch = RunsOfOneSnapshot::new(500);
+    let out = scratch.run();
     for name in ["delete.parquet", "alerts.parquet", "quarantine.parquet"] {
         let path = out.join(name);
         let whole = fs::read(&path).unwrap();
@@ -223,16 +193,16 @@ fn a_flipped_byte_is_noticed_wherever_it_is() {
 
 #[test]
 fn a_file_too_many_is_noticed() {
-    let bench = Bench::new(200);
-    let out = bench.run();
+    let scratch = RunsOfOneSnapshot::new(200);
+    let out = scratch.run();
     fs::write(out.join("delete2.parquet"), "").unwrap();
     refused(&out, "a file too many");
 }
 
 #[test]
 fn figures_that_were_changed_are_noticed() {
-    let bench = Bench::new(2000);
-    let out = bench.run();
+    let scratch = RunsOfOneSnapshot::new(2000);
+    let out = scratch.run();
     let whole = fs::read(out.join("run.json")).unwrap();
     let spoilt = |says: &str, change: fn(&mut Value)| {
         change_record(&out, change);
@@ -288,7 +258,7 @@ fn figures_that_were_changed_are_noticed() {
 /// A party may have any name, that of nobody as well.
 #[test]
 fn a_party_called_none_is_a_party() {
-    let bench = Bench { home: tempfile::tempdir().unwrap() };
+    let scratch = RunsOfOneSnapshot { home: tempfile::tempdir().unwrap() };
     let row = |id: u64, device_type: &str, party: Option<&str>| Row {
         id: Some(text_id(id)),
         device_type: Some(device_type.into()),
@@ -298,9 +268,9 @@ fn a_party_called_none_is_a_party() {
         role: None,
     };
     let rows = [row(1, "ESME", Some("(none)")), row(2, "CHF", None), row(3, "CHF", Some("(none)"))];
-    write(&bench.path("snapshot.parquet"), &rows, &Layout { roles: false, ..LAYOUT });
-    let policy = bench.policy("p", "[threshold]\ndefault = 12");
-    let out = bench.sweep("run", &policy, &[]);
+    write(&scratch.path("snapshot.parquet"), &rows, &Layout { roles: false, ..LAYOUT });
+    let policy = scratch.policy("p", "[threshold]\ndefault = 12");
+    let out = scratch.sweep("run", &policy, &[]);
     let record: Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
     assert_eq!(record["by_party"], json!({ "(none)": { "deletes": 2, "alerts": 1 } }));
     assert_eq!(record["without_party"], json!({ "deletes": 1, "alerts": 0 }));
@@ -315,12 +285,12 @@ fn a_party_called_none_is_a_party() {
 
 #[test]
 fn a_device_is_not_deleted_and_a_duplicate_at_once() {
-    let bench = Bench::new(2000);
+    let scratch = RunsOfOneSnapshot::new(2000);
     let mut rows = estate(2000);
     let twice: Vec<Row> = rows.iter().filter(|row| row.since.is_some()).take(400).cloned().collect();
     rows.extend(twice);
-    write(&bench.path("snapshot.parquet"), &rows, &LAYOUT);
-    let out = bench.run();
+    write(&scratch.path("snapshot.parquet"), &rows, &LAYOUT);
+    let out = scratch.run();
     assert_eq!(verify(&out).0, 0);
     let column = |name: &str, column: &str| -> Vec<String> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(out.join(name)).unwrap()).unwrap();
@@ -344,8 +314,8 @@ fn a_device_is_not_deleted_and_a_duplicate_at_once() {
 
 #[test]
 fn fields_of_later_versions_are_no_fault() {
-    let bench = Bench::new(200);
-    let out = bench.run();
+    let scratch = RunsOfOneSnapshot::new(200);
+    let out = scratch.run();
     change_record(&out, |record| {
         record["weather"] = json!("fair");
         record["tally"]["rain"] = json!(0);
@@ -356,10 +326,10 @@ fn fields_of_later_versions_are_no_fault() {
 /// Somebody rewrites a manifest and its digest in the record as well.
 #[test]
 fn forged_deletions_are_noticed() {
-    let bench = Bench::new(2000);
+    let scratch = RunsOfOneSnapshot::new(2000);
     let forged = |run: &str, says: &str, change: fn(RecordBatch) -> Vec<RecordBatch>| {
-        let policy = bench.policy("p", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
-        let out = bench.sweep(run, &policy, &[]);
+        let policy = scratch.policy("p", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
+        let out = scratch.sweep(run, &policy, &[]);
         forge(&out, "delete.parquet", change);
         refused(&out, says);
     };
@@ -397,10 +367,10 @@ fn forged_deletions_are_noticed() {
 
 #[test]
 fn forged_alerts_and_quarantine_are_noticed() {
-    let bench = Bench::new(2000);
+    let scratch = RunsOfOneSnapshot::new(2000);
     let forged = |run: &str, name: &str, says: &str, change: fn(RecordBatch) -> Vec<RecordBatch>| {
-        let policy = bench.policy("p", "[threshold]\ndefault = 12");
-        let out = bench.sweep(run, &policy, &[]);
+        let policy = scratch.policy("p", "[threshold]\ndefault = 12");
+        let out = scratch.sweep(run, &policy, &[]);
         forge(&out, name, change);
         refused(&out, says);
     };
@@ -457,7 +427,7 @@ fn a_difference_says_why() {
         party: party.map(Into::into),
         role: None,
     };
-    let bench = Bench { home };
+    let scratch = RunsOfOneSnapshot { home };
     let rows = [
         row(1, "ESME", "2020-01-01", Some("P1")),
         row(2, "CHF", "2020-01-01", Some("C1")),
@@ -466,23 +436,23 @@ fn a_difference_says_why() {
         row(5, "GPF", "2020-01-01", None),
         row(6, "ESME", "2026-01-01", Some("P1")),
     ];
-    write(&bench.path("snapshot.parquet"), &rows, &LAYOUT);
-    let twelve = bench.policy("twelve", "[threshold]\ndefault = 12");
-    let a = bench.sweep("a", &twelve, &[]);
-    let hubs = bench.policy("hubs", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
-    let longer = bench.policy("longer", "[threshold]\ndefault = 36");
-    let loud = bench.policy("loud", "[threshold]\ndefault = 12\n[alerts]\nsilent_types = [\"CHF\"]");
+    write(&scratch.path("snapshot.parquet"), &rows, &LAYOUT);
+    let twelve = scratch.policy("twelve", "[threshold]\ndefault = 12");
+    let a = scratch.sweep("a", &twelve, &[]);
+    let hubs = scratch.policy("hubs", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
+    let longer = scratch.policy("longer", "[threshold]\ndefault = 36");
+    let loud = scratch.policy("loud", "[threshold]\ndefault = 12\n[alerts]\nsilent_types = [\"CHF\"]");
     let only = |run: &Path| by_reason(&difference(&a, run));
     let case = |reason: &str, devices: u64| vec![("a".to_owned(), reason.to_owned(), devices)];
     assert_eq!(only(&a), vec![]);
-    assert_eq!(only(&bench.sweep("b1", &hubs, &[])), case("excluded", 2));
-    assert_eq!(only(&bench.sweep("b2", &longer, &[])), case("threshold_not_reached", 2));
-    assert_eq!(only(&bench.sweep("b3", &twelve, &["--as-of", "2026-10-01"])), case("not_due_at_as_of", 1));
-    assert_eq!(only(&bench.sweep("b4", &loud, &[])), case("quarantined:missing_party", 1));
-    write(&bench.path("snapshot.parquet"), &rows[1..], &LAYOUT);
-    assert_eq!(only(&bench.sweep("b5", &twelve, &[])), case("not_in_snapshot", 1));
+    assert_eq!(only(&scratch.sweep("b1", &hubs, &[])), case("excluded", 2));
+    assert_eq!(only(&scratch.sweep("b2", &longer, &[])), case("threshold_not_reached", 2));
+    assert_eq!(only(&scratch.sweep("b3", &twelve, &["--as-of", "2026-10-01"])), case("not_due_at_as_of", 1));
+    assert_eq!(only(&scratch.sweep("b4", &loud, &[])), case("quarantined:missing_party", 1));
+    write(&scratch.path("snapshot.parquet"), &rows[1..], &LAYOUT);
+    assert_eq!(only(&scratch.sweep("b5", &twelve, &[])), case("not_in_snapshot", 1));
 
-    let b = bench.path("b1");
+    let b = scratch.path("b1");
     let (_, list, figures) = run(&["diff", "--list", "csv", b.to_str().unwrap(), a.to_str().unwrap()]);
     assert_eq!(
         list,
@@ -495,18 +465,18 @@ fn a_difference_says_why() {
     let first: Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
     assert_eq!((&first["device_type"], &first["notifying_party"]), (&json!("CHF"), &json!("C1")));
     assert_eq!(run(&["diff", "--json", "--list", "csv", "x", "y"]).0, 2);
-    assert_eq!(run(&["diff", a.to_str().unwrap(), bench.home.path().to_str().unwrap()]).0, 6);
+    assert_eq!(run(&["diff", a.to_str().unwrap(), scratch.home.path().to_str().unwrap()]).0, 6);
 }
 
 /// A sweep is killed at every stage of its work: its run directory is then absent, or whole.
 #[test]
 fn a_killed_sweep_leaves_a_whole_run_or_none() {
-    let bench = Bench::new(60_000);
-    let policy = bench.policy("p", "[threshold]\ndefault = 12");
-    let snapshot = bench.path("snapshot.parquet");
+    let scratch = RunsOfOneSnapshot::new(60_000);
+    let policy = scratch.policy("p", "[threshold]\ndefault = 12");
+    let snapshot = scratch.path("snapshot.parquet");
     let (mut absent, mut whole) = (0, 0);
     for step in 0..400 {
-        let out = bench.path(&format!("killed{step}"));
+        let out = scratch.path(&format!("killed{step}"));
         let mut child = binary()
             .args(["sweep", snapshot.to_str().unwrap(), "--policy", &policy, "--as-of", AS_OF, "--out"])
             .arg(&out)

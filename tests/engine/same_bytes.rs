@@ -3,10 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::estates::{Ids, Layout, Row, text_id, write};
-use crate::common::{at, fixtures, run};
-use arrow_schema::TimeUnit;
-use smi_sweep::estate::time::DAY_MICROS;
+use crate::common::estates::{Layout, Row, mixed, mixed_rows, pick, text_id, write};
+use crate::common::{fixtures, run};
 
 const MANIFESTS: [&str; 2] = ["delete.parquet", "alerts.parquet"];
 
@@ -65,39 +63,25 @@ fn layouts_leave_no_trace() {
     }
 }
 
-/// Rows of every kind, with duplicates, in an order of their own.
+/// Rows of every kind, with duplicate Device IDs.
 fn rows() -> Vec<Row> {
-    let pick = |words: &[&str], n: u64| words[(n % words.len() as u64) as usize].to_owned();
-    (0..4000u64)
-        .map(|n| {
-            let mixed = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-            Row {
-                id: (n % 53 != 0).then(|| text_id(0x00DB_1234_0000_0000 | (mixed % 0x3FFF))),
-                device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "SAPC"], mixed >> 3)),
-                status: Some(pick(&["Pending", "Pending", "Commissioned", "pending"], mixed >> 5)),
-                since: (n % 97 != 0).then(|| at("2026-11-01") - (mixed as i64 % 1500) * DAY_MICROS),
-                party: (n % 31 != 0).then(|| pick(&["P3", "A Party", "P1"], mixed >> 7)),
-                role: None,
-            }
-        })
-        .collect()
+    let row = |(n, row): (u64, Row)| {
+        let mixed = mixed(n);
+        Row {
+            id: (n % 53 != 0).then(|| text_id(0x00DB_1234_0000_0000 | (mixed % 0x3FFF))),
+            device_type: Some(pick(&["ESME", "GSME", "GPF", "CHF", "PPMID", "SAPC"], mixed >> 3)),
+            status: Some(pick(&["Pending", "Pending", "Commissioned", "pending"], mixed >> 5)),
+            role: None,
+            ..row
+        }
+    };
+    (0..).zip(mixed_rows(4000, &["P3", "A Party", "P1"])).map(row).collect()
 }
 
 #[test]
 fn shuffled_files_and_row_groups_leave_no_trace() {
     let home = tempfile::tempdir().unwrap();
-    let layout = |group_rows| Layout {
-        ids: Ids::Text,
-        unit: TimeUnit::Microsecond,
-        days: false,
-        dictionary: true,
-        v2: false,
-        codec: 1,
-        group_rows,
-        page_rows: 64,
-        statistics: 1,
-        roles: false,
-    };
+    let layout = |group_rows| Layout { group_rows, page_rows: 64, statistics: 1, roles: false, ..Layout::PLAIN };
     let store = |name: &str, rows: &[Row], files: usize, group_rows: usize| -> PathBuf {
         let folder = home.path().join(name);
         fs::create_dir(&folder).unwrap();

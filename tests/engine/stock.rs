@@ -1,16 +1,15 @@
 //! The count of stock: a worked example, figure by figure as it was done by hand, and nonsense that is refused.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use std::sync::Arc;
 
 use crate::common::estates::{Ids, Layout, Row, write};
-use crate::common::{at, fixtures, run};
+use crate::common::{Workspace, at, fixtures, run};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int32Type};
 use arrow_array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt64Array};
-use arrow_schema::TimeUnit;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
@@ -20,60 +19,42 @@ use smi_sweep::progress::NoProgress;
 use smi_sweep::stock::Book;
 use tempfile::TempDir;
 
-const LAYOUT: Layout = Layout {
-    days: false,
-    ids: Ids::Text,
-    unit: TimeUnit::Microsecond,
-    dictionary: true,
-    v2: false,
-    codec: 1,
-    group_rows: 4,
-    page_rows: 3,
-    statistics: 2,
-    roles: false,
-};
+const LAYOUT: Layout = Layout { group_rows: 4, page_rows: 3, statistics: 2, roles: false, ..Layout::PLAIN };
 
-/// The worked example: its inventory as Parquet, a past run, and room for results.
-struct Desk {
+/// A temporary directory with the worked example: its inventory as Parquet, and a past run.
+struct StockExample {
     home: TempDir,
 }
 
-impl Desk {
+impl Workspace for StockExample {
+    fn home(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+impl StockExample {
     fn new() -> Self {
-        let desk = Self { home: tempfile::tempdir().unwrap() };
+        let scratch = Self { home: tempfile::tempdir().unwrap() };
         for (name, layout) in [("before", LAYOUT), ("inventory", Layout { ids: Ids::Bytes, ..LAYOUT })] {
-            fs::create_dir(desk.path(name)).unwrap();
+            fs::create_dir(scratch.path(name)).unwrap();
             let rows = inventory(&fixtures().join("stock").join(format!("{name}.csv")));
-            write(&desk.path(name).join("part.parquet"), &rows, &layout);
+            write(&scratch.path(name).join("part.parquet"), &rows, &layout);
         }
         // What the inventory was swept by before the Change: five devices, four of them hubs.
         let (code, _, err) = run(&[
             "sweep",
-            &desk.text("before"),
+            &scratch.text("before"),
             "--policy",
             "pre-change",
             "--as-of",
             "2026-06-01",
             "--out",
-            &desk.text("past"),
+            &scratch.text("past"),
             "--expect-deletes",
             "5",
         ]);
         assert_eq!(code, 0, "{err}");
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        fs::write(self.path(name), bytes).unwrap();
-        self.text(name)
+        scratch
     }
 
     /// Counts the example, with other tables where they are named, and gives exit code, output and error.
@@ -138,10 +119,10 @@ fn short(id: &str) -> &str {
 /// gone; 10 is gone for no known reason. 11 is both Pending and Commissioned.
 #[test]
 fn every_hub_of_the_worked_example_is_where_it_was_put_by_hand() {
-    let desk = Desk::new();
-    let (code, out, err) = desk.stock("count", &[], &[]);
-    assert_eq!((code, out), (0, format!("{}\n", desk.text("count"))), "{err}");
-    let record = desk.record("count");
+    let scratch = StockExample::new();
+    let (code, out, err) = scratch.stock("count", &[], &[]);
+    assert_eq!((code, out), (0, format!("{}\n", scratch.text("count"))), "{err}");
+    let record = scratch.record("count");
     let buckets: Vec<(&str, u64, bool)> = record["buckets"]
         .as_array()
         .unwrap()
@@ -168,7 +149,7 @@ fn every_hub_of_the_worked_example_is_where_it_was_put_by_hand() {
     assert_eq!(record["charged"], json!({ "hubs": 8, "pounds": "3.9575" }));
     assert_eq!(record["missed"], json!({ "hubs": 3, "pounds": "1.65" }));
 
-    let file = fs::File::open(desk.path("count/hubs.parquet")).unwrap();
+    let file = fs::File::open(scratch.path("count/hubs.parquet")).unwrap();
     let batches: Vec<RecordBatch> =
         ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap).collect();
     let mut hubs = Vec::new();
@@ -205,9 +186,9 @@ fn every_hub_of_the_worked_example_is_where_it_was_put_by_hand() {
 /// and one without a Device ID.
 #[test]
 fn the_bridge_leads_from_the_inventory_to_the_charge() {
-    let desk = Desk::new();
-    desk.stock("count", &[], &[]);
-    let record = desk.record("count");
+    let scratch = StockExample::new();
+    scratch.stock("count", &[], &[]);
+    let record = scratch.record("count");
     let steps: Vec<(&str, i64)> = record["bridge"]
         .as_array()
         .unwrap()
@@ -231,7 +212,7 @@ fn the_bridge_leads_from_the_inventory_to_the_charge() {
             ("charged", 8),
         ]
     );
-    let missed: Vec<(String, String, String)> = lines(&desk.path("count/missed.csv"))[1..]
+    let missed: Vec<(String, String, String)> = lines(&scratch.path("count/missed.csv"))[1..]
         .iter()
         .map(|line| (short(&line[0]).to_owned(), line[6].clone(), line[7].clone()))
         .collect();
@@ -245,7 +226,7 @@ fn the_bridge_leads_from_the_inventory_to_the_charge() {
     assert_eq!(record["sources"]["deleted_still_there"], 1);
     assert_eq!(record["inventory"]["not_ordered"], json!({ "Pending": 2, "Commissioned": 1 }));
     assert_eq!(record["inventory"]["untyped_rows"], 1);
-    let strays = lines(&desk.path("count/not_ordered.csv"));
+    let strays = lines(&scratch.path("count/not_ordered.csv"));
     assert_eq!(
         strays[1..],
         [
@@ -259,9 +240,9 @@ fn the_bridge_leads_from_the_inventory_to_the_charge() {
 /// 15 one and none; 04 eighteen.
 #[test]
 fn parties_kinds_and_ages_add_up_to_the_charge() {
-    let desk = Desk::new();
-    desk.stock("count", &[], &[]);
-    let record = desk.record("count");
+    let scratch = StockExample::new();
+    scratch.stock("count", &[], &[]);
+    let record = scratch.record("count");
     let ages = |under_3, under_6, under_12, older| {
         json!({
             "under 3 months": under_3, "3 to 5 months": under_6, "6 to 11 months": under_12,
@@ -281,7 +262,7 @@ fn parties_kinds_and_ages_add_up_to_the_charge() {
             },
         ])
     );
-    let stock: Vec<String> = lines(&desk.path("count/stock.csv"))[1..].iter().map(|line| line.join(",")).collect();
+    let stock: Vec<String> = lines(&scratch.path("count/stock.csv"))[1..].iter().map(|line| line.join(",")).collect();
     assert_eq!(
         stock,
         [
@@ -303,9 +284,9 @@ fn parties_kinds_and_ages_add_up_to_the_charge() {
 
 #[test]
 fn every_line_of_a_return_file_gets_its_answer() {
-    let desk = Desk::new();
-    desk.stock("count", &[], &[]);
-    let answers: Vec<String> = lines(&desk.path("count/responses.csv"))[1..]
+    let scratch = StockExample::new();
+    scratch.stock("count", &[], &[]);
+    let answers: Vec<String> = lines(&scratch.path("count/responses.csv"))[1..]
         .iter()
         .map(|line| format!("{} {} {} {}", line[1], short(&line[2]), line[6], line[7]).trim_end().to_owned())
         .collect();
@@ -329,7 +310,7 @@ fn every_line_of_a_return_file_gets_its_answer() {
             "16 01 refused bad_line",
         ]
     );
-    let record = desk.record("count");
+    let record = scratch.record("count");
     assert_eq!(record["returns"]["lines"], 15);
     assert_eq!(record["returns"]["accepted"], 4);
 }
@@ -337,22 +318,22 @@ fn every_line_of_a_return_file_gets_its_answer() {
 /// What nothing public settles is a rule that can be changed, and moves hubs as it says.
 #[test]
 fn rules_move_what_is_charged() {
-    let desk = Desk::new();
+    let scratch = StockExample::new();
     for (name, rules, hubs, pounds) in [
         ("strict", "[charge]\ndeleted = false\nunknown = false\ncommissioned_later = false\n", 5, "2.3075"),
         ("unclear", "[charge]\nunclear = true\n", 9, "4.5075"),
         // 12 is installed and no longer charged; 02 is Whitelisted.
         ("pending", "[statuses]\ncharged = [\"Pending\"]\n", 6, "2.955"),
     ] {
-        let rules = desk.write(&format!("{name}.toml"), rules);
-        let (code, _, err) = desk.stock(name, &[], &["--rules", &rules]);
+        let rules = scratch.write(&format!("{name}.toml"), rules);
+        let (code, _, err) = scratch.stock(name, &[], &["--rules", &rules]);
         assert_eq!(code, 0, "{err}");
-        assert_eq!(desk.record(name)["charged"], json!({ "hubs": hubs, "pounds": pounds }), "{name}");
+        assert_eq!(scratch.record(name)["charged"], json!({ "hubs": hubs, "pounds": pounds }), "{name}");
     }
     // On the day before, the return of 14 lies ahead.
-    let (code, _, err) = desk.stock("earlier", &[("--as-of", "2026-10-31")], &[]);
+    let (code, _, err) = scratch.stock("earlier", &[("--as-of", "2026-10-31")], &[]);
     assert_eq!(code, 0, "{err}");
-    assert_eq!(desk.record("earlier")["charged"], json!({ "hubs": 9, "pounds": "4.5075" }));
+    assert_eq!(scratch.record("earlier")["charged"], json!({ "hubs": 9, "pounds": "4.5075" }));
 }
 
 /// The example's order book as Parquet, its columns in other forms and another order.
@@ -382,13 +363,13 @@ fn orders_in_parquet(path: &Path) {
 
 #[test]
 fn an_order_book_in_parquet_says_the_same() {
-    let desk = Desk::new();
-    desk.stock("csv", &[], &[]);
-    orders_in_parquet(&desk.path("orders.parquet"));
-    let (code, _, err) = desk.stock("parquet", &[("--orders", &desk.text("orders.parquet"))], &[]);
+    let scratch = StockExample::new();
+    scratch.stock("csv", &[], &[]);
+    orders_in_parquet(&scratch.path("orders.parquet"));
+    let (code, _, err) = scratch.stock("parquet", &[("--orders", &scratch.text("orders.parquet"))], &[]);
     assert_eq!(code, 0, "{err}");
     for file in ["stock.csv", "missed.csv", "hubs.parquet", "not_ordered.csv", "responses.csv"] {
-        let read = |out: &str| fs::read(desk.path(out).join(file)).unwrap();
+        let read = |out: &str| fs::read(scratch.path(out).join(file)).unwrap();
         assert!(read("csv") == read("parquet"), "{file}");
     }
 }
@@ -426,7 +407,7 @@ fn spoilt(from: &str, to: &str) -> String {
 
 #[test]
 fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
-    let desk = Desk::new();
+    let scratch = StockExample::new();
     let twice = spoilt("00-DB-00-00-00-00-00-12,", "00-db-00-00-00-00-00-02,");
     for (book, says) in [
         (twice, "orders.csv:13, field `device_id`: 00-DB-00-00-00-00-00-02 is ordered twice, first at"),
@@ -470,44 +451,44 @@ fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
             "orders.csv: the order book has no hubs",
         ),
     ] {
-        let path = desk.write("orders.csv", book);
-        let (code, out, err) = desk.stock("count", &[("--orders", &path)], &[]);
+        let path = scratch.write("orders.csv", book);
+        let (code, out, err) = scratch.stock("count", &[("--orders", &path)], &[]);
         assert_eq!((code, out.as_str()), (3, ""), "{err}");
         assert!(err.contains(says), "{says}\n{err}");
         assert!(err.lines().any(|line| line.starts_with("  help: ")), "{err}");
-        assert!(!desk.path("count").exists());
+        assert!(!scratch.path("count").exists());
     }
-    let (code, _, err) = desk.stock("count", &[], &["--orders", &fixture("orders.csv")]);
+    let (code, _, err) = scratch.stock("count", &[], &["--orders", &fixture("orders.csv")]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("orders.csv: the file is named twice"), "{err}");
-    let missing = desk.text("nowhere.csv");
-    assert_eq!(desk.stock("count", &[("--orders", &missing)], &[]).0, 1);
+    let missing = scratch.text("nowhere.csv");
+    assert_eq!(scratch.stock("count", &[("--orders", &missing)], &[]).0, 1);
 }
 
 #[test]
 fn tariffs_returns_and_runs_that_make_no_sense_are_refused() {
-    let desk = Desk::new();
+    let scratch = StockExample::new();
     let tariff = fs::read_to_string(fixture("tariff.toml")).unwrap();
     for (text, says) in [
         (tariff.replacen("\"0.40\"", "\"-0.40\"", 1), "tariff.toml:7:11: per_hub `-0.40` is negative"),
         (tariff.replacen("\"Standard\"", "\"Standrad\"", 1), "no rate for 4G North, variant `Standard` on 2026-11-01"),
     ] {
-        let path = desk.write("tariff.toml", text);
-        let (code, _, err) = desk.stock("count", &[("--tariff", &path)], &[]);
+        let path = scratch.write("tariff.toml", text);
+        let (code, _, err) = scratch.stock("count", &[("--tariff", &path)], &[]);
         assert_eq!(code, 4, "{err}");
         assert!(err.contains(says), "{says}\n{err}");
     }
-    let returns = desk.write("returns.csv", "device_id,return_type,reason,returned\n");
-    let (code, _, err) = desk.stock("count", &[("--returns", &returns)], &[]);
+    let returns = scratch.write("returns.csv", "device_id,return_type,reason,returned\n");
+    let (code, _, err) = scratch.stock("count", &[("--returns", &returns)], &[]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("returns.csv:1, field `reason`: unknown column"), "{err}");
 
-    let manifest = desk.path("past/delete.parquet");
+    let manifest = scratch.path("past/delete.parquet");
     let mut bytes = fs::read(&manifest).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&manifest, bytes).unwrap();
-    let (code, _, err) = desk.stock("count", &[], &[]);
+    let (code, _, err) = scratch.stock("count", &[], &[]);
     assert_eq!(code, 6, "{err}");
-    assert!(!desk.path("count").exists());
+    assert!(!scratch.path("count").exists());
 }

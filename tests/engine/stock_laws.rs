@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::estates::{Layout, Row, layouts, text_id, write};
-use crate::common::{at, run};
+use crate::common::{at, copy_files, run};
 use arrow_array::StringArray;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampMicrosecondType};
@@ -302,14 +302,6 @@ fn files(home: &Path, out: &str, but: &[&str]) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
@@ -421,7 +413,7 @@ proptest! {
         }
         put(after.path(), &left, &layout);
         fs::remove_dir_all(after.path().join("past")).unwrap();
-        copy(&before.path().join("past"), &after.path().join("past"));
+        copy_files(&before.path().join("past"), &after.path().join("past"));
         count(before.path(), "count", "2", ["a.csv", "b.csv"], &["--as-if-loaded"]);
         count(after.path(), "count", "2", ["a.csv", "b.csv"], &[]);
         // The record and the page say how it was counted.
