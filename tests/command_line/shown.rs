@@ -1,6 +1,6 @@
-//! What people see, as it stands in `tests/command_line/snapshots`, and whether it fits their terminal.
+//! What people see, compared with `tests/command_line/snapshots`, and whether it fits the terminal.
 //!
-//! Where a change is meant: `INSTA_UPDATE=always cargo test --test command_line shown`, and look at what changed before it is taken.
+//! After an intended change run `INSTA_UPDATE=always cargo test --test command_line shown`, and read the diff.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::common::{binary, fixtures, outcome};
 use tempfile::TempDir;
 
 /// A folder with the fixture estate and a few policies; commands run in it, so that no path of this machine is shown.
-struct Desk {
+struct Terminal {
     home: TempDir,
 }
 
@@ -43,7 +43,7 @@ max_quarantined = 100
 
 const SLIP: &str = "name = \"slip\"\nversion = 1\n[threshold]\ndefault = 12\nPPMD = 36\n";
 
-impl Desk {
+impl Terminal {
     fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(fixtures().join("estate"), home.path().join("estate")).unwrap();
@@ -53,7 +53,7 @@ impl Desk {
         Self { home }
     }
 
-    /// What a terminal of so many columns shows of a command, in which no line is wider.
+    /// What a command prints at a terminal with so many columns; no line may be wider.
     #[track_caller]
     fn shown(&self, columns: usize, command: &str) -> String {
         let output = binary()
@@ -71,7 +71,7 @@ impl Desk {
     }
 }
 
-/// Compares with what stands in `tests/command_line/snapshots`; seconds differ from run to run.
+/// Compares with `tests/command_line/snapshots`; seconds differ from run to run.
 macro_rules! same {
     ($name:expr, $shown:expr) => {
         insta::with_settings!({ omit_expression => true, filters => vec![(r"\d+\.\d+ s\b", "[seconds] s")] }, {
@@ -82,52 +82,52 @@ macro_rules! same {
 
 #[test]
 fn the_closing_table() {
-    let desk = Desk::new();
+    let terminal = Terminal::new();
     for columns in [60, 100] {
         let command = format!("sweep estate --policy secmp0060 --out run{columns}");
-        same!(format!("sweep_{columns}"), desk.shown(columns, &command));
+        same!(format!("sweep_{columns}"), terminal.shown(columns, &command));
     }
     let larger = "sweep estate --policy pre-change --out larger --quiet";
-    desk.shown(60, larger);
+    terminal.shown(60, larger);
     for columns in [60, 100] {
-        same!(format!("diff_{columns}"), desk.shown(columns, "diff run60 larger"));
+        same!(format!("diff_{columns}"), terminal.shown(columns, "diff run60 larger"));
     }
-    same!("verify", desk.shown(60, "verify run60"));
+    same!("verify", terminal.shown(60, "verify run60"));
 }
 
 #[test]
 fn a_policy() {
-    let desk = Desk::new();
+    let terminal = Terminal::new();
     for columns in [60, 100] {
-        same!(format!("policy_show_{columns}"), desk.shown(columns, "policy show secmp0060 --as-of 2026-11-01"));
+        same!(format!("policy_show_{columns}"), terminal.shown(columns, "policy show secmp0060 --as-of 2026-11-01"));
     }
-    same!("policy_show_mapped", desk.shown(100, "policy show ./mapped.toml --as-of 2025-02-28T10:00:00Z"));
-    same!("policy_error", desk.shown(100, "policy check ./slip.toml"));
+    same!("policy_show_mapped", terminal.shown(100, "policy show ./mapped.toml --as-of 2025-02-28T10:00:00Z"));
+    same!("policy_error", terminal.shown(100, "policy check ./slip.toml"));
 }
 
 #[test]
 fn a_snapshot_looked_over() {
-    let desk = Desk::new();
+    let terminal = Terminal::new();
     for columns in [60, 100] {
-        same!(format!("check_{columns}"), desk.shown(columns, "check estate"));
+        same!(format!("check_{columns}"), terminal.shown(columns, "check estate"));
     }
 }
 
 #[test]
 fn a_run_that_guards_stop() {
-    let desk = Desk::new();
-    same!("guards", desk.shown(100, "sweep estate --policy ./tight.toml --out run"));
-    same!("guards_json", desk.shown(1000, "sweep estate --policy ./tight.toml --out run --json"));
+    let terminal = Terminal::new();
+    same!("guards", terminal.shown(100, "sweep estate --policy ./tight.toml --out run"));
+    same!("guards_json", terminal.shown(1000, "sweep estate --policy ./tight.toml --out run --json"));
     let exact = "sweep estate --policy ./tight.toml --out run --expect-deletes 3 --expect-quarantined 1 --quiet";
-    same!("guards_exact", desk.shown(100, exact));
+    same!("guards_exact", terminal.shown(100, exact));
 }
 
 #[test]
 fn one_device() {
-    let desk = Desk::new();
+    let terminal = Terminal::new();
     let (code, _, err) = outcome(
         &binary()
-            .current_dir(desk.home.path())
+            .current_dir(terminal.home.path())
             .args(["sweep", "estate", "--policy", "pre-change", "--out", "run", "-q"])
             .output()
             .unwrap(),
@@ -135,24 +135,24 @@ fn one_device() {
     assert_eq!(code, 0, "{err}");
     let (_, list, _) = outcome(
         &binary()
-            .current_dir(desk.home.path())
+            .current_dir(terminal.home.path())
             .args(["sweep", "estate", "--policy", "secmp0060", "--out", "kept", "-q"])
             .output()
             .unwrap(),
     );
     assert_eq!(list.trim(), "kept");
     let (_, list, _) = outcome(
-        &binary().current_dir(desk.home.path()).args(["diff", "kept", "run", "--list", "csv"]).output().unwrap(),
+        &binary().current_dir(terminal.home.path()).args(["diff", "kept", "run", "--list", "csv"]).output().unwrap(),
     );
     let device = list.lines().nth(1).and_then(|line| line.split(',').nth(1)).unwrap();
-    same!("explain_excluded", desk.shown(60, &format!("explain {device} estate --policy secmp0060")));
-    same!("explain_deleted", desk.shown(100, &format!("explain {device} estate --policy pre-change")));
-    same!("explain_absent", desk.shown(60, "explain 00-00-00-00-00-00-00-00 estate --policy secmp0060"));
+    same!("explain_excluded", terminal.shown(60, &format!("explain {device} estate --policy secmp0060")));
+    same!("explain_deleted", terminal.shown(100, &format!("explain {device} estate --policy pre-change")));
+    same!("explain_absent", terminal.shown(60, "explain 00-00-00-00-00-00-00-00 estate --policy secmp0060"));
 }
 
 #[test]
 fn the_help_of_every_command() {
-    let desk = Desk::new();
+    let terminal = Terminal::new();
     let (_, help, _) = outcome(&binary().arg("--help").output().unwrap());
     let listed = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
     // What goes on from the line before is indented further.
@@ -163,9 +163,9 @@ fn the_help_of_every_command() {
     commands.extend(["policy check", "policy show", "policy diff"].map(str::to_owned));
     assert!(commands.len() > 10, "{commands:?}");
     for command in &commands {
-        desk.shown(60, &format!("{command} --help"));
-        desk.shown(60, &format!("{command} -h"));
-        same!(format!("help_{}", command.replace(' ', "_")), desk.shown(100, &format!("{command} --help")));
+        terminal.shown(60, &format!("{command} --help"));
+        terminal.shown(60, &format!("{command} -h"));
+        same!(format!("help_{}", command.replace(' ', "_")), terminal.shown(100, &format!("{command} --help")));
     }
-    same!("help", desk.shown(60, "--help"));
+    same!("help", terminal.shown(60, "--help"));
 }

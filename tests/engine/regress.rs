@@ -1,35 +1,32 @@
-//! Regression cases: all of the project's own pass, and whatever is wrong with one is said.
+//! Regression cases: all cases of the project pass, and a mistake in one is reported.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::common::{binary, fixtures, run};
+use crate::common::{Workspace, binary, copy_files, fixtures, run};
 use tempfile::TempDir;
 
 const EDGE: &str = "before-edge-of-twelve-months";
 
-/// A copy of a case, to spoil.
-struct Desk {
+/// A temporary directory with a copy of a case, to change.
+struct ChangedCase {
     home: TempDir,
 }
 
-impl Desk {
+impl Workspace for ChangedCase {
+    fn home(&self) -> &Path {
+        self.home.path()
+    }
+}
+
+impl ChangedCase {
     fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let (from, to) = (fixtures().join("cases").join(EDGE), home.path().join("cases").join(EDGE));
-        fs::create_dir_all(&to).unwrap();
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-        Self { home }
+        let scratch = Self { home: tempfile::tempdir().unwrap() };
+        copy_files(&fixtures().join("cases").join(EDGE), &scratch.path("cases").join(EDGE));
+        scratch
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    /// Runs the case in the plainest form: what is said of it does not depend on how it is stored.
+    /// Runs the case in one storage form: what is reported does not depend on the form.
     fn regress(&self, more: &[&str]) -> (i32, String, String) {
         run(&[&["regress", "--quick", self.path("cases").to_str().unwrap()], more].concat())
     }
@@ -41,7 +38,7 @@ impl Desk {
         fs::write(&path, text.replacen(from, to, 1)).unwrap();
     }
 
-    /// The case differs, in these words among others.
+    /// The case fails, and the output has all of these parts.
     #[track_caller]
     fn fails(&self, says: &[&str]) {
         let (code, out, err) = self.regress(&[]);
@@ -51,7 +48,7 @@ impl Desk {
         }
     }
 
-    /// The case cannot be understood, in these words among others.
+    /// The case is refused, and the error has all of these parts.
     #[track_caller]
     fn refused(&self, says: &[&str]) {
         let (code, out, err) = self.regress(&[]);
@@ -86,47 +83,51 @@ fn every_case_passes_and_every_statement_is_demonstrated() {
 
 #[test]
 fn what_differs_is_said_of_which_device_and_why() {
-    let desk = Desk::new();
-    desk.replace("expected.csv", "device_id,", "# a comment\n\ndevice_id,");
-    desk.replace("expected.csv", "00-DB-12-34-56-78-90-03,not_due,,,,", "00-DB-12-34-56-78-90-03,delete,,,,");
-    desk.fails(&[
+    let scratch = ChangedCase::new();
+    scratch.replace("expected.csv", "device_id,", "# a comment\n\ndevice_id,");
+    scratch.replace("expected.csv", "00-DB-12-34-56-78-90-03,not_due,,,,", "00-DB-12-34-56-78-90-03,delete,,,,");
+    scratch.fails(&[
         "00-DB-12-34-56-78-90-03 (line 6 of expected.csv): disposition was to be `delete`, and is `not_due`",
         "12 months later is 2026-11-02, which 2026-11-01 has not reached",
         "1 case fails, 0 of 1 pass",
     ]);
-    let desk = Desk::new();
-    desk.replace("expected.csv", "N8,Supplier A,2026-10-31", "N9,Supplier B,2026-10-31");
-    desk.fails(&[
+    let scratch = ChangedCase::new();
+    scratch.replace("expected.csv", "N8,Supplier A,2026-10-31", "N9,Supplier B,2026-10-31");
+    scratch.fails(&[
         "alert was to be `N9`, and is `N8`; recipient was to be `Supplier B`, and is `Supplier A`. The engine: It",
     ]);
-    let desk = Desk::new();
-    desk.replace("case.toml", "max_delete_share = 1.0", "max_deletes = 1");
-    desk.fails(&[
+    let scratch = ChangedCase::new();
+    scratch.replace("case.toml", "max_delete_share = 1.0", "max_deletes = 1");
+    scratch.fails(&[
         "the guard max_deletes stopped the run: 2 where 1 is the limit",
         "the guard max_delete_share stopped",
     ]);
-    let desk = Desk::new();
-    desk.replace("case.toml", "as_of = ", "policy_digest = \"00\"\nas_of = ");
-    desk.fails(&["the policy's digest was to be 00, and is "]);
+    let scratch = ChangedCase::new();
+    scratch.replace("case.toml", "as_of = ", "policy_digest = \"00\"\nas_of = ");
+    scratch.fails(&["the policy's digest was to be 00, and is "]);
 }
 
 #[test]
 fn a_guard_that_was_to_stop_the_run_and_did_not_fails() {
-    let desk = Desk::new();
-    desk.replace("case.toml", "as_of = ", "stopped_by = \"max_deletes\"\nas_of = ");
-    desk.refused(&["expected.csv:2: max_deletes stops the run"]);
-    desk.replace("expected.csv", "N8,Supplier A,2026-10-31", ",,");
-    desk.replace("expected.csv", "N8,Supplier A,2026-11-01", ",,");
-    desk.fails(&["the guard max_deletes was to stop the run, and did not: 2 where 500,000 is the limit"]);
+    let scratch = ChangedCase::new();
+    scratch.replace("case.toml", "as_of = ", "stopped_by = \"max_deletes\"\nas_of = ");
+    scratch.refused(&["expected.csv:2: max_deletes stops the run"]);
+    scratch.replace("expected.csv", "N8,Supplier A,2026-10-31", ",,");
+    scratch.replace("expected.csv", "N8,Supplier A,2026-11-01", ",,");
+    scratch.fails(&["the guard max_deletes was to stop the run, and did not: 2 where 500,000 is the limit"]);
 }
 
 #[test]
 fn a_device_too_many_or_too_few_fails() {
-    let desk = Desk::new();
-    desk.replace("expected.csv", "00-DB-12-34-56-78-90-03,not_due,,,,\n", "");
-    desk.fails(&["00-DB-12-34-56-78-90-03: expected.csv has no line for it"]);
-    desk.replace("expected.csv", "2026-11-01\n", "2026-11-01\n00-DB-12-34-56-78-90-03,not_due,,,,\nFF,not_due,,,,\n");
-    desk.fails(&["FF: in line 5 of expected.csv, and not in snapshot.csv"]);
+    let scratch = ChangedCase::new();
+    scratch.replace("expected.csv", "00-DB-12-34-56-78-90-03,not_due,,,,\n", "");
+    scratch.fails(&["00-DB-12-34-56-78-90-03: expected.csv has no line for it"]);
+    scratch.replace(
+        "expected.csv",
+        "2026-11-01\n",
+        "2026-11-01\n00-DB-12-34-56-78-90-03,not_due,,,,\nFF,not_due,,,,\n",
+    );
+    scratch.fails(&["FF: in line 5 of expected.csv, and not in snapshot.csv"]);
 }
 
 #[test]
@@ -179,27 +180,27 @@ fn slips_are_refused_with_file_and_line() {
         ("expected.csv", "due_on\n", "due_on,comment\n", &["expected.csv:1: the header is"]),
     ];
     for (file, from, to, says) in slips {
-        let desk = Desk::new();
-        desk.replace(file, from, to);
-        let (code, out, err) = desk.regress(&[]);
+        let scratch = ChangedCase::new();
+        scratch.replace(file, from, to);
+        let (code, out, err) = scratch.regress(&[]);
         assert!(matches!(code, 2 | 4) && out.is_empty(), "{from} -> {to}: {code} {out}{err}");
         for part in says {
             assert!(err.contains(part), "`{part}` is not in: {err}");
         }
     }
-    let desk = Desk::new();
-    let case = desk.path("cases").join(EDGE);
+    let scratch = ChangedCase::new();
+    let case = scratch.path("cases").join(EDGE);
     let snapshot = fs::read(case.join("snapshot.csv")).unwrap();
     fs::write(case.join("snapshot.csv"), [&snapshot[..], b"00,ESME,Pending,,Suppli\xe9r\n"].concat()).unwrap();
-    desk.refused(&["snapshot.csv:5: is not UTF-8"]);
+    scratch.refused(&["snapshot.csv:5: is not UTF-8"]);
     fs::remove_file(case.join("snapshot.csv")).unwrap();
-    desk.refused(&["snapshot.csv:1: the file is not there"]);
+    scratch.refused(&["snapshot.csv:1: the file is not there"]);
 }
 
 #[test]
 fn a_policy_may_be_a_name_a_text_or_a_file_beside_the_case() {
-    let desk = Desk::new();
-    let case = desk.path("cases").join(EDGE);
+    let scratch = ChangedCase::new();
+    let case = scratch.path("cases").join(EDGE);
     let text = fs::read_to_string(case.join("case.toml")).unwrap();
     let (before, rest) = text.split_once("policy = '''\n").unwrap();
     let (policy, after) = rest.split_once("'''\n").unwrap();
@@ -208,9 +209,9 @@ fn a_policy_may_be_a_name_a_text_or_a_file_beside_the_case() {
     let after = after.replace("\"2026-11-01\"", "2026-11-01");
     let with = |name: &str| fs::write(case.join("case.toml"), format!("{before}policy = \"{name}\"\n{after}")).unwrap();
     with("mine.toml");
-    assert_eq!(desk.regress(&[]).0, 0);
+    assert_eq!(scratch.regress(&[]).0, 0);
     with("secmp060");
-    let (code, _, err) = desk.regress(&[]);
+    let (code, _, err) = scratch.regress(&[]);
     assert!(code == 4 && err.contains("case.toml:6:10: policy `secmp060`") && err.contains("secmp0060"), "{err}");
 }
 
@@ -219,22 +220,22 @@ fn what_is_no_case_is_not_passed_over() {
     let empty = tempfile::tempdir().unwrap();
     let (code, _, err) = run(&["regress", text(empty.path())]);
     assert!(code == 2 && err.contains("no cases"), "{err}");
-    let desk = Desk::new();
-    fs::create_dir_all(desk.path("cases/group/nested")).unwrap();
-    fs::write(desk.path("cases/group/Case.toml"), "").unwrap();
-    desk.refused(&["cases/group: a folder among cases, and it has no case.toml"]);
+    let scratch = ChangedCase::new();
+    fs::create_dir_all(scratch.path("cases/group/nested")).unwrap();
+    fs::write(scratch.path("cases/group/Case.toml"), "").unwrap();
+    scratch.refused(&["cases/group: a folder among cases, and it has no case.toml"]);
 }
 
 #[test]
 fn whether_statements_are_checked_is_said() {
-    let desk = Desk::new();
-    let (code, out, _) = desk.regress(&[]);
+    let scratch = ChangedCase::new();
+    let (code, out, _) = scratch.regress(&[]);
     assert!(code == 0 && out.contains("statements not checked: no requirements.toml beside DIR"), "{out}");
     // From within the folder of cases, and from within the case.
-    fs::copy(fixtures().join("requirements.toml"), desk.path("requirements.toml")).unwrap();
+    fs::copy(fixtures().join("requirements.toml"), scratch.path("requirements.toml")).unwrap();
     let inside = |folder: &str| {
         let command = ["regress", "--quick", "."];
-        crate::common::outcome(&binary().args(command).current_dir(desk.path(folder)).output().unwrap())
+        crate::common::outcome(&binary().args(command).current_dir(scratch.path(folder)).output().unwrap())
     };
     let (code, out, _) = inside("cases");
     assert!(code == 6 && out.contains("R1: no passing case shows"), "{out}");
@@ -244,28 +245,28 @@ fn whether_statements_are_checked_is_said() {
 
 #[test]
 fn statements_hold_cases_to_account() {
-    let desk = Desk::new();
-    let statements = desk.path("requirements.toml");
+    let scratch = ChangedCase::new();
+    let statements = scratch.path("requirements.toml");
     let statement = |id: &str, needs: &str| {
         format!("[[statement]]\nid = \"{id}\"\nsection = \"1\"\nsays = \"Something.\"\nneeds = [{needs}]\n")
     };
     let age = statement("2.6-age", "\"ESME delete\", \"not_due\"");
     fs::write(&statements, &age).unwrap();
-    desk.refused(&["case.toml:5:28: no statement is called `2.4-removal`"]);
+    scratch.refused(&["case.toml:5:28: no statement is called `2.4-removal`"]);
     fs::write(&statements, age.clone() + &statement("2.4-removal", "\"alert\", \"CHF silent\"")).unwrap();
-    desk.fails(&["2.4-removal: no passing case shows CHF silent: Something.", "1 of 2 statements are demonstrated"]);
+    scratch.fails(&["2.4-removal: no passing case shows CHF silent: Something.", "1 of 2 statements are demonstrated"]);
     for (needs, says) in [("", "needs nothing"), ("\"deleted\"", "did you mean `delete`?"), ("\"CHX delete\"", "`CHF`")]
     {
         fs::write(&statements, age.clone() + &statement("2.4-removal", needs)).unwrap();
-        desk.refused(&[says]);
+        scratch.refused(&[says]);
     }
 }
 
 #[test]
 fn evidence_that_could_not_be_written_is_refused_before_the_run() {
-    let desk = Desk::new();
-    let cases = desk.path("cases");
-    let (code, out, err) = run(&["regress", text(&cases), "--html", text(&desk.path("no/page.html"))]);
+    let scratch = ChangedCase::new();
+    let cases = scratch.path("cases");
+    let (code, out, err) = run(&["regress", text(&cases), "--html", text(&scratch.path("no/page.html"))]);
     assert!(code == 1 && out.is_empty() && err.contains("no/page.html: cannot write"), "{err}");
     let (code, _, err) = run(&["regress", text(&cases), "--junit", text(&cases)]);
     assert!(code == 2 && err.contains("exists already"), "{err}");
@@ -273,32 +274,32 @@ fn evidence_that_could_not_be_written_is_refused_before_the_run() {
 
 #[test]
 fn blessing_writes_what_came_and_shows_it() {
-    let desk = Desk::new();
-    let expected = desk.path("cases").join(EDGE).join("expected.csv");
-    desk.replace("expected.csv", "device_id,", "# why\ndevice_id,");
-    desk.replace("expected.csv", "00-DB-12-34-56-78-90-02", "# its day\n00-DB-12-34-56-78-90-02");
+    let scratch = ChangedCase::new();
+    let expected = scratch.path("cases").join(EDGE).join("expected.csv");
+    scratch.replace("expected.csv", "device_id,", "# why\ndevice_id,");
+    scratch.replace("expected.csv", "00-DB-12-34-56-78-90-02", "# its day\n00-DB-12-34-56-78-90-02");
     let whole = fs::read_to_string(&expected).unwrap();
-    desk.replace("expected.csv", "2026-10-31", "2026-10-30");
-    let (code, out, err) = desk.regress(&["--bless"]);
+    scratch.replace("expected.csv", "2026-10-31", "2026-10-30");
+    let (code, out, err) = scratch.regress(&["--bless"]);
     assert_eq!(code, 0, "{err}");
     let shown: Vec<&str> = out.lines().skip(1).map(|line| &line[..25]).collect();
     assert_eq!(shown, ["- 00-DB-12-34-56-78-90-01", "+ 00-DB-12-34-56-78-90-01"], "{out}");
     assert_eq!(fs::read_to_string(&expected).unwrap(), whole, "comments stay");
-    assert_eq!(desk.regress(&["--bless"]).1, "", "nothing changed");
+    assert_eq!(scratch.regress(&["--bless"]).1, "", "nothing changed");
     fs::remove_file(&expected).unwrap();
-    assert_eq!(desk.regress(&["--bless"]).0, 0);
+    assert_eq!(scratch.regress(&["--bless"]).0, 0);
     assert_eq!(fs::read_to_string(&expected).unwrap(), whole.replace("# why\n", "").replace("# its day\n", ""));
-    assert_eq!(desk.regress(&["--bless", "--json"]).0, 2);
+    assert_eq!(scratch.regress(&["--bless", "--json"]).0, 2);
 }
 
 #[test]
 fn only_endings_can_be_blessed() {
-    let desk = Desk::new();
-    let expected = desk.path("cases").join(EDGE).join("expected.csv");
-    desk.replace("expected.csv", "2026-10-31", "2026-10-30");
-    desk.replace("case.toml", "max_delete_share = 1.0", "max_deletes = 1");
+    let scratch = ChangedCase::new();
+    let expected = scratch.path("cases").join(EDGE).join("expected.csv");
+    scratch.replace("expected.csv", "2026-10-31", "2026-10-30");
+    scratch.replace("case.toml", "max_delete_share = 1.0", "max_deletes = 1");
     let before = fs::read_to_string(&expected).unwrap();
-    let (code, out, err) = desk.regress(&["--bless"]);
+    let (code, out, err) = scratch.regress(&["--bless"]);
     assert!(code == 6 && out.contains("the guard max_deletes stopped") && err.contains("nothing is blessed"), "{err}");
     assert_eq!(fs::read_to_string(&expected).unwrap(), before);
 }
