@@ -1,11 +1,13 @@
 //! The pages of a forecast and of a backtest.
 
+use maud::{Markup, PreEscaped, html};
+
 use super::backtest::Backtest;
 use super::outcome::{Forecast, Outlook, Spread};
 use super::simulate::Measure;
 use super::write::GIGABYTE;
 use crate::estate::time::format_day;
-use crate::output::html::{Page, count};
+use crate::output::html::{self, TableStyle, count};
 use crate::plot::{self, Arrangement, Caption, Line, Unit};
 
 /// How many parties are listed and drawn.
@@ -51,24 +53,25 @@ pub fn forecast(forecast: &Forecast, price: Option<f64>) -> String {
         forecast.outlooks.len(),
         if forecast.outlooks.len() == 1 { "policy" } else { "policies" }
     );
-    let mut page = Page::new("What policies do to the inventory", &lead);
-    summary(&mut page, forecast, price);
     let dates: Vec<String> = forecast.days.iter().map(|&day| format_day(day)).collect();
-    page.raw(&lines(forecast, &dates, Measure::Retained, 1.0, &RETAINED));
-    page.raw(&lines(forecast, &dates, Measure::Rows, forecast.bytes_per_row, &STORAGE));
-    page.raw(&lines(forecast, &dates, Measure::Pending, 1.0, &PENDING));
-    page.raw(&lines(forecast, &dates, Measure::Alerts, 1.0, &ALERTS));
-    for outlook in &forecast.outlooks {
-        types(&mut page, outlook, &dates);
-        parties(&mut page, outlook, &dates);
-    }
-    rates(&mut page, forecast);
-    page.paragraph(&format!(
-        "A row takes {:.1} bytes, {}. Deletions of the first month are what has been waiting: the same that a sweep of that day finds.",
-        forecast.bytes_per_row,
-        forecast.bytes_from.words()
-    ));
-    page.finish()
+    let picture = |measure, factor, caption| PreEscaped(lines(forecast, &dates, measure, factor, caption));
+    let body = html! {
+        (summary(forecast, price))
+        (picture(Measure::Retained, 1.0, &RETAINED))
+        (picture(Measure::Rows, forecast.bytes_per_row, &STORAGE))
+        (picture(Measure::Pending, 1.0, &PENDING))
+        (picture(Measure::Alerts, 1.0, &ALERTS))
+        @for outlook in &forecast.outlooks {
+            (types(outlook, &dates))
+            (parties(outlook, &dates))
+        }
+        (rates(forecast))
+        p {
+            "A row takes " (format!("{:.1}", forecast.bytes_per_row)) " bytes, " (forecast.bytes_from.words())
+            ". Deletions of the first month are what has been waiting: the same that a sweep of that day finds."
+        }
+    };
+    html::page("What policies do to the inventory", &lead, &body)
 }
 
 const RETAINED: Caption<'static> = Caption {
@@ -117,8 +120,7 @@ fn lines(forecast: &Forecast, dates: &[String], measure: Measure, factor: f64, c
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
-fn summary(page: &mut Page, forecast: &Forecast, price: Option<f64>) {
-    page.heading("At the end, and on the way");
+fn summary(forecast: &Forecast, price: Option<f64>) -> Markup {
     let mut header = vec![
         "policy",
         "deleted on the first day",
@@ -133,9 +135,8 @@ fn summary(page: &mut Page, forecast: &Forecast, price: Option<f64>) {
     if price.is_some() {
         header.push("pounds a month");
     }
-    page.begin_table(&header);
-    for outlook in &forecast.outlooks {
-        let Some(all) = outlook.all() else { continue };
+    let row = |outlook: &Outlook| {
+        let all = outlook.all()?;
         let last = |measure: Measure| all.months.last().map_or(Spread::default(), |month| month[measure as usize]);
         let first = all.months.first().map_or(Spread::default(), |month| month[Measure::Deleted as usize]);
         let (peak, alerts) = all.peak(Measure::Alerts);
@@ -153,15 +154,18 @@ fn summary(page: &mut Page, forecast: &Forecast, price: Option<f64>) {
         if let Some(price) = price {
             cells.push(format!("{:.4}", weight(Measure::Rows) / GIGABYTE * price));
         }
-        page.row("", &outlook.policy, &cells);
+        Some(html::row(&outlook.policy, &cells))
+    };
+    let rows = html! { @for outlook in &forecast.outlooks { @if let Some(row) = row(outlook) { (row) } } };
+    html! {
+        h2 { "At the end, and over all months" }
+        (html::table(TableStyle::Figures, &header, &rows))
     }
-    page.end_table();
 }
 
-fn types(page: &mut Page, outlook: &Outlook, dates: &[String]) {
-    page.heading(&format!("By {}, at the end", outlook.policy));
-    page.begin_table(&["type", "waiting", "deleted in all", "alerts in all", "most alerts in", "retained", "rows"]);
-    for series in &outlook.series {
+fn types(outlook: &Outlook, dates: &[String]) -> Markup {
+    let header = ["type", "waiting", "deleted in all", "alerts in all", "most alerts in", "retained", "rows"];
+    let row = |series: &super::outcome::Series| {
         let last = |measure: Measure| series.months.last().map_or(Spread::default(), |month| month[measure as usize]);
         let (peak, alerts) = series.peak(Measure::Alerts);
         let cells = [
@@ -172,15 +176,32 @@ fn types(page: &mut Page, outlook: &Outlook, dates: &[String]) {
             with_band(last(Measure::Retained)),
             with_band(last(Measure::Rows)),
         ];
-        page.row(if series.name == "all" { "total" } else { "" }, &series.name, &cells);
+        if series.name == "all" { html::total_row("all", &cells) } else { html::row(&series.name, &cells) }
+    };
+    let rows = html! { @for series in &outlook.series { (row(series)) } };
+    html! {
+        h2 { "By " (outlook.policy) ", at the end" }
+        (html::table(TableStyle::Figures, &header, &rows))
     }
-    page.end_table();
 }
 
-fn parties(page: &mut Page, outlook: &Outlook, dates: &[String]) {
-    if outlook.parties.is_empty() {
-        return;
+fn parties(outlook: &Outlook, dates: &[String]) -> Markup {
+    let row = |party: &super::parties::PartyOutlook| {
+        let (month, alerts) = party.peak();
+        let month = dates.get(month).cloned().unwrap_or_default();
+        html::row(&party.party, &[format!("{:.0}", party.total()), format!("{alerts:.0}"), month])
+    };
+    let header = ["party", "expected alerts", "most in a month", "in"];
+    let rows = html! { @for party in outlook.parties.iter().take(PARTIES) { (row(party)) } };
+    html! {
+        @if !outlook.parties.is_empty() {
+            (PreEscaped(party_columns(outlook, dates)))
+            (html::table(TableStyle::Figures, &header, &rows))
+        }
     }
+}
+
+fn party_columns(outlook: &Outlook, dates: &[String]) -> String {
     let mut series: Vec<plot::Series> =
         outlook.parties.iter().take(DRAWN).map(|party| plot::Series::new(&party.party, party.alerts.clone())).collect();
     if let Some(others) = outlook.parties.get(DRAWN..).filter(|others| !others.is_empty()) {
@@ -195,21 +216,13 @@ fn parties(page: &mut Page, outlook: &Outlook, dates: &[String]) {
         along: "month",
         unit: Unit::Count,
     };
-    page.raw(&plot::columns(&caption, dates, &series, Arrangement::Stacked));
-    page.begin_table(&["party", "expected alerts", "most in a month", "in"]);
-    for party in outlook.parties.iter().take(PARTIES) {
-        let (month, alerts) = party.peak();
-        let cells =
-            [format!("{:.0}", party.total()), format!("{alerts:.0}"), dates.get(month).cloned().unwrap_or_default()];
-        page.row("", &party.party, &cells);
-    }
-    page.end_table();
+    plot::columns(&caption, dates, &series, Arrangement::Stacked)
 }
 
-fn rates(page: &mut Page, forecast: &Forecast) {
-    page.heading("What is assumed of arrivals and of leaving");
-    page.begin_table(&["type", "arrive each month", "from", "leave each month, at age 0", "6", "12", "24", "from"]);
-    for (name, rates) in forecast.rates.iter().filter(|(_, rates)| rates.arrivals.mean > 0.0 || rates.hazard(0) > 0.0) {
+fn rates(forecast: &Forecast) -> Markup {
+    let header = ["type", "arrive each month", "from", "leave each month, at age 0", "6", "12", "24", "from"];
+    let some = forecast.rates.iter().filter(|(_, rates)| rates.arrivals.mean > 0.0 || rates.hazard(0) > 0.0);
+    let rows = some.map(|(name, rates)| {
         let hazard = |age: usize| format!("{:.1} %", rates.hazard(age) * 100.0);
         let cells = [
             format!("{:.0}", rates.arrivals.mean),
@@ -220,12 +233,17 @@ fn rates(page: &mut Page, forecast: &Forecast) {
             hazard(24),
             rates.hazard_basis.name().to_owned(),
         ];
-        page.row("", name, &cells);
+        html::row(name, &cells)
+    });
+    let rows = html! { @for row in rows { (row) } };
+    html! {
+        h2 { "What is assumed of arrivals and of leaving" }
+        (html::table(TableStyle::Figures, &header, &rows))
+        p {
+            "Arrivals are net of devices that came and went between two ledgers. Ages that were never observed have the "
+            "hazard of the oldest that was."
+        }
     }
-    page.end_table();
-    page.paragraph(
-        "Arrivals are net of devices that came and went between two ledgers. Ages that were never observed have the hazard of the oldest that was.",
-    );
 }
 
 /// The page of a backtest.
@@ -237,26 +255,26 @@ pub fn backtest(backtest: &Backtest) -> String {
         backtest.points.len(),
         backtest.held() * 100.0
     );
-    let mut page = Page::new("The forecast, held against what came", &lead);
-    page.begin_table(&["months ahead", "numbers", "half are off by at most", "worst", "the band held"]);
-    for horizon in backtest.horizons() {
+    let header = ["months ahead", "numbers", "half are off by at most", "worst", "the band held"];
+    let rows = backtest.horizons().into_iter().map(|horizon| {
         let cells = [
             count(horizon.points as u64),
             format!("{:.1} %", horizon.median_error * 100.0),
             format!("{:.1} %", horizon.worst_error * 100.0),
             format!("{:.0} %", horizon.held * 100.0),
         ];
-        page.row("", &horizon.months.to_string(), &cells);
-    }
-    page.end_table();
+        html::row(&horizon.months.to_string(), &cells)
+    });
+    let rows = html! { @for row in rows { (row) } };
     let mut kinds: Vec<(&str, Measure)> =
         backtest.points.iter().map(|point| (point.device_type.as_str(), point.measure)).collect();
     kinds.sort_by_key(|(name, measure)| (*name, *measure as usize));
     kinds.dedup();
-    for (device_type, measure) in kinds {
-        page.raw(&came(backtest, device_type, measure));
-    }
-    page.finish()
+    let body = html! {
+        (html::table(TableStyle::Figures, &header, &rows))
+        @for (device_type, measure) in kinds { (PreEscaped(came(backtest, device_type, measure))) }
+    };
+    html::page("The forecast, held against what came", &lead, &body)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a picture of counts")]

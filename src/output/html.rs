@@ -1,6 +1,6 @@
-//! Pages for people: self-contained HTML, readable in print and in the dark. Text in, text out.
+//! Pages for people: self-contained HTML, readable in print and in the dark. `maud` escapes whatever is put in.
 
-use std::fmt::Write;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The look of every page.
 const STYLE: &str = "
@@ -39,115 +39,73 @@ h3 { font-size: 1rem; margin-top: 2rem; } p, li { overflow-wrap: anywhere; }
 .sign { width: 100%; } .sign td { height: 2.5rem; border: 1px solid var(--line); }
 ";
 
-/// A page in the making. What comes from data goes through [`text`](Self::text).
-#[derive(Debug)]
-pub struct Page(String);
-
-impl Page {
-    /// Begins a page: its title, and one sentence that says all.
-    #[must_use]
-    pub fn new(title: &str, lead: &str) -> Self {
-        let mut page = Self("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">".into());
-        page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>");
-        page.text(title);
-        page.raw(&format!("</title><style>{STYLE}</style></head><body>\n<h1>"));
-        page.text(title);
-        page.raw("</h1>\n<p class=\"lead\">");
-        page.text(lead);
-        page.raw("</p>\n");
-        page
-    }
-
-    /// A paragraph of text.
-    pub fn paragraph(&mut self, text: &str) {
-        self.raw("<p>");
-        self.text(text);
-        self.raw("</p>\n");
-    }
-
-    /// The whole page.
-    #[must_use]
-    pub fn finish(mut self) -> String {
-        self.raw("</body></html>\n");
-        self.0
-    }
-
-    /// Appends HTML as it is.
-    pub fn raw(&mut self, html: &str) {
-        self.0.push_str(html);
-    }
-
-    /// Appends text, escaped.
-    pub fn text(&mut self, text: &str) {
-        self.raw(&escape(text));
-    }
-
-    /// Begins a section.
-    pub fn heading(&mut self, text: &str) {
-        self.raw("<h2>");
-        self.text(text);
-        self.raw("</h2>\n");
-    }
-
-    /// Begins a table of figures.
-    pub fn begin_table(&mut self, header: &[&str]) {
-        self.begin("wide", header);
-    }
-
-    /// Begins a table of words.
-    pub fn begin_words(&mut self, header: &[&str]) {
-        self.begin("wide words", header);
-    }
-
-    /// Begins a table of words whose rows become cards on a narrow screen.
-    pub fn begin_cards(&mut self, header: &[&str]) {
-        self.begin("wide words cards", header);
-    }
-
-    fn begin(&mut self, class: &str, header: &[&str]) {
-        let _ = write!(self.0, "<div class=\"{class}\"><table><thead><tr>");
-        for name in header {
-            self.raw("<th>");
-            self.text(name);
-            self.raw("</th>");
+/// A whole page: its title, one sentence that says all, and the rest.
+#[must_use]
+pub fn page(title: &str, lead: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (title) }
+                p.lead { (lead) }
+                (body)
+            }
         }
-        self.raw("</tr></thead><tbody>\n");
-    }
+    };
+    page.into_string() + "\n"
+}
 
-    /// A row of a table: its name, then its cells.
-    pub fn row(&mut self, class: &str, name: &str, cells: &[String]) {
-        let _ = write!(self.0, "<tr class=\"{class}\"><td>");
-        self.text(name);
-        self.raw("</td>");
-        for cell in cells {
-            self.raw("<td>");
-            self.text(cell);
-            self.raw("</td>");
+/// How the cells of a table are set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableStyle {
+    /// Figures, to the right.
+    Figures,
+    /// Words, to the left.
+    Words,
+    /// Words, and rows that become cards on a narrow screen.
+    Cards,
+}
+
+/// A table; `rows` are its `<tr>` elements, such as [`row`] gives.
+#[must_use]
+pub fn table(style: TableStyle, header: &[&str], rows: &Markup) -> Markup {
+    let class = match style {
+        TableStyle::Figures => "wide",
+        TableStyle::Words => "wide words",
+        TableStyle::Cards => "wide words cards",
+    };
+    html! {
+        div class=(class) {
+            table {
+                thead { tr { @for name in header { th { (name) } } } }
+                tbody { (rows) }
+            }
         }
-        self.raw("</tr>\n");
-    }
-
-    /// Ends a table.
-    pub fn end_table(&mut self) {
-        self.raw("</tbody></table></div>\n");
     }
 }
 
-/// Text as it stands in HTML and SVG, within quotation marks too.
+/// A row of a table: its name, then its cells.
+#[must_use]
+pub fn row(name: &str, cells: &[String]) -> Markup {
+    html! { tr { td { (name) } @for cell in cells { td { (cell) } } } }
+}
+
+/// A row of totals.
+#[must_use]
+pub fn total_row(name: &str, cells: &[String]) -> Markup {
+    html! { tr.total { td { (name) } @for cell in cells { td { (cell) } } } }
+}
+
+/// Text as it is written in SVG.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
+    html! { (text) }.into_string()
 }
 
 /// A count with separators.
@@ -176,10 +134,10 @@ mod tests {
 
     #[test]
     fn what_comes_from_data_is_escaped() {
-        let mut page = Page::new("title", "lead");
-        page.row("", "<script>alert('x')</script>", &["a & \"b\"".into()]);
-        assert!(!page.0.contains("<script>"));
-        assert!(page.0.contains("a &amp; &quot;b&quot;"));
+        let rows = row("<script>alert('x')</script>", &["a & \"b\"".into()]);
+        let page = page("title", "lead", &table(TableStyle::Figures, &["<b>"], &rows));
+        assert!(!page.contains("<script>") && !page.contains("<b>"));
+        assert!(page.contains("a &amp; &quot;b&quot;"));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
+use maud::{Markup, PreEscaped, html};
+
 use crate::error::Result;
 use crate::estate::{Tally, time};
 use crate::ledger::{Ledger, Tallied};
 use crate::output::OutputFile;
 use crate::output::csv as table;
-use crate::output::html::{Page, count};
+use crate::output::html::{self, TableStyle, count};
 use crate::plot::{self, Caption, Line, Series, Unit};
 use crate::policy::Policy;
 
@@ -145,20 +147,17 @@ fn page(ledger: &Ledger, asked: &[Asked]) -> String {
         if ledger.synthetic { " synthetic" } else { "" },
         said.join("; ")
     );
-    let mut page = Page::new("What a threshold releases", &lead);
-    page.raw(&pyramid(ledger));
-    page.raw(&cliff(asked));
-    for asked in asked {
-        dispositions(&mut page, ledger, asked);
-    }
-    parties(&mut page, ledger, asked);
-    page.paragraph(&format!(
-        "Counted from a ledger of {} files, {} rows, {} bytes. Each figure is what a sweep of the same snapshot counts.",
-        ledger.sources.len(),
-        count(ledger.weight.rows),
-        count(ledger.weight.bytes)
-    ));
-    page.finish()
+    let body = html! {
+        (PreEscaped(pyramid(ledger)))
+        (PreEscaped(cliff(asked)))
+        @for asked in asked { (dispositions(ledger, asked)) }
+        @for asked in asked { (parties(ledger, asked)) }
+        p {
+            "Counted from a ledger of " (ledger.sources.len()) " files, " (count(ledger.weight.rows)) " rows, "
+            (count(ledger.weight.bytes)) " bytes. Each figure is what a sweep of the same snapshot counts."
+        }
+    };
+    html::page("What a threshold releases", &lead, &body)
 }
 
 /// Candidates by age: Comms Hubs on one side, all other types on the other.
@@ -229,43 +228,38 @@ fn cliff(asked: &[Asked]) -> String {
     plot::lines(&caption, &months, &lines)
 }
 
-fn dispositions(page: &mut Page, ledger: &Ledger, asked: &Asked) {
-    page.heading(&format!("By {} version {}", asked.policy.name, asked.policy.version));
-    page.begin_table(&[
-        "type",
-        "rows",
-        "not candidate",
-        "excluded",
-        "not due",
-        "delete",
-        "with alert",
-        "silent",
-        "quarantined",
-    ]);
-    for (code, tally) in asked.tallied.by_type.iter() {
-        page.row("", ledger.types.name(code), &figures(tally).map(count));
+fn dispositions(ledger: &Ledger, asked: &Asked) -> Markup {
+    let header =
+        ["type", "rows", "not candidate", "excluded", "not due", "delete", "with alert", "silent", "quarantined"];
+    let rows = html! {
+        @for (code, tally) in asked.tallied.by_type.iter() {
+            (html::row(ledger.types.name(code), &figures(tally).map(count)))
+        }
+        (html::total_row("all", &figures(&asked.tallied.by_type.total()).map(count)))
+    };
+    html! {
+        h2 { "By " (asked.policy.name) " version " (asked.policy.version) }
+        (html::table(TableStyle::Figures, &header, &rows))
     }
-    page.row("total", "all", &figures(&asked.tallied.by_type.total()).map(count));
-    page.end_table();
 }
 
-fn parties(page: &mut Page, ledger: &Ledger, asked: &[Asked]) {
-    for asked in asked {
-        let mut parties: Vec<_> = asked.tallied.by_party.iter().filter(|(_, tally)| tally.alerts > 0).collect();
-        if parties.is_empty() {
-            continue;
+fn parties(ledger: &Ledger, asked: &Asked) -> Markup {
+    let mut parties: Vec<_> = asked.tallied.by_party.iter().filter(|(_, tally)| tally.alerts > 0).collect();
+    parties.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.alerts));
+    let rest = parties.get(PARTIES..).unwrap_or_default();
+    let (alerts, deletes) = rest.iter().fold((0, 0), |(a, d), (_, t)| (a + t.alerts, d + t.deletes));
+    let rows = html! {
+        @for (party, tally) in parties.iter().take(PARTIES) {
+            (html::row(ledger.party_name(**party), &[count(tally.alerts), count(tally.deletes)]))
         }
-        page.heading(&format!("Alerts by Notifying Party, by {}", asked.policy.name));
-        parties.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.alerts));
-        page.begin_table(&["party", "alerts", "deletions"]);
-        for (party, tally) in parties.iter().take(PARTIES) {
-            page.row("", ledger.party_name(**party), &[count(tally.alerts), count(tally.deletes)]);
+        @if !rest.is_empty() {
+            (html::total_row(&format!("{} more", rest.len()), &[count(alerts), count(deletes)]))
         }
-        let rest = parties.get(PARTIES..).unwrap_or_default();
-        if !rest.is_empty() {
-            let (alerts, deletes) = rest.iter().fold((0, 0), |(a, d), (_, t)| (a + t.alerts, d + t.deletes));
-            page.row("total", &format!("{} more", rest.len()), &[count(alerts), count(deletes)]);
+    };
+    html! {
+        @if !parties.is_empty() {
+            h2 { "Alerts by Notifying Party, by " (asked.policy.name) }
+            (html::table(TableStyle::Figures, &["party", "alerts", "deletions"], &rows))
         }
-        page.end_table();
     }
 }

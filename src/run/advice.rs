@@ -2,12 +2,12 @@
 
 use crate::estate::Reason;
 
-/// What is the matter with such rows, and what to do.
+/// What is wrong with such rows, and what to do about it.
 pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::UnknownStatus => (
-            "The status is spelt in a way that the policy does not know.",
-            "Map the spelling under [snapshot.statuses] of the policy, or have the value mended at its source.",
+            "The policy does not know this spelling of the status.",
+            "Map the spelling under [snapshot.statuses] of the policy, or have the value fixed at its source.",
         ),
         Reason::MissingStatus => (
             "There is no status, on a device that must have one.",
@@ -18,7 +18,7 @@ pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
             "Map the spelling under [snapshot.types], or list a new type under [types] and [exclude] as it is meant.",
         ),
         Reason::MissingDate => {
-            ("Nothing says since when the status has applied.", "Have the date entered from the status history.")
+            ("The date from which the status has applied is missing.", "Have the date entered from the status history.")
         }
         Reason::FutureDate => (
             "The status applies from a date after the moment of this run.",
@@ -26,19 +26,18 @@ pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::ImplausibleDate => (
             "The date lies before the year 1.",
-            "Have the date mended: a placeholder of the source, or a wrong unit in the export.",
+            "Have the date fixed: a placeholder of the source, or a wrong unit in the export.",
         ),
         Reason::BadDeviceId => (
             "The Device ID is missing, or is not an EUI-64.",
-            "Have the Device ID mended at its source; the row as found stands in the manifest.",
+            "Have the Device ID fixed at its source; the manifest has the row as it was found.",
         ),
-        Reason::DuplicateDeviceId => (
-            "The same Device ID stands on another row as well.",
-            "Find out which of the rows is true, and have the others removed.",
-        ),
+        Reason::DuplicateDeviceId => {
+            ("Another row has the same Device ID.", "Find out which of the rows is right, and have the others removed.")
+        }
         Reason::UnknownRole => (
             "The role of the Notifying Party is neither ServiceUser nor CSP.",
-            "Have the role mended: it decides whether the party is told.",
+            "Have the role fixed: it decides whether the party is alerted.",
         ),
         Reason::MissingParty => (
             "An alert is due, and there is no Notifying Party to send it to.",
@@ -46,7 +45,7 @@ pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::BadParty => (
             "An alert is due, and the Notifying Party cannot be addressed: it is too long, or not text.",
-            "Have the party mended at its source.",
+            "Have the party fixed at its source.",
         ),
     }
 }

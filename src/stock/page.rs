@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use maud::{Markup, PreEscaped, html};
+
 use super::AGES;
 use super::record::{Charge, PartyRecord, Record};
 use crate::error::Result;
 use crate::output::OutputFile;
-use crate::output::html::{Page, count};
+use crate::output::html::{self, TableStyle, count};
 use crate::plot::{self, Arrangement, Caption, Series, Unit};
 
 /// Name of the page within the directory.
@@ -42,24 +44,29 @@ fn render(record: &Record) -> String {
         lead.push_str(&format!(", £{}", grouped(pounds)));
     }
     lead.push('.');
-    let mut page = Page::new(&format!("Comms Hub stock on {}", record.counted_on), &lead);
-    bridge(&mut page, record);
-    buckets(&mut page, record);
-    parties(&mut page, record);
-    kinds(&mut page, record);
-    returns(&mut page, record);
-    inventory(&mut page, record);
-    evidence(&mut page, record);
-    page.finish()
+    let body = html! {
+        (bridge(record))
+        (buckets(record))
+        (parties(record))
+        (regions_and_variants(record))
+        (returns(record))
+        (inventory(record))
+        (evidence(record))
+    };
+    html::page(&format!("Comms Hub stock on {}", record.counted_on), &lead, &body)
 }
 
-fn bridge(page: &mut Page, record: &Record) {
-    page.heading("From a count of the inventory to the charge");
-    page.begin_table(&["step", "hubs"]);
-    for step in &record.bridge {
-        page.row(if step.total { "total" } else { "" }, &step.step, &[signed(step.hubs, step.total)]);
+fn bridge(record: &Record) -> Markup {
+    let rows = html! {
+        @for step in &record.bridge {
+            @let hubs = [signed(step.hubs, step.total)];
+            @if step.total { (html::total_row(&step.step, &hubs)) } @else { (html::row(&step.step, &hubs)) }
+        }
+    };
+    html! {
+        h2 { "From a count of the inventory to the charge" }
+        (html::table(TableStyle::Figures, &["step", "hubs"], &rows))
     }
-    page.end_table();
 }
 
 /// A step with its sign, as it is added.
@@ -74,37 +81,62 @@ fn signed(hubs: i64, total: bool) -> String {
     format!("{sign}{}", count(hubs.unsigned_abs()))
 }
 
-fn buckets(page: &mut Page, record: &Record) {
-    page.heading("Every hub of the order book, in one place each");
-    page.begin_table(&["hubs that are", "hubs", "of which charged"]);
-    for bucket in &record.buckets {
-        let charged = if bucket.charged { bucket.hubs } else { 0 };
-        page.row("", bucket.means, &[count(bucket.hubs), count(charged)]);
+fn buckets(record: &Record) -> Markup {
+    let rows = html! {
+        @for bucket in &record.buckets {
+            @let charged = if bucket.charged { bucket.hubs } else { 0 };
+            (html::row(bucket.means, &[count(bucket.hubs), count(charged)]))
+        }
+        (html::total_row("all", &[count(record.hubs), count(record.charged.hubs)]))
+    };
+    html! {
+        h2 { "Every hub of the order book, in one place each" }
+        (html::table(TableStyle::Figures, &["hubs that are", "hubs", "of which charged"], &rows))
     }
-    page.row("total", "all", &[count(record.hubs), count(record.charged.hubs)]);
-    page.end_table();
 }
 
-fn parties(page: &mut Page, record: &Record) {
-    page.heading("Charged parties");
+fn parties(record: &Record) -> Markup {
     let mut parties: Vec<&PartyRecord> = record.by_party.iter().filter(|party| party.charged.hubs > 0).collect();
     parties.sort_by_key(|party| std::cmp::Reverse(party.charged.hubs));
-    if parties.is_empty() {
-        page.paragraph("Nobody is charged.");
-        return;
+    let mut header = vec!["charged party", "hubs charged"];
+    header.extend(AGES);
+    header.extend(["missed by the SMI", "pounds"]);
+    let row = |party: &PartyRecord| {
+        let mut cells = vec![count(party.charged.hubs)];
+        cells.extend(AGES.map(|age| count(hubs_of_age(party, age))));
+        cells.extend([count(party.missed.hubs), pounds(&party.charged)]);
+        html::row(&party.party, &cells)
+    };
+    let rows = html! { @for party in &parties { (row(party)) } };
+    html! {
+        h2 { "Charged parties" }
+        @if parties.is_empty() {
+            p { "No party is charged." }
+        } @else {
+            (PreEscaped(party_bars(&parties)))
+            (html::table(TableStyle::Figures, &header, &rows))
+        }
     }
+}
+
+/// Hubs of a party that are charged and are of an age.
+fn hubs_of_age(party: &PartyRecord, age: &str) -> u64 {
+    party.by_age.get(age).copied().unwrap_or_default()
+}
+
+/// The picture of the charged parties, those with the most hubs first.
+fn party_bars(parties: &[&PartyRecord]) -> String {
     let (drawn, rest) = parties.split_at(parties.len().min(DRAWN));
     let mut names: Vec<String> = drawn.iter().map(|party| party.party.clone()).collect();
     if !rest.is_empty() {
         names.push(format!("{} others", rest.len()));
     }
-    let of_age = |party: &&PartyRecord, age: &str| party.by_age.get(age).copied().unwrap_or_default();
     let series: Vec<Series> = AGES
         .into_iter()
         .map(|age| {
-            let mut values: Vec<f64> = drawn.iter().map(|party| about(of_age(party, age))).collect();
+            let mut values: Vec<f64> = drawn.iter().map(|party| about(hubs_of_age(party, age))).collect();
             if !rest.is_empty() {
-                values.push(about(rest.iter().map(|party| of_age(party, age)).sum()));
+                values.push(about(rest.iter().map(|party| hubs_of_age(party, age)).sum()));
             }
             Series::new(age, values)
         })
@@ -117,108 +149,112 @@ fn parties(page: &mut Page, record: &Record) {
         along: "charged party",
         unit: Unit::Count,
     };
-    page.raw(&plot::bars(&caption, &names, &series));
-    let mut header = vec!["charged party", "hubs charged"];
-    header.extend(AGES);
-    header.extend(["missed by the SMI", "pounds"]);
-    page.begin_table(&header);
-    for party in parties {
-        let mut cells = vec![count(party.charged.hubs)];
-        cells.extend(AGES.map(|age| count(of_age(&party, age))));
-        cells.extend([count(party.missed.hubs), pounds(&party.charged)]);
-        page.row("", &party.party, &cells);
-    }
-    page.end_table();
+    plot::bars(&caption, &names, &series)
 }
 
-fn kinds(page: &mut Page, record: &Record) {
-    page.heading("Regions and variants");
+fn regions_and_variants(record: &Record) -> Markup {
+    let header = ["region, variant", "hubs ordered", "hubs charged", "pounds for each", "pounds"];
+    let rows = html! {
+        @for kind in &record.by_region_and_variant {
+            @let rate = kind.pounds_per_hub.clone().unwrap_or_default();
+            (html::row(
+                &format!("{}, {}", kind.region, kind.variant),
+                &[count(kind.hubs), count(kind.charged.hubs), rate, pounds(&kind.charged)],
+            ))
+        }
+        (html::total_row(
+            "all",
+            &[count(record.hubs), count(record.charged.hubs), String::new(), pounds(&record.charged)],
+        ))
+    };
+    html! {
+        h2 { "Regions and variants" }
+        (PreEscaped(region_columns(record)))
+        (html::table(TableStyle::Figures, &header, &rows))
+    }
+}
+
+/// The picture of regions and variants; empty where there are too many variants for colours to tell them apart.
+fn region_columns(record: &Record) -> String {
     let mut regions: Vec<String> = record.by_region_and_variant.iter().map(|kind| kind.region.to_owned()).collect();
     regions.dedup();
     let mut variants: Vec<&str> = record.by_region_and_variant.iter().map(|kind| kind.variant.as_str()).collect();
     variants.sort_unstable();
     variants.dedup();
-    // Beyond a few, colours tell nothing: the table does.
-    if variants.len() <= VARIANTS {
-        let of_kind = |region: &str, variant: &str| {
-            let mut kinds = record.by_region_and_variant.iter();
-            let kind = kinds.find(|kind| kind.region == region && kind.variant == variant);
-            about(kind.map_or(0, |kind| kind.charged.hubs))
-        };
-        let series: Vec<Series> = variants
-            .into_iter()
-            .map(|variant| Series::new(variant, regions.iter().map(|region| of_kind(region, variant)).collect()))
-            .collect();
-        let caption = Caption {
-            title: "Stock by region and variant",
-            description: "Hubs that are charged, by region and hub variant. The table below has the same figures.",
-            values: "hubs",
-            along: "region",
-            unit: Unit::Count,
-        };
-        page.raw(&plot::columns(&caption, &regions, &series, Arrangement::Stacked));
+    if variants.len() > VARIANTS {
+        return String::new();
     }
-    page.begin_table(&["region, variant", "hubs ordered", "hubs charged", "pounds for each", "pounds"]);
-    for kind in &record.by_region_and_variant {
-        let name = format!("{}, {}", kind.region, kind.variant);
-        let rate = kind.pounds_per_hub.clone().unwrap_or_default();
-        page.row("", &name, &[count(kind.hubs), count(kind.charged.hubs), rate, pounds(&kind.charged)]);
-    }
-    page.row("total", "all", &[count(record.hubs), count(record.charged.hubs), String::new(), pounds(&record.charged)]);
-    page.end_table();
+    let of_kind = |region: &str, variant: &str| {
+        let mut kinds = record.by_region_and_variant.iter();
+        let kind = kinds.find(|kind| kind.region == region && kind.variant == variant);
+        about(kind.map_or(0, |kind| kind.charged.hubs))
+    };
+    let series: Vec<Series> = variants
+        .into_iter()
+        .map(|variant| Series::new(variant, regions.iter().map(|region| of_kind(region, variant)).collect()))
+        .collect();
+    let caption = Caption {
+        title: "Stock by region and variant",
+        description: "Hubs that are charged, by region and hub variant. The table below has the same figures.",
+        values: "hubs",
+        along: "region",
+        unit: Unit::Count,
+    };
+    plot::columns(&caption, &regions, &series, Arrangement::Stacked)
 }
 
-fn returns(page: &mut Page, record: &Record) {
-    if record.returns.lines == 0 {
-        return;
-    }
-    page.heading("Returns");
-    page.begin_table(&["answer", "lines"]);
-    page.row("", "accepted", &[count(record.returns.accepted)]);
-    for (reason, lines) in &record.returns.refused {
-        page.row("", &format!("refused: {}", reason.replace('_', " ")), &[count(*lines)]);
-    }
-    page.row("total", "all", &[count(record.returns.lines)]);
-    page.end_table();
-}
-
-fn inventory(page: &mut Page, record: &Record) {
-    page.heading("Hubs of the inventory");
-    page.begin_table(&["status", "rows", "of which nobody ordered"]);
-    let (mut all, mut strays) = (0, 0);
-    for (status, rows) in &record.inventory.by_status {
-        let stray = record.inventory.not_ordered.get(status).copied().unwrap_or_default();
-        (all, strays) = (all + rows, strays + stray);
-        page.row("", status, &[count(*rows), count(stray)]);
-    }
-    page.row("total", "all", &[count(all), count(strays)]);
-    page.end_table();
-    if record.inventory.untyped_rows > 0 {
-        page.paragraph(&format!(
-            "{} more rows have no type, or one that is not known: they may be hubs.",
-            count(record.inventory.untyped_rows)
-        ));
+fn returns(record: &Record) -> Markup {
+    let rows = html! {
+        (html::row("accepted", &[count(record.returns.accepted)]))
+        @for (reason, lines) in &record.returns.refused {
+            (html::row(&format!("refused: {}", reason.replace('_', " ")), &[count(*lines)]))
+        }
+        (html::total_row("all", &[count(record.returns.lines)]))
+    };
+    html! {
+        @if record.returns.lines > 0 {
+            h2 { "Returns" }
+            (html::table(TableStyle::Figures, &["answer", "lines"], &rows))
+        }
     }
 }
 
-fn evidence(page: &mut Page, record: &Record) {
-    page.heading("Evidence");
-    page.begin_table(&["file", "rows", "bytes", "BLAKE3"]);
-    for output in &record.outputs {
-        page.row("", output.path, &[count(output.rows), count(output.bytes), output.blake3.clone()]);
+fn inventory(record: &Record) -> Markup {
+    let inventory = &record.inventory;
+    let strays = |status: &str| inventory.not_ordered.get(status).copied().unwrap_or_default();
+    let all: u64 = inventory.by_status.values().sum();
+    let all_strays: u64 = inventory.by_status.keys().map(|status| strays(status)).sum();
+    let rows = html! {
+        @for (status, rows) in &inventory.by_status { (html::row(status, &[count(*rows), count(strays(status))])) }
+        (html::total_row("all", &[count(all), count(all_strays)]))
+    };
+    html! {
+        h2 { "Hubs of the inventory" }
+        (html::table(TableStyle::Figures, &["status", "rows", "of which not ordered"], &rows))
+        @if inventory.untyped_rows > 0 {
+            p { (count(inventory.untyped_rows)) " more rows have no type, or one that is not known: they may be hubs." }
+        }
     }
-    page.end_table();
-    let rules = &record.rules;
-    page.paragraph(&format!(
-        "Charged statuses: {}. Commissioned statuses: {}. Order book: {}. Snapshot of {} rows. {}",
-        rules.charged.join(", "),
-        rules.commissioned.join(", "),
-        record.sources.orders.join(", "),
-        count(record.sources.snapshot_rows),
-        record.tariff.as_ref().map_or_else(|| "No tariff.".into(), |name| format!("Tariff: {name}.")),
-    ));
-    for run in &record.sources.runs {
-        page.paragraph(&format!("Past run as of {} by {}: {} hubs deleted.", run.as_of, run.policy, count(run.hubs)));
+}
+
+fn evidence(record: &Record) -> Markup {
+    let (rules, sources) = (&record.rules, &record.sources);
+    let rows = html! {
+        @for output in &record.outputs {
+            (html::row(output.path, &[count(output.rows), count(output.bytes), output.blake3.clone()]))
+        }
+    };
+    html! {
+        h2 { "Evidence" }
+        (html::table(TableStyle::Figures, &["file", "rows", "bytes", "BLAKE3"], &rows))
+        p {
+            "Charged statuses: " (rules.charged.join(", ")) ". Commissioned statuses: " (rules.commissioned.join(", "))
+            ". Order book: " (sources.orders.join(", ")) ". Snapshot of " (count(sources.snapshot_rows)) " rows. "
+            @if let Some(name) = &record.tariff { "Tariff: " (name) "." } @else { "No tariff." }
+        }
+        @for run in &sources.runs {
+            p { "Past run as of " (run.as_of) " by " (run.policy) ": " (count(run.hubs)) " hubs deleted." }
+        }
     }
 }
 

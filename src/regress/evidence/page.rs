@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use maud::{Markup, PreEscaped, html};
+
 use super::record::Evidence;
 use crate::estate::time::format_instant;
-use crate::output::html::{Page, count};
+use crate::output::html::{self, TableStyle, count};
 use crate::regress::case::DeviceOutcome;
 use crate::regress::statements::{Trace, TraceableStatement};
 use crate::regress::suite::CaseResult;
@@ -20,174 +22,153 @@ pub fn page(evidence: &Evidence<'_>) -> String {
         evidence.verdict(),
         count(evidence.sweeps() as u64)
     );
-    let mut page = Page::new("Regression evidence", &lead);
-    if !well {
-        page.raw("<p class=\"alarm\">Not everything passes: do not sign.</p>\n");
-    }
-    about(&mut page, evidence);
-    failures(&mut page, evidence, &traced);
-    if !traced.is_empty() {
-        statements(&mut page, &traced);
-    }
-    matrix(&mut page, evidence.results);
-    page.heading("Cases");
-    for result in evidence.results {
-        case(&mut page, result);
-    }
-    signatures(&mut page);
-    page.finish()
+    let body = html! {
+        @if !well { p.alarm { "Not everything passes: do not sign." } }
+        (about(evidence))
+        (failures(evidence, &traced))
+        @if !traced.is_empty() { (statements(&traced)) }
+        (matrix(evidence.results))
+        h2 { "Cases" }
+        @for result in evidence.results { (case(result)) }
+        (signatures())
+    };
+    html::page("Regression evidence", &lead, &body)
 }
 
-fn about(page: &mut Page, evidence: &Evidence<'_>) {
-    page.begin_words(&["what", ""]);
-    page.row("", "engine", &[format!("smi-sweep {}", evidence.version)]);
-    page.row("", "run at", &[format!("{}, in {:.1} s", format_instant(evidence.at), evidence.seconds)]);
+fn about(evidence: &Evidence<'_>) -> Markup {
     let files = Some(evidence.digest());
-    for (name, digest) in [("program", &evidence.binary), ("all case files", &files)] {
-        if let Some(digest) = digest {
-            page.raw("<tr><td>BLAKE3 of ");
-            page.text(name);
-            page.raw("</td><td><code>");
-            page.text(digest);
-            page.raw("</code></td></tr>\n");
+    let digests = [("program", &evidence.binary), ("all case files", &files)];
+    let rows = html! {
+        (html::row("engine", &[format!("smi-sweep {}", evidence.version)]))
+        (html::row("run at", &[format!("{}, in {:.1} s", format_instant(evidence.at), evidence.seconds)]))
+        @for (name, digest) in digests {
+            @if let Some(digest) = digest { tr { td { "BLAKE3 of " (name) } td { code { (digest) } } } }
+        }
+    };
+    html::table(TableStyle::Words, &["what", ""], &rows)
+}
+
+fn failures(evidence: &Evidence<'_>, traced: &[(&TraceableStatement, Trace<'_>)]) -> Markup {
+    html! {
+        @for result in evidence.failed() {
+            h2.alarm { (link(&result.case.name)) " fails" }
+            ul { @for difference in &result.differences { li { (difference.what) } } }
+        }
+        @for (statement, trace) in traced.iter().filter(|(_, trace)| !trace.shown()) {
+            p.alarm { (statement.id) ": no passing case shows " (trace.missing.join(", ")) "." }
         }
     }
-    page.end_table();
 }
 
-fn failures(page: &mut Page, evidence: &Evidence<'_>, traced: &[(&TraceableStatement, Trace<'_>)]) {
-    for result in evidence.failed() {
-        page.raw("<h2 class=\"alarm\">");
-        link(page, &result.case.name);
-        page.text(" fails");
-        page.raw("</h2>\n<ul>");
-        for difference in &result.differences {
-            page.raw("<li>");
-            page.text(&difference.what);
-            page.raw("</li>\n");
+fn link(case: &str) -> Markup {
+    html! { a href={ "#" (case) } { (case) } }
+}
+
+fn statements(traced: &[(&TraceableStatement, Trace<'_>)]) -> Markup {
+    let header = ["statement", "section", "what it says, and needs", "result", "cases"];
+    let rows = html! { @for (statement, trace) in traced { (statement_row(statement, trace)) } };
+    html! {
+        h2 { "Statements, and their cases" }
+        (html::table(TableStyle::Words, &header, &rows))
+    }
+}
+
+fn statement_row(statement: &TraceableStatement, trace: &Trace<'_>) -> Markup {
+    let failed = trace.cases.iter().filter(|result| !result.passed()).count();
+    let outcome = match (trace.shown(), trace.cases.len(), failed) {
+        (_, 0, _) => "no case".to_owned(),
+        (true, _, 0) => "shown".to_owned(),
+        (true, _, failed) => format!("shown, though {failed} fail"),
+        (false, ..) => format!("lacks {}", trace.missing.join(", ")),
+    };
+    html! {
+        tr.failed[!trace.shown()] {
+            td { (statement.id) }
+            td { (statement.section) }
+            td { (statement.says) br; small { (statement.needs.join(", ")) } }
+            td { (outcome) }
+            td {
+                @for (number, result) in trace.cases.iter().enumerate() {
+                    @if number > 0 { ", " }
+                    (link(&result.case.name))
+                    @if !result.passed() { " " strong { "(fails)" } }
+                }
+            }
         }
-        page.raw("</ul>\n");
-    }
-    for (statement, trace) in traced.iter().filter(|(_, trace)| !trace.shown()) {
-        page.raw("<p class=\"alarm\">");
-        page.text(&format!("{}: no passing case shows {}.", statement.id, trace.missing.join(", ")));
-        page.raw("</p>\n");
     }
 }
 
-fn link(page: &mut Page, case: &str) {
-    page.raw("<a href=\"#");
-    page.text(case);
-    page.raw("\">");
-    page.text(case);
-    page.raw("</a>");
-}
-
-fn statements(page: &mut Page, traced: &[(&TraceableStatement, Trace<'_>)]) {
-    page.heading("Statements, and their cases");
-    page.begin_words(&["statement", "section", "what it says, and needs", "result", "cases"]);
-    for (statement, trace) in traced {
-        let class = if trace.shown() { "" } else { " class=\"failed\"" };
-        page.raw(&format!("<tr{class}><td>"));
-        page.text(&statement.id);
-        page.raw("</td><td>");
-        page.text(&statement.section);
-        page.raw("</td><td>");
-        page.text(&statement.says);
-        page.raw("<br><small>");
-        page.text(&statement.needs.join(", "));
-        page.raw("</small></td><td>");
-        let failed = trace.cases.iter().filter(|result| !result.passed()).count();
-        let result = match (trace.shown(), trace.cases.len(), failed) {
-            (_, 0, _) => "no case".to_owned(),
-            (true, _, 0) => "shown".to_owned(),
-            (true, _, failed) => format!("shown, though {failed} fail"),
-            (false, ..) => format!("lacks {}", trace.missing.join(", ")),
-        };
-        page.text(&result);
-        page.raw("</td><td>");
-        for (number, result) in trace.cases.iter().enumerate() {
-            page.raw(if number > 0 { ", " } else { "" });
-            link(page, &result.case.name);
-            page.raw(if result.passed() { "" } else { " <strong>(fails)</strong>" });
+fn matrix(results: &[CaseResult]) -> Markup {
+    let cells = results.iter().flat_map(|result| &result.cells).map(ToString::to_string);
+    let all: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split(", ").map(str::to_owned).collect::<Vec<_>>()).collect();
+    html! {
+        h2 { "The storage forms" }
+        p {
+            "A case is stored and swept in so many cells that every two of these values meet in one of them, as far as its "
+            "values can be stored so."
         }
-        page.raw("</td></tr>\n");
+        p { (all.into_iter().collect::<Vec<_>>().join("; ")) "." }
     }
-    page.end_table();
 }
 
-fn matrix(page: &mut Page, results: &[CaseResult]) {
-    page.heading("The storage forms");
-    page.paragraph(
-        "A case is stored and swept in so many cells that every two of these values meet in one of them, as far as its \
-         values can be stored so.",
-    );
-    let all: BTreeSet<String> = results
-        .iter()
-        .flat_map(|result| {
-            result.cells.iter().flat_map(|cell| cell.to_string().split(", ").map(str::to_owned).collect::<Vec<_>>())
-        })
-        .collect();
-    page.paragraph(&format!("{}.", all.into_iter().collect::<Vec<_>>().join("; ")));
-}
-
-fn case(page: &mut Page, result: &CaseResult) {
+fn case(result: &CaseResult) -> Markup {
     let case = &result.case;
-    page.raw("<h3 id=\"");
-    page.text(&case.name);
-    page.raw(if result.passed() { "\">" } else { "\" class=\"alarm\">" });
-    page.text(&format!("{}: {}", case.name, if result.passed() { "passes" } else { "FAILS" }));
-    page.raw("</h3>\n");
-    page.paragraph(&format!("{}. {}", case.title.trim_end_matches('.'), case.demonstrates));
-    let digest = case.policy.digest();
-    let pinned = if case.policy_digest.is_some() { " (pinned by the case)" } else { "" };
-    page.paragraph(&format!(
-        "Policy {} version {}, digest {digest}{pinned}, as of {}. {} cells. Evidence for {}. Case files {}.",
-        case.policy.name,
-        case.policy.version,
-        format_instant(case.as_of),
-        result.cells.len(),
-        case.requirements.join(", "),
-        case.digest,
-    ));
-    if let Some(guard) = &case.stopped_by {
-        page.paragraph(&format!("{guard} must stop the run: nothing is published, and outcomes are found by counts."));
+    html! {
+        h3.alarm[!result.passed()] id=(case.name) {
+            (case.name) ": " @if result.passed() { "passes" } @else { "FAILS" }
+        }
+        p { (case.title.trim_end_matches('.')) ". " (case.demonstrates) }
+        p {
+            "Policy " (case.policy.name) " version " (case.policy.version) ", digest " (case.policy.digest())
+            @if case.policy_digest.is_some() { " (pinned by the case)" }
+            ", as of " (format_instant(case.as_of)) ". " (result.cells.len()) " cells. Evidence for "
+            (case.requirements.join(", ")) ". Case files " (case.digest) "."
+        }
+        @if let Some(guard) = &case.stopped_by {
+            p { (guard) " must stop the run: nothing is published, and outcomes are found by counts." }
+        }
+        @if case.devices.is_empty() { p { "An estate without devices." } } @else { (devices(result)) }
     }
-    if case.devices.is_empty() {
-        page.paragraph("An estate without devices.");
-        return;
-    }
-    page.begin_words(&["device", "type", "status", "since", "party", "role", "expected", "actual", "found in"]);
-    for (row, (device, actual)) in case.devices.iter().zip(&result.actual).enumerate() {
-        let expected = case.expected.get(row).map(|expected| &expected.outcome);
-        let text = |value: &Option<String>| match value.as_deref() {
-            None => "(null)".to_owned(),
-            Some("") => "(empty)".to_owned(),
-            Some(text) => text.to_owned(),
-        };
-        let cells = [
-            text(&device.device_type),
-            text(&device.smi_status),
-            device.since.map_or_else(|| "(null)".into(), format_instant),
-            text(&device.party),
-            device.role.as_ref().map_or_else(String::new, |_| text(&device.role)),
-            expected.map_or_else(String::new, words),
-            words(&actual.outcome),
-            actual.source.name().to_owned(),
-        ];
-        page.row(if expected == Some(&actual.outcome) { "" } else { "failed" }, &text(&device.id), &cells);
-    }
-    page.end_table();
 }
 
-fn signatures(page: &mut Page) {
-    page.heading("Signatures");
-    page.raw("<div class=\"wide words\"><table class=\"sign\"><thead><tr>");
-    page.raw("<th>name</th><th>role</th><th>date</th><th>signature</th></tr></thead><tbody>\n");
-    for _ in 0..3 {
-        page.raw("<tr><td>&nbsp;</td><td></td><td></td><td></td></tr>\n");
+fn devices(result: &CaseResult) -> Markup {
+    let case = &result.case;
+    let header = ["device", "type", "status", "since", "party", "role", "expected", "actual", "found in"];
+    let text = |value: &Option<String>| match value.as_deref() {
+        None => "(null)".to_owned(),
+        Some("") => "(empty)".to_owned(),
+        Some(text) => text.to_owned(),
+    };
+    let rows = html! {
+        @for (row, (device, actual)) in case.devices.iter().zip(&result.actual).enumerate() {
+            @let expected = case.expected.get(row).map(|expected| &expected.outcome);
+            tr.failed[expected != Some(&actual.outcome)] {
+                td { (text(&device.id)) }
+                td { (text(&device.device_type)) }
+                td { (text(&device.smi_status)) }
+                td { (device.since.map_or_else(|| "(null)".into(), format_instant)) }
+                td { (text(&device.party)) }
+                td { @if device.role.is_some() { (text(&device.role)) } }
+                td { (expected.map_or_else(String::new, words)) }
+                td { (words(&actual.outcome)) }
+                td { (actual.source.name()) }
+            }
+        }
+    };
+    html::table(TableStyle::Words, &header, &rows)
+}
+
+fn signatures() -> Markup {
+    html! {
+        h2 { "Signatures" }
+        div.wide.words {
+            table.sign {
+                thead { tr { th { "name" } th { "role" } th { "date" } th { "signature" } } }
+                tbody { @for _ in 0..3 { tr { td { (PreEscaped("&nbsp;")) } td {} td {} td {} } } }
+            }
+        }
     }
-    page.end_table();
 }
 
 /// An outcome in a few words.
