@@ -18,7 +18,7 @@ use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::columns::codes::Codes;
 use smi_sweep::scan::columns::{ColumnBuffers, ColumnChunk, ColumnReader};
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::snapshot::encoded::{Buffers, PageCursor};
+use smi_sweep::snapshot::encoded::{Buffers, Dictionary, PageCursor, PageStart};
 use smi_sweep::synth::{self, Estate, EstateFiles, Layout};
 
 const ROWS: u64 = 500_000;
@@ -89,11 +89,11 @@ fn kernel(criterion: &mut Criterion) {
                 black_box(sum)
             });
         });
-        let mut buffers = Buffers::default();
+        let (mut buffers, mut dictionary) = (Buffers::default(), Dictionary::default());
         group.bench_function(format!("decode_only, {}", layout.name()), |bencher| {
             bencher.iter(|| {
                 let encoded = chunk.file.chunk(0, chunk.bound).expect("a chunk").expect("an encoded chunk");
-                let mut cursor = PageCursor::new(encoded, &mut buffers);
+                let mut cursor = PageCursor::new(encoded, PageStart::default(), &mut buffers, &mut dictionary);
                 let mut row = 0;
                 while row < rows {
                     let head = cursor.find(row).expect("a page");

@@ -2,12 +2,14 @@
 
 use super::columns::codes::{Classifier, Codes};
 use super::columns::{ColumnBuffers, ColumnChunk, ColumnReader, ColumnValue, Reader};
+use super::group::{Task, release_group, tasks};
 use super::metrics::ScanMetrics;
 use super::range::{RangeSize, RowRange};
 use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
+use crate::snapshot::encoded::PageStart;
 use crate::snapshot::{Form, Snapshot, SourceFile};
 
 /// One pass over a snapshot: what is read, by whom, and who is kept informed.
@@ -68,7 +70,7 @@ impl<'a> Scan<'a> {
         work: impl Fn(&mut RangeReader<'_>, &mut S) -> Result<R> + Sync + Send,
     ) -> Result<Scanned<R>> {
         self.progress.begin(stage, self.snapshot.rows());
-        self.run_ranges(self.ranges(), scratch, work)
+        self.run_ranges(&self.ranges(), scratch, work)
     }
 
     /// As [`run`](Self::run), for some ranges of the snapshot; the stage has begun already.
@@ -77,13 +79,13 @@ impl<'a> Scan<'a> {
     /// As [`run`](Self::run).
     pub fn run_ranges<S: Send, R: Send>(
         &self,
-        ranges: Vec<RowRange>,
+        ranges: &[RowRange],
         scratch: impl Fn() -> S + Sync + Send,
         work: impl Fn(&mut RangeReader<'_>, &mut S) -> Result<R> + Sync + Send,
     ) -> Result<Scanned<R>> {
-        let fresh = || (ColumnBuffers::default(), scratch());
-        let done = self.pool.map_with(ranges, fresh, |(buffers, scratch), range| {
-            self.visit(&range, buffers, |reader| work(reader, scratch))
+        let fresh = || (Worker::default(), scratch());
+        let done = self.pool.map_with(self.tasks(ranges), fresh, |(worker, scratch), task| {
+            self.visit(&task, worker, |reader| work(reader, scratch))
         })?;
         Ok(done.into_iter().collect())
     }
@@ -101,37 +103,55 @@ impl<'a> Scan<'a> {
         finish: impl Fn(usize, B) -> Result<R> + Sync + Send,
     ) -> Result<Scanned<R>> {
         self.progress.begin(stage, self.snapshot.rows());
-        let batches = batches(self.ranges(), rows).into_iter().enumerate().collect();
-        let done = self.pool.map_with(batches, ColumnBuffers::default, |buffers, (number, ranges)| {
+        let batches = batches(self.tasks(&self.ranges()), rows).into_iter().enumerate().collect();
+        let done = self.pool.map_with(batches, Worker::default, |worker, (number, tasks)| {
             let (mut batch, mut metrics) = (B::default(), ScanMetrics::default());
-            for range in &ranges {
-                metrics += self.visit(range, buffers, |reader| each(reader, &mut batch))?.1;
+            for task in &tasks {
+                metrics += self.visit(task, worker, |reader| each(reader, &mut batch))?.1;
             }
             Ok::<_, Error>((finish(number, batch)?, metrics))
         })?;
         Ok(done.into_iter().collect())
     }
 
+    fn tasks(&self, ranges: &[RowRange]) -> Vec<Task> {
+        tasks(ranges, self.size.rows(), |range| self.snapshot.files()[range.file].group_rows(range.group))
+    }
+
     /// Everything that is done around the work on one range.
     fn visit<R>(
         &self,
-        range: &RowRange,
-        buffers: &mut ColumnBuffers,
+        task: &Task,
+        worker: &mut Worker,
         work: impl FnOnce(&mut RangeReader<'_>) -> Result<R>,
     ) -> Result<(R, ScanMetrics)> {
         if self.progress.interrupted() {
             return Err(Error::Interrupted);
         }
+        let range = &task.range;
         let file = &self.snapshot.files()[range.file];
-        let result = work(&mut RangeReader { file, range, reader: self.reader, buffers })?;
-        for (_, bound) in file.columns.iter() {
-            file.map().release(file.chunk_range(range.group, bound)?);
+        let Worker { buffers, group } = worker;
+        if group.replace((range.file, range.group)) != Some((range.file, range.group)) {
+            buffers.forget_dictionaries();
+        }
+        let result = work(&mut RangeReader { file, range, task, reader: self.reader, buffers })?;
+        match &task.shared {
+            Some(shared) => shared.release(file, range)?,
+            None => release_group(file, range.group)?,
         }
         self.progress.advance(range.len() as u64);
         let mut metrics = buffers.take_metrics();
         metrics.rows += range.len() as u64;
         Ok((result, metrics))
     }
+}
+
+/// What a worker keeps from range to range.
+#[derive(Default)]
+struct Worker {
+    buffers: ColumnBuffers,
+    /// File and row group of the range that it read last.
+    group: Option<(usize, usize)>,
 }
 
 impl<R> FromIterator<(R, ScanMetrics)> for Scanned<R> {
@@ -146,18 +166,18 @@ impl<R> FromIterator<(R, ScanMetrics)> for Scanned<R> {
 }
 
 /// Lists of ranges that come to up to `rows` rows each, or are one range. There is one list at least.
-fn batches(ranges: Vec<RowRange>, rows: u64) -> Vec<Vec<RowRange>> {
-    let mut batches: Vec<Vec<RowRange>> = vec![Vec::new()];
+fn batches(tasks: Vec<Task>, rows: u64) -> Vec<Vec<Task>> {
+    let mut batches: Vec<Vec<Task>> = vec![Vec::new()];
     let mut total = 0;
-    for range in ranges {
-        let more = range.len() as u64;
+    for task in tasks {
+        let more = task.range.len() as u64;
         if total + more > rows {
             batches.push(Vec::new());
             total = 0;
         }
         total += more;
         if let Some(batch) = batches.last_mut() {
-            batch.push(range);
+            batch.push(task);
         }
     }
     batches
@@ -169,6 +189,7 @@ pub struct RangeReader<'s> {
     pub file: &'s SourceFile,
     /// The range.
     pub range: &'s RowRange,
+    task: &'s Task,
     reader: Reader,
     buffers: &'s mut ColumnBuffers,
 }
@@ -220,7 +241,11 @@ impl RangeReader<'_> {
     pub(super) fn column(&mut self, column: Column) -> Result<ColumnReader<'_>> {
         let bound = self.file.bound(column)?;
         let chunk = ColumnChunk { file: self.file, group: self.range.group, bound };
-        Ok(ColumnReader { chunk, column, reader: self.reader, buffers: &mut *self.buffers })
+        let start = match &self.task.shared {
+            Some(shared) if self.reader == Reader::Encoded => shared.start(self.file, bound, column, self.range)?,
+            _ => PageStart::default(),
+        };
+        Ok(ColumnReader { chunk, column, reader: self.reader, buffers: &mut *self.buffers, start })
     }
 
     /// Asks the system for the pages of a column before they are read, so that a cold disk reads them in one go.

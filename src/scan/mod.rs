@@ -13,6 +13,7 @@ pub mod columns;
 pub mod dates;
 mod driver;
 pub mod duplicates;
+mod group;
 pub mod key_ranges;
 mod metrics;
 pub mod parties;

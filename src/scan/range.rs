@@ -57,6 +57,11 @@ impl Default for RangeSize {
 }
 
 impl RangeSize {
+    /// Rows after which large row groups are cut.
+    pub const fn rows(self) -> u32 {
+        self.rows
+    }
+
     /// Every row group is cut after so many rows; at least one.
     pub fn exactly(rows: u32) -> Self {
         Self { rows: rows.max(1), uncut: rows.max(1) }

@@ -30,7 +30,7 @@ pub fn quote(scan: &Scan<'_>, rows: &[(u64, Reason)]) -> Result<Vec<Quarantined>
     }
     let first = |range: &RowRange| range.row_number(range.rows.start);
     let quoted = scan.run_ranges(
-        ranges,
+        &ranges,
         || (),
         |range, ()| quote_range(range, of_range.get(&first(range.range)).copied().unwrap_or_default()),
     )?;

@@ -107,7 +107,7 @@ pub fn write(scan: &Scan<'_>, orders: SynthOrders<'_>, folder: &Path) -> Result<
     // A few ranges at a time: the text of all would not fit into memory.
     let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();
     for some in scan.ranges().chunks(scan.pool.threads() * 4) {
-        let texts = scan.run_ranges(some.to_vec(), TypeBuffers::default, |range, buffers| {
+        let texts = scan.run_ranges(some, TypeBuffers::default, |range, buffers| {
             let mut text = OrderText::default();
             scan_types(range, orders.policy, hubs, buffers)?;
             buffers.devices.iter().for_each(|hub| orders.hub(hub, &mut text));

@@ -6,11 +6,11 @@
 use std::ops::Range;
 
 use super::plain::PlainWalk;
-use super::reader::{ColumnBuffers, ColumnReader};
+use super::reader::{ColumnReader, OpenChunk};
 use super::reference;
 use crate::error::Result;
 use crate::snapshot::encoded::{
-    self, Chunk, Damage, Dictionary, Page, PageCursor, Run, Runs, Validity, Values, code_at, unpack,
+    self, Damage, Dictionary, Page, PageCursor, Run, Runs, Validity, Values, code_at, unpack,
 };
 
 /// A stretch of rows.
@@ -130,9 +130,9 @@ impl ColumnReader<'_> {
     pub fn codes(&mut self, rows: Range<usize>, classify: Classifier<'_>, out: &mut Codes) -> Result<()> {
         self.read(
             out,
-            |out, chunk, buffers| {
+            |out, open| {
                 out.clear();
-                by_pages(chunk, rows.clone(), classify, buffers, out)
+                by_pages(open, rows.clone(), classify, out)
             },
             |out, chunk| {
                 out.clear();
@@ -153,11 +153,10 @@ impl ColumnReader<'_> {
         classify: Classifier<'_>,
         open: impl Fn(u8) -> bool,
     ) -> Result<Option<u64>> {
-        let Some(chunk) = self.chunk.file.chunk(self.chunk.group, self.chunk.bound)? else { return Ok(None) };
+        let Some(OpenChunk { chunk, mut cursor, .. }) = self.open()? else { return Ok(None) };
         if chunk.optional && open(classify(None)) {
             return Ok(None);
         }
-        let mut cursor = PageCursor::new(chunk, &mut self.buffers.pages);
         match cursor.dictionary() {
             Ok(Some(dictionary)) if !dictionary.iter().any(|value| open(classify(Some(value)))) => {}
             _ => return Ok(None),
@@ -180,16 +179,9 @@ fn bytes_of_coded_pages(cursor: &mut PageCursor<'_, '_>, rows: Range<usize>) -> 
     Ok(Some(bytes))
 }
 
-fn by_pages(
-    chunk: Chunk<'_>,
-    rows: Range<usize>,
-    classify: Classifier<'_>,
-    buffers: &mut ColumnBuffers,
-    out: &mut Codes,
-) -> encoded::Result<()> {
-    let ColumnBuffers { pages, codes, .. } = buffers;
+fn by_pages(open: OpenChunk<'_>, rows: Range<usize>, classify: Classifier<'_>, out: &mut Codes) -> encoded::Result<()> {
+    let OpenChunk { mut cursor, codes, .. } = open;
     let mut mapping = Mapping { table: CodeTable::default(), null: classify(None), classify };
-    let mut cursor: PageCursor<'_, '_> = PageCursor::new(chunk, pages);
     if let Some(dictionary) = cursor.dictionary()? {
         mapping.table.fill(dictionary, classify);
     }

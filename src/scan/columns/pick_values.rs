@@ -4,12 +4,10 @@
 //! a code is picked out of its run, and a value that stores its own length is stepped up to.
 
 use super::plain::PlainWalk;
-use super::reader::{ColumnBuffers, ColumnReader, ColumnValue};
+use super::reader::{ColumnReader, ColumnValue, OpenChunk};
 use super::reference;
 use crate::error::Result;
-use crate::snapshot::encoded::{
-    self, Chunk, Damage, Dictionary, Head, Page, PageCursor, Run, Runs, Validity, Values, code_at,
-};
+use crate::snapshot::encoded::{self, Damage, Dictionary, Head, Page, Run, Runs, Validity, Values, code_at};
 
 /// A value that is judged like each of a page's rows, where statistics give one for the page of this number; and the bytes
 /// of that page, which is then not read.
@@ -21,17 +19,11 @@ impl ColumnReader<'_> {
     /// # Errors
     /// A damaged chunk.
     pub fn values(&mut self, rows: &[u32], mut take: impl FnMut(usize, ColumnValue<'_>)) -> Result<()> {
-        self.read(
-            &mut take,
-            |take, chunk, buffers| {
-                by_pages(chunk, rows, buffers, &mut |_, _| None, |index, value| {
-                    if let Ok(value) = value {
-                        take(index, value);
-                    }
-                })
-            },
-            |take, chunk| reference::values(chunk, rows, take),
-        )
+        self.values_unless(rows, &mut |_, _| None, |index, value| {
+            if let Ok(value) = value {
+                take(index, value);
+            }
+        })
     }
 
     /// As [`values`](Self::values), but asks `stand_in` for each page whether it must be read at all, with how many of
@@ -45,22 +37,27 @@ impl ColumnReader<'_> {
         stand_in: StandIn<'_>,
         mut take: impl FnMut(usize, Result<ColumnValue<'_>, i64>),
     ) -> Result<()> {
+        // Pages before one that is left to the reference reader are done: each row is handed over once.
+        let mut done = 0;
         self.read(
-            &mut take,
-            |take, chunk, buffers| by_pages(chunk, rows, buffers, stand_in, take),
-            |take, chunk| reference::values(chunk, rows, |index, value| take(index, Ok(value))),
+            &mut (&mut take, &mut done),
+            |(take, done), open| by_pages(open, rows, stand_in, done, take),
+            |(take, done), chunk| {
+                let before = **done;
+                reference::values(chunk, &rows[before..], |index, value| take(before + index, Ok(value)))
+            },
         )
     }
 }
 
 fn by_pages(
-    chunk: Chunk<'_>,
+    open: OpenChunk<'_>,
     rows: &[u32],
-    buffers: &mut ColumnBuffers,
     stand_in: StandIn<'_>,
+    done: &mut usize,
     mut take: impl FnMut(usize, Result<ColumnValue<'_>, i64>),
 ) -> encoded::Result<()> {
-    let mut cursor = PageCursor::new(chunk, &mut buffers.pages);
+    let OpenChunk { chunk, mut cursor, .. } = open;
     let mut at = 0;
     while let Some(&row) = rows.get(at) {
         let head = cursor.find(row as usize)?;
@@ -73,6 +70,7 @@ fn by_pages(
             read_page(&page, chunk.width, &rows[at..end], |index, value| take(at + index, Ok(value)))?;
         }
         at = end;
+        *done = end;
     }
     Ok(())
 }

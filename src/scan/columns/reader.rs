@@ -3,7 +3,7 @@
 use super::super::metrics::ScanMetrics;
 use crate::error::{Error, Fault, Result};
 use crate::estate::Column;
-use crate::snapshot::encoded::{self, Buffers, Damage};
+use crate::snapshot::encoded::{self, Buffers, Chunk, Damage, Dictionary, PageCursor, PageStart};
 use crate::snapshot::{Bound, SourceFile};
 
 /// Which of the two readers is used.
@@ -49,13 +49,20 @@ pub struct ColumnValue<'v> {
 /// Buffers that a worker keeps from range to range.
 #[derive(Debug, Default)]
 pub struct ColumnBuffers {
-    pub(super) pages: Buffers,
-    pub(super) codes: Vec<u8>,
+    pages: Buffers,
+    /// The dictionary of each column, kept as long as ranges of one row group are read.
+    dictionaries: [Dictionary; Column::ALL.len()],
+    codes: Vec<u8>,
     /// What was read and skipped since it was last taken.
     pub(in super::super) metrics: ScanMetrics,
 }
 
 impl ColumnBuffers {
+    /// Another row group is read from now on.
+    pub(in super::super) fn forget_dictionaries(&mut self) {
+        self.dictionaries.iter_mut().for_each(Dictionary::forget);
+    }
+
     /// What was read and skipped since the last call.
     pub(in super::super) fn take_metrics(&mut self) -> ScanMetrics {
         let mut metrics = std::mem::take(&mut self.metrics);
@@ -75,28 +82,49 @@ pub struct ColumnReader<'a> {
     pub reader: Reader,
     /// The worker's buffers.
     pub buffers: &'a mut ColumnBuffers,
+    /// From where pages are read: rows before it are not asked for.
+    pub(in super::super) start: PageStart,
+}
+
+/// A walk over the pages of a chunk, with a buffer for codes.
+pub(super) struct OpenChunk<'c> {
+    pub chunk: Chunk<'c>,
+    pub cursor: PageCursor<'c, 'c>,
+    pub codes: &'c mut Vec<u8>,
 }
 
 impl<'a> ColumnReader<'a> {
     /// A reader of a chunk by itself, outside of a scan.
     #[must_use]
     pub fn new(chunk: ColumnChunk<'a>, column: Column, buffers: &'a mut ColumnBuffers) -> Self {
-        Self { chunk, column, reader: Reader::default(), buffers }
+        buffers.forget_dictionaries();
+        Self { chunk, column, reader: Reader::default(), buffers, start: PageStart::default() }
+    }
+
+    /// Begins to walk over the pages; `None` where the codec is not handled, or the reference reader is asked for.
+    ///
+    /// # Errors
+    /// A footer that points beyond the file.
+    pub(super) fn open(&mut self) -> Result<Option<OpenChunk<'_>>> {
+        let chunk = match self.reader {
+            Reader::Encoded => self.chunk.file.chunk(self.chunk.group, self.chunk.bound)?,
+            Reader::Reference => None,
+        };
+        let Some(chunk) = chunk else { return Ok(None) };
+        let ColumnBuffers { pages, dictionaries, codes, .. } = &mut *self.buffers;
+        let dictionary = &mut dictionaries[self.column as usize];
+        Ok(Some(OpenChunk { chunk, cursor: PageCursor::new(chunk, self.start, pages, dictionary), codes }))
     }
 
     /// Tries the encoded pages, and where they are in a form that is not handled, the reference reader.
     pub(super) fn read<T>(
         &mut self,
         state: &mut T,
-        by_pages: impl FnOnce(&mut T, encoded::Chunk<'_>, &mut ColumnBuffers) -> encoded::Result<()>,
+        by_pages: impl FnOnce(&mut T, OpenChunk<'_>) -> encoded::Result<()>,
         by_reference: impl FnOnce(&mut T, ColumnChunk<'a>) -> encoded::Result<()>,
     ) -> Result<()> {
-        let chunk = match self.reader {
-            Reader::Encoded => self.chunk.file.chunk(self.chunk.group, self.chunk.bound)?,
-            Reader::Reference => None,
-        };
-        let outcome = match chunk {
-            Some(chunk) => by_pages(state, chunk, self.buffers),
+        let outcome = match self.open()? {
+            Some(open) => by_pages(state, open),
             None => Err(Damage::Unhandled),
         };
         match outcome {

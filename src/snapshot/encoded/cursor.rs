@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Codec, Damage, Encoding, PageHeader, PageKind, PageWalk, Result, Run, Runs, Unpacker, snappy};
+use super::{
+    Codec, Damage, Dictionary, Encoding, PageHeader, PageKind, PageStart, PageWalk, Result, Run, Runs, Unpacker, snappy,
+};
 
 /// One column chunk as it lies in the file.
 #[derive(Debug, Clone, Copy)]
@@ -81,67 +83,6 @@ pub enum Values<'p> {
     Codes(Runs<'p>, &'p Dictionary),
 }
 
-/// The dictionary of a chunk.
-#[derive(Debug, Default)]
-pub struct Dictionary {
-    bytes: Vec<u8>,
-    /// Start and length of each value.
-    spans: Vec<(u32, u32)>,
-}
-
-impl Dictionary {
-    /// How many values it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
-    }
-
-    /// The value of a code.
-    ///
-    /// # Errors
-    /// A code beyond the dictionary.
-    #[inline]
-    pub fn get(&self, code: u32) -> Result<&[u8]> {
-        let (start, len) = *self.spans.get(code as usize).ok_or_else(|| {
-            Damage::corrupt(format!("code {code} is beyond the dictionary's {} values", self.spans.len()))
-        })?;
-        Ok(&self.bytes[start as usize..][..len as usize])
-    }
-
-    /// All values in the order of their codes.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.spans.iter().map(|&(start, len)| &self.bytes[start as usize..][..len as usize])
-    }
-
-    fn index(&mut self, len: usize, values: usize, width: Option<usize>) -> Result<()> {
-        self.spans.clear();
-        let bytes = &self.bytes[..len];
-        let short = || Damage::corrupt("the dictionary is shorter than its values");
-        // Each value takes a byte or more, or none at all where the width is 0, which no column of ours has.
-        if values > bytes.len() {
-            return Err(short());
-        }
-        let mut at = 0usize;
-        for _ in 0..values {
-            let (start, len) = if let Some(width) = width {
-                (at, width)
-            } else {
-                let len = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
-                (at + 4, u32::from_le_bytes(*len) as usize)
-            };
-            at = start.checked_add(len).filter(|&end| end <= bytes.len()).ok_or_else(short)?;
-            self.spans.push((start as u32, len as u32));
-        }
-        Ok(())
-    }
-}
-
 /// Buffers of a [`PageCursor`], kept from chunk to chunk.
 #[derive(Debug, Default)]
 pub struct Buffers {
@@ -149,7 +90,6 @@ pub struct Buffers {
     page: Vec<u8>,
     /// The next page, if it was decompressed together with the current one.
     ahead: Vec<u8>,
-    dictionary: Dictionary,
     words: Vec<u64>,
     ranks: Vec<u32>,
     looked_into: u64,
@@ -168,8 +108,11 @@ pub struct PageCursor<'a, 'b> {
     chunk: Chunk<'a>,
     walk: PageWalk<'a>,
     buffers: &'b mut Buffers,
-    /// Whether the dictionary of this chunk has been read.
-    dictionary: bool,
+    dictionary: &'b mut Dictionary,
+    /// Whether that is the dictionary of this chunk.
+    has_dictionary: bool,
+    /// Where the walk began.
+    start: PageStart,
     /// First row of the data page that the walk comes to next.
     next_row: usize,
     /// Number of that page among the data pages of the chunk.
@@ -210,15 +153,17 @@ impl Head<'_> {
 }
 
 impl<'a, 'b> PageCursor<'a, 'b> {
-    /// Begins before the first page.
-    pub fn new(chunk: Chunk<'a>, buffers: &'b mut Buffers) -> Self {
+    /// Begins at a place that [`page_starts`](super::page_starts) gave for this chunk; the default is before the first page.
+    pub fn new(chunk: Chunk<'a>, start: PageStart, buffers: &'b mut Buffers, dictionary: &'b mut Dictionary) -> Self {
         Self {
             chunk,
-            walk: PageWalk::new(chunk.bytes),
+            walk: PageWalk::new(chunk.bytes.get(start.offset..).unwrap_or_default()),
             buffers,
-            dictionary: false,
-            next_row: 0,
-            ordinal: 0,
+            dictionary,
+            has_dictionary: false,
+            start,
+            next_row: start.first_row,
+            ordinal: start.ordinal,
             ahead: None,
         }
     }
@@ -228,7 +173,12 @@ impl<'a, 'b> PageCursor<'a, 'b> {
     /// # Errors
     /// A damaged page.
     pub fn dictionary(&mut self) -> Result<Option<&Dictionary>> {
-        if !self.dictionary {
+        if let (false, Some(offset)) = (self.has_dictionary, self.start.dictionary) {
+            let bytes = self.chunk.bytes.get(offset..).unwrap_or_default();
+            if let Some((header, body)) = PageWalk::new(bytes).next_page()? {
+                self.read_dictionary(&header, body)?;
+            }
+        } else if !self.has_dictionary {
             let mut ahead = self.walk.clone();
             if let Some((header, body)) = ahead.next_page()?
                 && header.kind == PageKind::Dictionary
@@ -237,7 +187,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
                 self.walk = ahead;
             }
         }
-        Ok(self.dictionary.then_some(&self.buffers.dictionary))
+        Ok(self.has_dictionary.then_some(&*self.dictionary))
     }
 
     /// Goes to the page that has `row`, passing over those before it as they are. Rows must not descend.
@@ -254,6 +204,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
             };
             match header.kind {
                 PageKind::Other => {}
+                PageKind::Dictionary if self.start.dictionary.is_some() => return Err(second_dictionary()),
                 PageKind::Dictionary => self.read_dictionary(&header, body)?,
                 PageKind::Data | PageKind::DataV2 { .. } => {
                     let head = Head { ordinal: self.ordinal, first_row: self.next_row, header, body };
@@ -273,18 +224,12 @@ impl<'a, 'b> PageCursor<'a, 'b> {
     }
 
     fn read_dictionary(&mut self, header: &PageHeader, body: &[u8]) -> Result<()> {
-        if self.dictionary {
-            return Err(Damage::corrupt("a second dictionary"));
+        if self.has_dictionary {
+            return Err(second_dictionary());
         }
-        if header.encoding != Encoding::Plain {
-            return Err(Damage::Unhandled);
-        }
-        header.check(body)?;
-        let Buffers { unpacker, dictionary, looked_into, .. } = &mut *self.buffers;
-        *looked_into += body.len() as u64;
-        unpacker.unpack(self.chunk.codec, body, header.uncompressed, &mut dictionary.bytes)?;
-        dictionary.index(header.uncompressed, header.values, self.chunk.width)?;
-        self.dictionary = true;
+        let Buffers { unpacker, looked_into, .. } = &mut *self.buffers;
+        *looked_into += self.dictionary.decode(header, body, unpacker, (self.chunk.codec, self.chunk.width))?;
+        self.has_dictionary = true;
         Ok(())
     }
 
@@ -295,9 +240,13 @@ impl<'a, 'b> PageCursor<'a, 'b> {
     /// A damaged page, or one in a form that is not handled.
     pub fn open<'p>(&'p mut self, head: &Head<'p>, next: impl FnOnce(Range<usize>) -> bool) -> Result<Page<'p>> {
         let Head { header, body, first_row, ordinal } = *head;
+        if header.encoding == Encoding::Codes && self.start.dictionary.is_some() {
+            // A walk that began behind the dictionary has not come across it.
+            self.dictionary()?;
+        }
         header.check(body)?;
         let behind = if self.ahead.is_none() { self.in_step(head, next) } else { None };
-        let Buffers { unpacker, page, ahead, dictionary, words, ranks, looked_into } = &mut *self.buffers;
+        let Buffers { unpacker, page, ahead, words, ranks, looked_into } = &mut *self.buffers;
         *looked_into += body.len() as u64;
         let stored = Stored::of(&header, body, self.chunk.codec)?;
         let unpacked: &'p [u8] = if stored.codec == Codec::Plain {
@@ -331,7 +280,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         }
         let body = match header.encoding {
             Encoding::Plain => Values::Plain(values),
-            Encoding::Codes if self.dictionary => Values::Codes(Runs::of_codes(values, count)?, dictionary),
+            Encoding::Codes if self.has_dictionary => Values::Codes(Runs::of_codes(values, count)?, self.dictionary),
             Encoding::Codes => return Err(Damage::corrupt("codes without a dictionary")),
             Encoding::Other => return Err(Damage::Unhandled),
         };
@@ -401,6 +350,10 @@ fn levels_and_values<'p>(
             (Some(levels), values)
         }
     })
+}
+
+fn second_dictionary() -> Damage {
+    Damage::corrupt("a second dictionary")
 }
 
 fn levels_too_long() -> Damage {

@@ -10,14 +10,18 @@
 
 mod codec;
 mod cursor;
+mod dictionary;
 mod hybrid;
 mod pages;
 pub mod snappy;
+mod starts;
 
 pub use codec::{Codec, Unpacker};
-pub use cursor::{Buffers, Chunk, Dictionary, Head, Page, PageCursor, Validity, Values};
+pub use cursor::{Buffers, Chunk, Head, Page, PageCursor, Validity, Values};
+pub use dictionary::Dictionary;
 pub use hybrid::{Run, Runs, code_at, unpack};
 pub use pages::{Encoding, PageHeader, PageKind, PageWalk};
+pub use starts::{PageStart, page_starts};
 
 /// Why an encoded chunk cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -86,6 +86,12 @@ impl<'a> PageWalk<'a> {
         Self { rest: chunk }
     }
 
+    /// Bytes of the chunk behind the page that was returned last.
+    #[must_use]
+    pub const fn bytes_left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next page: its header and its body as stored. `None` at the end of the chunk.
     ///
     /// # Errors

@@ -1,0 +1,103 @@
+//! What the ranges of one row group share: where each begins in every column, and how many are still to be read.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::range::RowRange;
+use crate::error::Result;
+use crate::estate::Column;
+use crate::snapshot::encoded::{PageStart, page_starts};
+use crate::snapshot::{Bound, SourceFile};
+
+/// Bytes of page headers and what lies between them that are mapped at a time while starts are looked for.
+const RELEASE_BYTES: usize = 4 << 20;
+
+/// Shared by the ranges of one row group.
+#[derive(Debug)]
+pub(super) struct SharedGroup {
+    range_rows: usize,
+    /// Ranges of this run that are not done.
+    left: AtomicUsize,
+    starts: [OnceLock<Vec<PageStart>>; Column::ALL.len()],
+}
+
+/// A range to be read, and what it shares with others; a row group that is one range shares nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub range: RowRange,
+    pub shared: Option<Arc<SharedGroup>>,
+}
+
+/// Tasks for ranges in the order of the snapshot, which were cut after `range_rows` rows.
+pub(super) fn tasks(ranges: &[RowRange], range_rows: u32, group_rows: impl Fn(&RowRange) -> usize) -> Vec<Task> {
+    let same_group = |one: &RowRange, other: &RowRange| (one.file, one.group) == (other.file, other.group);
+    let mut tasks = Vec::with_capacity(ranges.len());
+    for ranges in ranges.chunk_by(same_group) {
+        let is_whole = ranges.first().is_some_and(|range| range.len() == group_rows(range));
+        let shared = (!is_whole).then(|| {
+            Arc::new(SharedGroup {
+                range_rows: range_rows as usize,
+                left: AtomicUsize::new(ranges.len()),
+                starts: Default::default(),
+            })
+        });
+        tasks.extend(ranges.iter().map(|range| Task { range: range.clone(), shared: shared.clone() }));
+    }
+    tasks
+}
+
+impl SharedGroup {
+    /// Where a range begins in a column. The page headers of the chunk are read when the first range asks.
+    ///
+    /// # Errors
+    /// A footer that points beyond the file.
+    pub fn start(&self, file: &SourceFile, bound: &Bound, column: Column, range: &RowRange) -> Result<PageStart> {
+        let Some(chunk) = file.chunk(range.group, bound)? else { return Ok(PageStart::default()) };
+        let at = file.chunk_range(range.group, bound)?.start;
+        let starts = self.starts[column as usize].get_or_init(|| {
+            let mut mapped = at..at;
+            page_starts(chunk, self.range_rows, |page| {
+                mapped.end = at + page.end;
+                if mapped.len() > RELEASE_BYTES {
+                    file.map().release(mapped.clone());
+                    mapped.start = mapped.end;
+                }
+            })
+        });
+        Ok(starts.get(range.rows.start as usize / self.range_rows).copied().unwrap_or_default())
+    }
+
+    /// Gives back the memory of the pages that only this range reads; of the whole row group where it is the last range.
+    ///
+    /// # Errors
+    /// A footer that points beyond the file.
+    pub fn release(&self, file: &SourceFile, range: &RowRange) -> Result<()> {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            return release_group(file, range.group);
+        }
+        let number = range.rows.start as usize / self.range_rows;
+        for column in Column::ALL {
+            let Some(bound) = file.columns.get(column) else { continue };
+            let chunk = file.chunk_range(range.group, bound)?;
+            // Where the reference reader is used nothing is known of pages: what others still need is mapped again.
+            let Some(starts) = self.starts[column as usize].get() else {
+                file.map().release(chunk);
+                continue;
+            };
+            let offset = |number: usize| starts.get(number).map_or(chunk.end, |start| chunk.start + start.offset);
+            file.map().release(offset(number)..offset(number + 1));
+        }
+        Ok(())
+    }
+}
+
+/// Gives back the memory of a row group.
+///
+/// # Errors
+/// A footer that points beyond the file.
+pub(super) fn release_group(file: &SourceFile, group: usize) -> Result<()> {
+    for bound in Column::ALL.into_iter().filter_map(|column| file.columns.get(column)) {
+        file.map().release(file.chunk_range(group, bound)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The dictionary of a column chunk, decoded once for all ranges of rows that a worker reads of the chunk.
+
+use super::{Codec, Damage, Encoding, PageHeader, Result, Unpacker};
+
+/// The dictionary of a chunk.
+#[derive(Debug, Default)]
+pub struct Dictionary {
+    bytes: Vec<u8>,
+    /// Start and length of each value.
+    spans: Vec<(u32, u32)>,
+    /// Address and length of the page body that it was decoded from.
+    decoded_from: Option<(usize, usize)>,
+}
+
+impl Dictionary {
+    /// How many values it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The value of a code.
+    ///
+    /// # Errors
+    /// A code beyond the dictionary.
+    #[inline]
+    pub fn get(&self, code: u32) -> Result<&[u8]> {
+        let (start, len) = *self.spans.get(code as usize).ok_or_else(|| {
+            Damage::corrupt(format!("code {code} is beyond the dictionary's {} values", self.spans.len()))
+        })?;
+        Ok(&self.bytes[start as usize..][..len as usize])
+    }
+
+    /// All values in the order of their codes.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.spans.iter().map(|&(start, len)| &self.bytes[start as usize..][..len as usize])
+    }
+
+    /// Makes the next chunk decode its dictionary, even where it lies at the same address.
+    pub fn forget(&mut self) {
+        self.decoded_from = None;
+    }
+
+    /// Decodes a dictionary page, and returns the bytes that were read: none where it is the page that was decoded last.
+    ///
+    /// # Errors
+    /// A damaged page, or one in a form that is not handled.
+    pub(super) fn decode(
+        &mut self,
+        header: &PageHeader,
+        body: &[u8],
+        unpacker: &mut Unpacker,
+        (codec, width): (Codec, Option<usize>),
+    ) -> Result<u64> {
+        if header.encoding != Encoding::Plain {
+            return Err(Damage::Unhandled);
+        }
+        let from = Some((body.as_ptr().addr(), body.len()));
+        if self.decoded_from == from {
+            return Ok(0);
+        }
+        self.decoded_from = None;
+        header.check(body)?;
+        unpacker.unpack(codec, body, header.uncompressed, &mut self.bytes)?;
+        self.index(header.uncompressed, header.values, width)?;
+        self.decoded_from = from;
+        Ok(body.len() as u64)
+    }
+
+    fn index(&mut self, len: usize, values: usize, width: Option<usize>) -> Result<()> {
+        self.spans.clear();
+        let bytes = &self.bytes[..len];
+        let short = || Damage::corrupt("the dictionary is shorter than its values");
+        // Each value takes a byte or more, or none at all where the width is 0, which no column of ours has.
+        if values > bytes.len() {
+            return Err(short());
+        }
+        let mut at = 0usize;
+        for _ in 0..values {
+            let (start, len) = if let Some(width) = width {
+                (at, width)
+            } else {
+                let len = bytes.get(at..).and_then(<[u8]>::first_chunk::<4>).ok_or_else(short)?;
+                (at + 4, u32::from_le_bytes(*len) as usize)
+            };
+            at = start.checked_add(len).filter(|&end| end <= bytes.len()).ok_or_else(short)?;
+            self.spans.push((start as u32, len as u32));
+        }
+        Ok(())
+    }
+}
