@@ -103,3 +103,69 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_items() {
+        for threads in [1, 2, 5] {
+            let doubled = Pool::new(Some(threads)).map((0..1000).collect(), |item: u32| Ok::<_, ()>(item * 2));
+            assert_eq!(doubled, Ok((0..1000).map(|item| item * 2).collect()));
+        }
+    }
+
+    /// The first item in order waits until the second has failed: still its error is the one that is returned.
+    #[test]
+    fn the_error_is_that_of_the_first_item_in_order_whichever_fails_first() {
+        let second_is_running = Barrier::new(2);
+        let outcome = Pool::new(Some(2)).map(vec![0, 1, 2], |item| -> Result<u32, u32> {
+            match item {
+                0 => {
+                    second_is_running.wait();
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                    Err(0)
+                }
+                1 => {
+                    second_is_running.wait();
+                    Err(1)
+                }
+                item => Ok(item),
+            }
+        });
+        assert_eq!(outcome, Err(0));
+    }
+
+    #[test]
+    fn items_after_a_failure_are_called_off_and_those_before_it_are_not() {
+        for threads in [1, 2, 5] {
+            let tried = AtomicUsize::new(0);
+            let outcome = Pool::new(Some(threads)).map((0..10_000).collect(), |item: usize| {
+                tried.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(std::time::Duration::from_micros(10));
+                if item >= 50 && item % 10 == 3 { Err(item) } else { Ok(item) }
+            });
+            assert_eq!(outcome, Err(53), "{threads} threads");
+            let tried = tried.into_inner();
+            assert!((54..5_000).contains(&tried), "{tried} items were tried by {threads} threads");
+        }
+    }
+
+    #[test]
+    fn every_worker_has_scratch_space_of_its_own() {
+        let made = AtomicUsize::new(0);
+        let fresh = || {
+            made.fetch_add(1, Ordering::Relaxed);
+            0
+        };
+        let outcome = Pool::new(Some(3)).map_with(vec![1; 300], fresh, |sum, item| {
+            *sum += item;
+            Ok::<_, ()>(*sum)
+        });
+        let (most, made) = (outcome.unwrap().into_iter().max(), made.into_inner());
+        assert!(made <= 3 && most >= Some(100), "{made} were made, and {most:?} is the longest share");
+    }
+}

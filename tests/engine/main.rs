@@ -13,6 +13,7 @@ mod recluster;
 mod regress;
 mod runs;
 mod same_bytes;
+mod scan;
 mod snapshots;
 mod stock;
 mod stock_laws;
