@@ -62,14 +62,7 @@ fn layout(codec: u8, dictionary: bool) -> Layout {
 /// Everything that consumers make of a snapshot, and the bytes of the manifests.
 fn all_results(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> (String, Vec<Vec<u8>>) {
     let swept = sweep_by(scan, policy, at(AS_OF));
-    let file = |row| scan.snapshot.locate(row).map_or(("", 0), |(file, row)| (file.name.as_str(), row));
-    let manifests = Manifests {
-        findings: &swept.findings,
-        types: &policy.types,
-        alert_code: "N8",
-        due_on: &|type_code, day| swept.rules.due_on(type_code, day).unwrap(),
-        locate: &file,
-    };
+    let manifests = Manifests::new(scan.snapshot, policy, &swept);
     fs::create_dir(folder).unwrap();
     manifest::write(folder, &manifests, scan.pool).unwrap();
     let names = [manifest::DELETE, manifest::ALERTS, manifest::QUARANTINE];
@@ -90,7 +83,7 @@ fn all_results(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> (String, Vec<
         .unwrap();
     let untyped: u64 = typed.parts.iter().map(|(untyped, _)| untyped).sum();
     let devices: Vec<_> = typed.parts.into_iter().flat_map(|(_, devices)| devices).collect();
-    let findings = swept.findings;
+    let findings = &swept.findings;
     let text = format!(
         "{findings:?} {duplicates:?} {explained:?} {checked:?} {counted:?} {fingerprint} {untyped} {devices:?}"
     );
