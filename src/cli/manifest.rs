@@ -11,7 +11,7 @@ use super::progress::TerminalProgress;
 use super::{Common, parse_time, print, print_json, remark};
 use crate::approval::{self, Required};
 use crate::error::Result;
-use crate::handover::{self, Format, Handover, Letterhead};
+use crate::handover::{self, DuisHeader, Format, ManifestExport};
 
 /// Export a run's manifests for other systems
 #[derive(clap::Args, Debug)]
@@ -72,7 +72,7 @@ enum FormatName {
 #[derive(Serialize)]
 struct ExportDocument<'a> {
     path: &'a Path,
-    export: &'a Handover,
+    export: &'a ManifestExport,
     seconds: f64,
 }
 
@@ -88,25 +88,25 @@ fn export(args: &ExportArgs, common: &Common) -> Result<()> {
         FormatName::Ndjson => Format::Ndjson,
         FormatName::Sql => Format::Sql { batch: args.batch.get() },
         FormatName::Duis => {
-            Format::Duis(Letterhead { response_code: args.response_code.clone(), response_time: args.response_time })
+            Format::Duis(DuisHeader { response_code: args.response_code.clone(), response_time: args.response_time })
         }
     };
     if let Some(config) = &args.config {
         approval::check(&args.run, &Required::load(config)?)?;
     }
     let progress = TerminalProgress::new(common);
-    let handover = handover::hand_over(&args.run, &format, &args.out, &common.pool(), &progress)?;
+    let export = handover::export_manifests(&args.run, &format, &args.out, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
     if common.json {
-        return print_json(&ExportDocument { path: &args.out, export: &handover, seconds });
+        return print_json(&ExportDocument { path: &args.out, export: &export, seconds });
     }
-    remark(common, &format!("{}, {seconds:.2} s", summary(&handover)));
+    remark(common, &format!("{}, {seconds:.2} s", summary(&export)));
     print(&format!("{}\n", args.out.display()))
 }
 
-fn summary(handover: &Handover) -> String {
-    let rows = handover.files.iter().map(|file| file.rows).sum();
-    let bytes: u64 = handover.files.iter().map(|file| file.bytes).sum();
-    let files = handover.files.len();
-    format!("{}: {} rows in {} files, {} bytes", handover.format, count(rows), files, count(bytes))
+fn summary(export: &ManifestExport) -> String {
+    let rows = export.files.iter().map(|file| file.rows).sum();
+    let bytes: u64 = export.files.iter().map(|file| file.bytes).sum();
+    let files = export.files.len();
+    format!("{}: {} rows in {} files, {} bytes", export.format, count(rows), files, count(bytes))
 }

@@ -2,27 +2,27 @@
 //!
 //! That difference is why it is written here: writers of CSV quote all text or none, and would lose it.
 
-use super::sheet::{Cell, Sheet, day, instant};
+use super::table::{ManifestTable, ManifestValue, day, instant};
 
 /// Writes the names of the columns.
-pub(super) fn header<M: Sheet>(out: &mut Vec<u8>) {
+pub(super) fn header<M: ManifestTable>(out: &mut Vec<u8>) {
     out.extend_from_slice(M::COLUMNS.join(",").as_bytes());
     out.push(b'\n');
 }
 
 /// Writes a row.
-pub(super) fn row<M: Sheet>(sheet: &M, row: usize, out: &mut Vec<u8>) {
-    for (column, cell) in sheet.cells(row).enumerate() {
+pub(super) fn row<M: ManifestTable>(table: &M, row: usize, out: &mut Vec<u8>) {
+    for (column, cell) in table.values(row).enumerate() {
         if column > 0 {
             out.push(b',');
         }
         match cell {
-            Cell::Null => {}
-            Cell::Text(value) => text(value, out),
-            Cell::Instant(micros) => out.extend_from_slice(instant(micros).as_bytes()),
-            Cell::Day(number) => out.extend_from_slice(day(number).as_bytes()),
-            Cell::Flag(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
-            Cell::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
+            ManifestValue::Null => {}
+            ManifestValue::Text(value) => text(value, out),
+            ManifestValue::Instant(micros) => out.extend_from_slice(instant(micros).as_bytes()),
+            ManifestValue::Day(number) => out.extend_from_slice(day(number).as_bytes()),
+            ManifestValue::Flag(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
+            ManifestValue::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
         }
     }
     out.push(b'\n');

@@ -2,7 +2,7 @@
 //!
 //! A document has no element for its recipient, so the file is the address. A file has one document a line, each with its
 //! own XML declaration: a line is what is validated, signed and sent. Nothing in a document needs a line break of its own.
-//! What the schema leaves open (response code, time) is on the [`Letterhead`].
+//! What the schema leaves open (response code, time) is on the [`DuisHeader`].
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,29 +11,28 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
-use super::outlet::Outlet;
-use super::{HandedFile, Source};
+use super::export_file::{ExportFile, ExportedFile};
+use super::source::ExportSource;
 use crate::error::{Error, Result};
 use crate::estate::time;
-use crate::run::read::Alerts;
-use crate::run::read::Manifest;
+use crate::run::read::{Alerts, Manifest};
 
 /// The namespace of DUIS.
 const NAMESPACE: &str = "http://www.dccinterface.co.uk/ServiceUserGateway";
 /// The version of its schema.
 const VERSION: &str = "5.4";
-/// Response codes of the schema that do not speak of a failure.
+/// Response codes of the schema that are no failure.
 const RESPONSE_CODES: [&str; 2] = ["I0", "I99"];
 /// The ending of files.
 const ENDING: &str = "xmll";
 
-/// Bytes of a party's name that a file's name does not have as they are. Whatever can hide a file, leave its folder or mean
-/// something to a shell is among them.
+/// Bytes of a party's name that a file's name does not have as they are. Among them is all that can hide a file, leave
+/// its folder, or has a meaning in a shell.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
-/// What all alerts of a handover say alike.
+/// What all alerts of an export have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letterhead {
+pub struct DuisHeader {
     /// `ResponseCode`. That an alert has `I0`, the code of success, is an assumption, and can be said otherwise.
     pub response_code: String,
     /// `ResponseDateTime`, in UTC microseconds since 1970; the moment of the run where there is none.
@@ -41,10 +40,10 @@ pub struct Letterhead {
 }
 
 /// Writes a file for each party.
-pub(super) fn write(source: &Source<'_>, letterhead: &Letterhead, folder: &Path) -> Result<Vec<HandedFile>> {
-    let head = Head::of(source, letterhead)?;
+pub(super) fn write(source: &ExportSource<'_>, header: &DuisHeader, folder: &Path) -> Result<Vec<ExportedFile>> {
+    let head = Head::of(source, header)?;
     let mut files = Vec::new();
-    let mut current: Option<Outlet> = None;
+    let mut current: Option<ExportFile> = None;
     let mut text = Vec::new();
     // Alerts are in the order of their parties, so that one file is open at a time.
     source.each::<Alerts>(|batch| {
@@ -52,24 +51,24 @@ pub(super) fn write(source: &Source<'_>, letterhead: &Letterhead, folder: &Path)
         while row < batch.len() {
             let party = batch.party.value(row);
             let end = (row..batch.len()).find(|&other| batch.party.value(other) != party).unwrap_or(batch.len());
-            if current.as_ref().and_then(Outlet::party) != Some(party) {
-                files.extend(current.take().map(Outlet::finish).transpose()?);
+            if current.as_ref().and_then(ExportFile::party) != Some(party) {
+                files.extend(current.take().map(ExportFile::finish).transpose()?);
                 let name = format!("{}.{ENDING}", utf8_percent_encode(party, ESCAPED));
-                current = Some(Outlet::create(folder, &name, Some(party.into()))?);
+                current = Some(ExportFile::create(folder, &name, Some(party.into()))?);
             }
             text.clear();
             for alert in row..end {
                 head.document(batch.code.value(alert), batch.id.value(alert), &mut text)
                     .map_err(Error::io("write", folder))?;
             }
-            if let Some(outlet) = &mut current {
-                outlet.write(&text, end - row)?;
+            if let Some(file) = &mut current {
+                file.write(&text, end - row)?;
             }
             row = end;
         }
         Ok(())
     })?;
-    files.extend(current.map(Outlet::finish).transpose()?);
+    files.extend(current.map(ExportFile::finish).transpose()?);
     Ok(files)
 }
 
@@ -80,9 +79,9 @@ struct Head {
 }
 
 impl Head {
-    fn of(source: &Source<'_>, letterhead: &Letterhead) -> Result<Self> {
+    fn of(source: &ExportSource<'_>, header: &DuisHeader) -> Result<Self> {
         let refuse = |what: String, remedy: &str| Error::Usage { what, remedy: remedy.into() };
-        let code = &letterhead.response_code;
+        let code = &header.response_code;
         if !RESPONSE_CODES.contains(&code.as_str()) {
             let what = format!("`{code}` is not a response code that an alert can have");
             return Err(refuse(what, &format!("write {}", RESPONSE_CODES.join(" or "))));
@@ -92,7 +91,7 @@ impl Head {
             let what = format!("the alerts of this run have the code `{alert}`, which no DCC Alert has");
             return Err(refuse(what, "set `code` under [alerts] of the policy, such as N8, and sweep again"));
         }
-        let micros = letterhead.response_time.or_else(|| time::parse(&source.record.as_of));
+        let micros = header.response_time.or_else(|| time::parse(&source.record.as_of));
         let time = micros.and_then(milliseconds).ok_or_else(|| {
             refuse(format!("{} is not a time that a document can have", source.record.as_of), "say --response-time T")
         })?;

@@ -1,19 +1,19 @@
-//! A run's manifests in the forms that other systems take: CSV, SQL, NDJSON, and DUIS alerts.
+//! A run's manifests in the formats that other systems take: CSV, SQL, NDJSON, and DUIS alerts.
 //!
-//! A run is verified before a row of it is handed over, row by row, so that memory does not grow with it. What comes of
-//! it is a folder that is whole or absent, with [`RECORD`] in it: which run it is of, and the digest of each file. The
-//! forms themselves are in `docs/manifest-formats.md`, with the statements that load them. Nothing is sent or loaded
+//! A run is verified before any row is exported, and read batch by batch, so that memory does not grow with it. The result
+//! is a folder that is whole or absent, with [`RECORD`] in it: the run that it is of, and the digest of each file. The
+//! formats are described in `docs/manifest-formats.md`, with the statements that load them. Nothing is sent or loaded
 //! here.
 
 mod csv;
 mod duis;
+mod export_file;
 mod ndjson;
-mod outlet;
-mod sheet;
+mod source;
 mod sql;
+mod table;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -22,19 +22,21 @@ use crate::output::{OutputDirectory, OutputFile, json};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
-use crate::run::read::{Alerts, Batches, Deletes, Manifest, Quarantine};
-use crate::run::{Record, verify};
+use crate::run::read::{Alerts, Deletes, Quarantine};
 
-use outlet::Outlet;
+use export_file::ExportFile;
+use source::ExportSource;
+use table::ManifestTable;
 
-pub use duis::Letterhead;
+pub use duis::DuisHeader;
+pub use export_file::ExportedFile;
 
-/// The record of what was handed over, within its folder.
+/// Name of the record of an export, within its folder.
 pub const RECORD: &str = "export.json";
 /// The version of that record's format.
 pub const SCHEMA: &str = "smi-sweep/manifest-export/1";
 
-/// A form to hand a run over in.
+/// The format of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {
     /// Each manifest as CSV.
@@ -47,7 +49,7 @@ pub enum Format {
         batch: usize,
     },
     /// The alerts as DUIS documents, a file for each Notifying Party.
-    Duis(Letterhead),
+    Duis(DuisHeader),
 }
 
 impl Format {
@@ -63,130 +65,65 @@ impl Format {
     }
 }
 
-/// What was handed over.
+/// What was exported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Handover {
+pub struct ManifestExport {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// The form.
+    /// [`Format::name`].
     pub format: &'static str,
     /// BLAKE3 of the run's `run.json`, in hex.
     pub run: String,
     /// The moment of the run, RFC 3339.
     pub as_of: String,
     /// The files, in the order in which they were written.
-    pub files: Vec<HandedFile>,
-}
-
-/// One file that was handed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct HandedFile {
-    /// Its name within the folder.
-    pub path: String,
-    /// The Notifying Party whom it is for, where it is for one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub party: Option<String>,
-    /// Rows, messages or devices in it.
-    pub rows: u64,
-    /// Its size.
-    pub bytes: u64,
-    /// Its digest.
-    pub blake3: String,
-}
-
-/// A run that is being handed over.
-struct Source<'a> {
-    run: &'a Path,
-    record: Record,
-    /// BLAKE3 of the record, in hex.
-    digest: String,
-    progress: &'a dyn Progress,
-}
-
-impl Source<'_> {
-    /// Hands on the batches of a manifest, in order.
-    fn each<M: Manifest>(&self, mut hand_on: impl FnMut(&M) -> Result<()>) -> Result<()> {
-        let mut batches = Batches::<M>::open(self.run)?;
-        let mut rows = 0;
-        while let Some(batch) = batches.next_batch()? {
-            if self.progress.interrupted() {
-                return Err(Error::Interrupted);
-            }
-            hand_on(&batch)?;
-            rows += batch.len() as u64;
-            self.progress.advance(batch.len() as u64);
-        }
-        let recorded = self.record.outputs.iter().find(|output| output.path == M::NAME).map_or(0, |output| output.rows);
-        if rows != recorded {
-            let what = format!("has {rows} rows, recorded are {recorded}: it changed while it was read");
-            return Err(Error::Verification { path: self.run.join(M::NAME), what });
-        }
-        Ok(())
-    }
-
-    /// The rows of manifests.
-    fn rows(&self, names: &[&str]) -> u64 {
-        self.record
-            .outputs
-            .iter()
-            .filter(|output| names.contains(&output.path.as_str()))
-            .map(|output| output.rows)
-            .sum()
-    }
+    pub files: Vec<ExportedFile>,
 }
 
 /// Verifies a run, and writes it into the folder `out`, which must not exist.
 ///
 /// # Errors
 /// [`Error::Verification`] where the run is not what its record says; [`Error::Usage`] where `out` exists, or the run has
-/// something that the form cannot say; else where a file cannot be written.
-pub fn hand_over(run: &Path, format: &Format, out: &Path, pool: &Pool, progress: &dyn Progress) -> Result<Handover> {
+/// something that the format cannot express; else where a file cannot be written.
+pub fn export_manifests(
+    run: &Path,
+    format: &Format,
+    out: &Path,
+    pool: &Pool,
+    progress: &dyn Progress,
+) -> Result<ManifestExport> {
     let staging = OutputDirectory::create(out)?;
-    let source = source(run, pool, progress)?;
+    let source = ExportSource::open(run, pool, progress)?;
     let folder = staging.path();
     let files = match format {
         Format::Csv | Format::Ndjson => {
             progress.begin(Stage::Write, source.rows(&[DELETE, ALERTS, QUARANTINE]));
             pool.map(vec![DELETE, ALERTS, QUARANTINE], |name| match name {
-                DELETE => sheet::<Deletes>(&source, format, folder),
-                ALERTS => sheet::<Alerts>(&source, format, folder),
-                _ => sheet::<Quarantine>(&source, format, folder),
+                DELETE => table::<Deletes>(&source, format, folder),
+                ALERTS => table::<Alerts>(&source, format, folder),
+                _ => table::<Quarantine>(&source, format, folder),
             })?
         }
         Format::Sql { batch } => {
             progress.begin(Stage::Write, source.rows(&[DELETE]));
             vec![sql::write(&source, *batch, folder)?]
         }
-        Format::Duis(letterhead) => {
+        Format::Duis(header) => {
             progress.begin(Stage::Write, source.rows(&[ALERTS]));
-            duis::write(&source, letterhead, folder)?
+            duis::write(&source, header, folder)?
         }
     };
-    let handover =
-        Handover { schema: SCHEMA, format: format.name(), run: source.digest, as_of: source.record.as_of, files };
-    json::write(OutputFile::create(&folder.join(RECORD))?, &handover)?;
+    let export =
+        ManifestExport { schema: SCHEMA, format: format.name(), run: source.digest, as_of: source.record.as_of, files };
+    json::write(OutputFile::create(&folder.join(RECORD))?, &export)?;
     staging.publish(pool)?;
-    Ok(handover)
-}
-
-fn source<'a>(run: &'a Path, pool: &Pool, progress: &'a dyn Progress) -> Result<Source<'a>> {
-    let path: PathBuf = run.join(crate::run::record::RECORD);
-    let bytes = fs::read(&path).map_err(|error| Error::Verification {
-        path: run.to_path_buf(),
-        what: format!("is not a single run: {} cannot be read: {error}", crate::run::record::RECORD),
-    })?;
-    let record = verify(run, pool)?.pop().map(|verified| verified.record);
-    // Whoever replaces the record between the two has a run of another digest.
-    match record.filter(|record| serde_json::from_slice::<Record>(&bytes).is_ok_and(|read| read == *record)) {
-        Some(record) => Ok(Source { run, record, digest: blake3::hash(&bytes).to_hex().to_string(), progress }),
-        None => Err(Error::Verification { path, what: "changed while it was read".into() }),
-    }
+    Ok(export)
 }
 
 /// Writes one manifest as CSV or NDJSON, under its own name with the other ending.
-fn sheet<M: sheet::Sheet>(source: &Source<'_>, format: &Format, folder: &Path) -> Result<HandedFile> {
+fn table<M: ManifestTable>(source: &ExportSource<'_>, format: &Format, folder: &Path) -> Result<ExportedFile> {
     let stem = M::NAME.trim_end_matches(".parquet");
-    let mut outlet = Outlet::create(folder, &format!("{stem}.{}", format.name()), None)?;
+    let mut file = ExportFile::create(folder, &format!("{stem}.{}", format.name()), None)?;
     let mut text = Vec::new();
     if *format == Format::Csv {
         csv::header::<M>(&mut text);
@@ -198,11 +135,11 @@ fn sheet<M: sheet::Sheet>(source: &Source<'_>, format: &Format, folder: &Path) -
                 _ => ndjson::row(batch, row, &mut text).map_err(Error::io("write", folder))?,
             }
         }
-        outlet.write(&text, batch.len())?;
+        file.write(&text, batch.len())?;
         text.clear();
         Ok(())
     })?;
-    // Where there is no row, the header is still to be written.
-    outlet.write(&text, 0)?;
-    outlet.finish()
+    // Without rows, the header is not written yet.
+    file.write(&text, 0)?;
+    file.finish()
 }

@@ -12,9 +12,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::outlet::Outlet;
-use super::sheet::{day, instant};
-use super::{HandedFile, Source};
+use super::export_file::{ExportFile, ExportedFile};
+use super::source::ExportSource;
+use super::table::{day, instant};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceType, SmiStatus, time};
 use crate::policy::Policy;
@@ -26,9 +26,9 @@ use crate::run::record::RECORD;
 const NAME: &str = "load.sql";
 
 /// Writes the file.
-pub(super) fn write(source: &Source<'_>, batch_rows: usize, folder: &Path) -> Result<HandedFile> {
+pub(super) fn write(source: &ExportSource<'_>, batch_rows: usize, folder: &Path) -> Result<ExportedFile> {
     let script = Script::of(source)?;
-    let mut outlet = Outlet::create(folder, NAME, None)?;
+    let mut file = ExportFile::create(folder, NAME, None)?;
     let mut out = script.opening(source);
     let (mut ord, mut rows) = (0u64, 0);
     source.each::<Deletes>(|batch| {
@@ -41,7 +41,7 @@ pub(super) fn write(source: &Source<'_>, batch_rows: usize, folder: &Path) -> Re
                 rows = 0;
             }
         }
-        outlet.write(out.as_bytes(), batch.len())?;
+        file.write(out.as_bytes(), batch.len())?;
         out.clear();
         Ok(())
     })?;
@@ -49,8 +49,8 @@ pub(super) fn write(source: &Source<'_>, batch_rows: usize, folder: &Path) -> Re
         script.end(&mut out, ord);
     }
     script.closing(&mut out);
-    outlet.write(out.as_bytes(), 0)?;
-    outlet.finish()
+    file.write(out.as_bytes(), 0)?;
+    file.finish()
 }
 
 /// Writes what was planned for a device, as a row of a `VALUES` list.
@@ -88,7 +88,7 @@ struct Script {
 }
 
 impl Script {
-    fn of(source: &Source<'_>) -> Result<Self> {
+    fn of(source: &ExportSource<'_>) -> Result<Self> {
         let policy = Policy::from_json(&source.record.policy, RECORD)?;
         let run = literal(&source.record.id());
         let begin = format!(
@@ -125,7 +125,7 @@ impl Script {
         Ok(Self { run, begin, guarded })
     }
 
-    fn opening(&self, source: &Source<'_>) -> String {
+    fn opening(&self, source: &ExportSource<'_>) -> String {
         let record = &source.record;
         let as_of = time::parse(&record.as_of).map(instant).unwrap_or_default();
         format!(

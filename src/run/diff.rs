@@ -128,7 +128,7 @@ pub fn diff(a: &Path, b: &Path, each: &mut dyn FnMut(&Only<'_>) -> Result<()>) -
     let (mut run_a, mut run_b) = (Run::open(a)?, Run::open(b)?);
     let mut both = 0;
     let mut only: BTreeMap<Group, u64> = BTreeMap::new();
-    let mut tell = |side: Side, run: &Run, other: &Run| -> Result<()> {
+    let mut count = |side: Side, run: &Run, other: &Run| -> Result<()> {
         let Some(device) = run.only(side, other) else { return Ok(()) };
         let group = Group {
             side,
@@ -148,11 +148,11 @@ pub fn diff(a: &Path, b: &Path, each: &mut dyn FnMut(&Only<'_>) -> Result<()>) -
                 run_b.advance()?;
             }
             (Some(x), y) if y.is_none_or(|y| x < y) => {
-                tell(Side::A, &run_a, &run_b)?;
+                count(Side::A, &run_a, &run_b)?;
                 run_a.advance()?;
             }
             _ => {
-                tell(Side::B, &run_b, &run_a)?;
+                count(Side::B, &run_b, &run_a)?;
                 run_b.advance()?;
             }
         }
@@ -205,7 +205,7 @@ impl Run {
             Some(batch) => Some(canonical(batch.id.value(self.row)).map_err(refuse)?),
         };
         if id.is_some() && self.id >= id {
-            return Err(refuse("a Device ID stands twice, or out of order".into()));
+            return Err(refuse("a Device ID occurs twice, or is out of order".into()));
         }
         self.id = id;
         Ok(())

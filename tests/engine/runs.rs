@@ -334,7 +334,7 @@ fn forged_deletions_are_noticed() {
         refused(&out, says);
     };
     forged("dropped", "deletions and", |batch| vec![batch.slice(0, 5), rest(&batch, 6)]);
-    forged("twice", "stands twice", |batch| vec![batch.slice(0, 6), rest(&batch, 5)]);
+    forged("twice", "occurs twice", |batch| vec![batch.slice(0, 6), rest(&batch, 5)]);
     forged("order", "out of order", |batch| vec![batch.slice(1, 1), batch.slice(0, 1), rest(&batch, 2)]);
     forged("hub", "is excluded by the policy", |batch| vec![with_text(&batch, "device_type", 3, "CHF")]);
     forged("type", "is unknown", |batch| vec![with_text(&batch, "device_type", 3, "SAPC")]);

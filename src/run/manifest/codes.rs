@@ -1,6 +1,6 @@
 //! Due days and parties as codes: dictionaries of what occurs, for columns of few distinct values.
 
-use super::GROUP_ROWS;
+use super::input::GROUP_ROWS;
 use crate::estate::{DeviceType, time};
 use crate::sweep::{Due, DueRows};
 

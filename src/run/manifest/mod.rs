@@ -5,63 +5,21 @@
 //! follows from that by sorting them into their parties.
 
 mod codes;
+mod input;
 mod quarantine;
 mod table;
 
 use std::path::Path;
 
-use parquet::file::properties::{WriterProperties, WriterVersion};
-
 use codes::DueDays;
 use table::{ALERT_COLUMNS, DELETE_COLUMNS, DueTable};
 
 use crate::error::{Error, Result};
-use crate::estate::TypeNames;
 use crate::output::Written;
-use crate::output::parquet::writer_properties;
-use crate::policy::Policy;
 use crate::pool::Pool;
-use crate::snapshot::Snapshot;
-use crate::sweep::{Findings, Spot, Swept};
+use crate::sweep::{Findings, Spot};
 
-/// Name of the delete manifest.
-pub const DELETE: &str = "delete.parquet";
-/// Name of the alert manifest.
-pub const ALERTS: &str = "alerts.parquet";
-/// Name of the quarantine manifest.
-pub const QUARANTINE: &str = "quarantine.parquet";
-
-/// Rows of a row group.
-const GROUP_ROWS: usize = 1 << 17;
-
-/// What manifests are written from.
-pub struct Manifests<'a> {
-    /// What was found.
-    pub findings: &'a Findings,
-    /// The names of types.
-    pub types: &'a TypeNames,
-    /// The code of alerts.
-    pub alert_code: &'a str,
-    /// The day on which a device becomes due, from its type code and the day of its status date (days since 1970-01-01).
-    pub due_on: Box<dyn Fn(u8, i32) -> i32 + Sync + 'a>,
-    /// The name of the file that has a row of the snapshot, and the row's number in it, from the row's number in the
-    /// snapshot. All numbers are from 0.
-    pub locate: Box<dyn Fn(u64) -> (&'a str, u64) + 'a>,
-}
-
-impl<'a> Manifests<'a> {
-    /// The manifests of what one policy found in a snapshot.
-    #[must_use]
-    pub fn new(snapshot: &'a Snapshot, policy: &'a Policy, swept: &'a Swept) -> Self {
-        Self {
-            findings: &swept.findings,
-            types: &policy.types,
-            alert_code: &policy.alerts.code,
-            due_on: Box::new(|type_code, day| swept.rules.due_on(type_code, day).unwrap_or(day)),
-            locate: Box::new(|row| snapshot.locate(row).map_or(("", row), |(file, row)| (file.name.as_str(), row))),
-        }
-    }
-}
+pub use input::{ALERTS, DELETE, Manifests, QUARANTINE};
 
 /// A manifest that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,9 +86,4 @@ fn by_party(findings: &Findings) -> Vec<Spot> {
         *place += 1;
     }
     order
-}
-
-/// Properties of all manifests.
-fn properties() -> WriterProperties {
-    writer_properties().set_writer_version(WriterVersion::PARQUET_1_0).build()
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
-use super::{GROUP_ROWS, Manifests, properties};
+use super::input::{GROUP_ROWS, Manifests, properties};
 use crate::error::Result;
 use crate::estate::Reason;
 use crate::output::parquet::{ArrowSchema, ParquetFile};

@@ -8,7 +8,7 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, Type};
 
 use super::codes::{DueDays, MOST_DAYS, PartyCodes};
-use super::{ALERTS, DELETE, GROUP_ROWS, properties};
+use super::input::{ALERTS, DELETE, GROUP_ROWS, properties};
 use crate::error::{Error, Result};
 use crate::estate::{SmiStatus, TypeNames};
 use crate::output::parquet::{ChunkFile, ChunkWriter, EncodedChunk};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{refuse, rows_as_recorded};
+use super::files::{refuse, rows_as_recorded};
 use crate::error::Result;
 use crate::estate::{DeviceId, DeviceType, Reason};
 use crate::policy::Policy;
@@ -34,7 +34,7 @@ pub(super) fn quarantine(folder: &Path, policy: &Policy, record: &Record) -> Res
             match files.get(file) {
                 Some(&(place, rows)) if number < rows => {
                     if before.replace((place, number)).is_some_and(|before| before >= (place, number)) {
-                        return Err(at("stands twice, or out of order"));
+                        return Err(at("occurs twice, or is out of order"));
                     }
                 }
                 _ => return Err(at("not a row of the snapshot")),
@@ -61,7 +61,7 @@ pub(super) fn quarantine(folder: &Path, policy: &Policy, record: &Record) -> Res
     }
     duplicates.sort_unstable();
     if !record.options.unique {
-        lonely(&duplicates).map_or(Ok(()), |id| Err(refuse(&path, format!("{id}: a duplicate of no other row"))))?;
+        single(&duplicates).map_or(Ok(()), |id| Err(refuse(&path, format!("{id}: a duplicate of no other row"))))?;
     }
     Ok(duplicates)
 }
@@ -77,7 +77,7 @@ fn recorded_reasons(path: &Path, record: &Record, name: &str, found: &[u64]) -> 
     Ok(())
 }
 
-/// A Device ID that stands only once; they ascend.
-fn lonely(ids: &[DeviceId]) -> Option<DeviceId> {
+/// A Device ID that occurs only once; they ascend.
+fn single(ids: &[DeviceId]) -> Option<DeviceId> {
     ids.chunk_by(|a, b| a == b).find(|same| same.len() == 1).map(|same| same[0])
 }

@@ -1,14 +1,31 @@
-//! A file of a handover: counted and digested on its way to the disk.
+//! A file of an export: its rows counted, and digested on its way to the disk.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::HandedFile;
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::output::OutputFile;
 
+/// A file that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportedFile {
+    /// Its name within the folder.
+    pub path: String,
+    /// The Notifying Party that it is for, where it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub party: Option<String>,
+    /// Rows, messages or devices in it.
+    pub rows: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its BLAKE3 digest, in hex.
+    pub blake3: String,
+}
+
 /// A file that is being written.
-pub(super) struct Outlet {
+pub(super) struct ExportFile {
     path: PathBuf,
     name: String,
     party: Option<String>,
@@ -16,14 +33,14 @@ pub(super) struct Outlet {
     file: OutputFile,
 }
 
-impl Outlet {
+impl ExportFile {
     /// Begins a file that must not be there yet: two parties never share one.
     pub(super) fn create(folder: &Path, name: &str, party: Option<String>) -> Result<Self> {
         let path = folder.join(name);
         Ok(Self { file: OutputFile::create(&path)?, path, name: name.into(), party, rows: 0 })
     }
 
-    /// Whose file it is.
+    /// The party that the file is for.
     pub(super) fn party(&self) -> Option<&str> {
         self.party.as_deref()
     }
@@ -35,9 +52,9 @@ impl Outlet {
     }
 
     /// Ends the file.
-    pub(super) fn finish(self) -> Result<HandedFile> {
+    pub(super) fn finish(self) -> Result<ExportedFile> {
         let Self { name, party, rows, file, .. } = self;
         let written = file.finish()?;
-        Ok(HandedFile { path: name, party, rows, bytes: written.bytes, blake3: written.blake3 })
+        Ok(ExportedFile { path: name, party, rows, bytes: written.bytes, blake3: written.blake3 })
     }
 }

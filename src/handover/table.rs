@@ -1,4 +1,4 @@
-//! The manifests as sheets of cells, for the forms that say every column in the same way.
+//! The manifests as tables of values, for the formats that write every column in the same way.
 
 use arrow_array::Array;
 
@@ -7,7 +7,7 @@ use crate::run::read::{Alerts, Deletes, Manifest, Quarantine, text};
 
 /// A value of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Cell<'a> {
+pub(super) enum ManifestValue<'a> {
     /// No value.
     Null,
     /// Text.
@@ -22,7 +22,7 @@ pub(super) enum Cell<'a> {
     Number(i64),
 }
 
-impl<'a> Cell<'a> {
+impl<'a> ManifestValue<'a> {
     fn text(text: Option<&'a str>) -> Self {
         text.map_or(Self::Null, Self::Text)
     }
@@ -30,7 +30,7 @@ impl<'a> Cell<'a> {
 
 /// An instant as all databases read it: always with six decimals and a zone, `2025-01-15 06:30:00.000000+00:00`.
 ///
-/// A quarantined date that lies beyond the year 9999, which no calendar column takes, is written in words.
+/// A quarantined date after the year 9999, which no date column takes, is written as microseconds since 1970, in words.
 pub(super) fn instant(micros: i64) -> String {
     let text = format_instant(micros);
     let Some((date, time)) = text.strip_suffix('Z').and_then(|text| text.split_once('T')) else { return text };
@@ -43,51 +43,51 @@ pub(super) fn day(day: i32) -> String {
     format_day(day)
 }
 
-/// A manifest whose rows can be taken as cells.
-pub(super) trait Sheet: Manifest {
+/// A manifest as a table.
+pub(super) trait ManifestTable: Manifest {
     /// Names of the columns, in their order.
     const COLUMNS: &'static [&'static str];
 
-    /// A row's cells, in the order of the columns.
-    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>>;
+    /// The values of a row, in the order of the columns.
+    fn values(&self, row: usize) -> impl Iterator<Item = ManifestValue<'_>>;
 }
 
-impl Sheet for Deletes {
+impl ManifestTable for Deletes {
     const COLUMNS: &'static [&'static str] =
         &["device_id", "device_type", "smi_status", "status_since", "due_on", "notifying_party", "alert"];
 
-    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
+    fn values(&self, row: usize) -> impl Iterator<Item = ManifestValue<'_>> {
         [
-            Cell::Text(self.id.value(row)),
-            Cell::Text(self.device_type.value(row)),
-            Cell::Text(self.status.value(row)),
-            Cell::Instant(self.since.value(row)),
-            Cell::Day(self.due_on.value(row)),
-            Cell::text(text(&self.party, row)),
-            Cell::Flag(self.alert.value(row)),
+            ManifestValue::Text(self.id.value(row)),
+            ManifestValue::Text(self.device_type.value(row)),
+            ManifestValue::Text(self.status.value(row)),
+            ManifestValue::Instant(self.since.value(row)),
+            ManifestValue::Day(self.due_on.value(row)),
+            ManifestValue::text(text(&self.party, row)),
+            ManifestValue::Flag(self.alert.value(row)),
         ]
         .into_iter()
     }
 }
 
-impl Sheet for Alerts {
+impl ManifestTable for Alerts {
     const COLUMNS: &'static [&'static str] =
         &["alert_code", "notifying_party", "device_id", "device_type", "status_since", "due_on"];
 
-    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
+    fn values(&self, row: usize) -> impl Iterator<Item = ManifestValue<'_>> {
         [
-            Cell::Text(self.code.value(row)),
-            Cell::Text(self.party.value(row)),
-            Cell::Text(self.id.value(row)),
-            Cell::Text(self.device_type.value(row)),
-            Cell::Instant(self.since.value(row)),
-            Cell::Day(self.due_on.value(row)),
+            ManifestValue::Text(self.code.value(row)),
+            ManifestValue::Text(self.party.value(row)),
+            ManifestValue::Text(self.id.value(row)),
+            ManifestValue::Text(self.device_type.value(row)),
+            ManifestValue::Instant(self.since.value(row)),
+            ManifestValue::Day(self.due_on.value(row)),
         ]
         .into_iter()
     }
 }
 
-impl Sheet for Quarantine {
+impl ManifestTable for Quarantine {
     const COLUMNS: &'static [&'static str] = &[
         "reason",
         "device_id",
@@ -99,17 +99,17 @@ impl Sheet for Quarantine {
         "row_in_file",
     ];
 
-    fn cells(&self, row: usize) -> impl Iterator<Item = Cell<'_>> {
+    fn values(&self, row: usize) -> impl Iterator<Item = ManifestValue<'_>> {
         let since = self.since.is_valid(row).then(|| self.since.value(row));
         [
-            Cell::Text(self.reason.value(row)),
-            Cell::text(text(&self.id, row)),
-            Cell::text(text(&self.device_type, row)),
-            Cell::text(text(&self.status, row)),
-            since.map_or(Cell::Null, Cell::Instant),
-            Cell::text(text(&self.party, row)),
-            Cell::Text(self.source_file.value(row)),
-            Cell::Number(self.row_in_file.value(row)),
+            ManifestValue::Text(self.reason.value(row)),
+            ManifestValue::text(text(&self.id, row)),
+            ManifestValue::text(text(&self.device_type, row)),
+            ManifestValue::text(text(&self.status, row)),
+            since.map_or(ManifestValue::Null, ManifestValue::Instant),
+            ManifestValue::text(text(&self.party, row)),
+            ManifestValue::Text(self.source_file.value(row)),
+            ManifestValue::Number(self.row_in_file.value(row)),
         ]
         .into_iter()
     }

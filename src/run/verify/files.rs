@@ -1,0 +1,94 @@
+//! The files of a run directory against its record: which there are, their sizes, digests and rows.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
+use crate::run::page::PAGE;
+use crate::run::record::{RECORD, Record};
+
+/// The folder in which people approve a run. Who signed what is no part of the run: whoever asks about approvals judges
+/// what is in it.
+pub const APPROVALS: &str = "approvals";
+/// What became of a run when it was loaded, written afterwards by whoever loads.
+pub const LOADED: [&str; 2] = ["load.json", "load-outcome.parquet"];
+
+pub(in crate::run) fn refuse(path: &Path, what: impl Into<String>) -> Error {
+    Error::Verification { path: path.to_path_buf(), what: what.into() }
+}
+
+/// Names of what is in a folder, in order.
+pub(in crate::run) fn entries(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+        names.push(entry.map_err(Error::io("list", folder))?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether the directory holds the manifests and nothing that the record does not know.
+pub(in crate::run) fn files(folder: &Path, record: &Record) -> Result<()> {
+    let mut recorded: Vec<&str> = record.outputs.iter().map(|output| output.path.as_str()).collect();
+    recorded.sort_unstable();
+    let mut wanted = [DELETE, ALERTS, QUARANTINE];
+    wanted.sort_unstable();
+    if recorded != wanted {
+        return Err(refuse(&folder.join(RECORD), format!("names the outputs {}", recorded.join(", "))));
+    }
+    for name in entries(folder)? {
+        let beside = [RECORD, PAGE, APPROVALS].contains(&name.as_str()) || LOADED.contains(&name.as_str());
+        if !beside && !wanted.contains(&name.as_str()) {
+            return Err(refuse(&folder.join(&name), "is not of this run: a file too many"));
+        }
+        let path = folder.join(&name);
+        if name != APPROVALS && !fs::symlink_metadata(&path).map_err(Error::io("inspect", &path))?.is_file() {
+            return Err(refuse(&path, "is not a regular file"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a manifest has the size and digest that the record gives it; that digest.
+///
+/// # Errors
+/// [`Error::Verification`] where it has not, or is not there.
+pub fn digest(folder: &Path, record: &Record, name: &str) -> Result<String> {
+    let path = folder.join(name);
+    let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
+        return Err(refuse(&folder.join(RECORD), format!("does not name {name}")));
+    };
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(refuse(&path, "is missing")),
+        file => file.map_err(Error::io("open", &path))?,
+    };
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => drop(hasher.update(&buffer[..read])),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("read", &path)(error)),
+        }
+    }
+    if hasher.count() != output.bytes {
+        return Err(refuse(&path, format!("has {} bytes, recorded are {}", hasher.count(), output.bytes)));
+    }
+    let found = hasher.finalize().to_hex();
+    if *found.as_str() != output.blake3 {
+        return Err(refuse(&path, format!("has digest {found}, recorded is {}", output.blake3)));
+    }
+    Ok(output.blake3.clone())
+}
+
+pub(in crate::run) fn rows_as_recorded(path: &Path, record: &Record, footer: u64, counted: u64) -> Result<()> {
+    let name = path.file_name().unwrap_or_default();
+    let recorded = record.outputs.iter().find(|output| *output.path == *name).map_or(0, |output| output.rows);
+    if footer == counted && counted == recorded {
+        return Ok(());
+    }
+    Err(refuse(path, format!("has {counted} rows, {footer} by its footer, {recorded} by the record")))
+}
