@@ -7,124 +7,126 @@ use super::progress::TerminalProgress;
 use super::{Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::format_day;
-use crate::forecast::backtest::{Backtest, backtest};
-use crate::forecast::{Forecast, Measure, Scenario, bytes, forecast, history, rates, write};
-use crate::ledger::Ledger;
-use crate::output::OutputDirectory;
+use crate::forecast::backtest::Backtest;
+use crate::forecast::document::{BacktestDocument, ForecastDocument};
+use crate::forecast::{
+    BacktestOptions, Forecast, ForecastOptions, Measure, Scenario, backtest_files, bytes, forecast_files,
+};
+use crate::policy::Policy;
 use crate::smi::{self, Config, Target};
 
-/// Forecast what policies do to the inventory month by month: devices waiting, deleted, retained, alerts, storage
+/// Forecast the inventory under several policies, month by month: candidates, deletions, alerts, retained devices, storage
 ///
-/// With two or more ledgers, arrivals and the hazard of leaving are estimated from them; with one, from its ages, as if
-/// the estate did not change. The scenario may say otherwise.
+/// With two or more ledgers, arrivals and hazards are estimated by a life table; with one, from its ages, as if the
+/// estate were stationary. The scenario may give other values.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Ledgers of one estate, made by `smi-sweep ledger`
     #[arg(required = true, value_name = "LEDGER")]
     ledger: Vec<PathBuf>,
-    /// What is asked and assumed, as TOML
+    /// The scenario (policies, months, assumptions), as TOML
     #[arg(long, value_name = "FILE", required_unless_present = "backtest")]
     scenario: Option<String>,
     /// The folder to write, which must not exist yet: tables (CSV, Parquet), a JSON document, a page with pictures
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Take the bytes of a row from this inventory, as it lies on the disk of its server
+    /// Measure the bytes of a row in this live inventory, indexes included
     #[arg(long, value_name = "URL", conflicts_with = "backtest")]
     inventory: Option<DatabaseUrl>,
-    /// Where the device table of the inventory is [default: public.device]
+    /// Names the device table of the inventory [default: public.device]
     #[arg(long, value_name = "FILE", requires = "inventory")]
     config: Option<PathBuf>,
-    /// Forecast the last ledgers from those before them, and tell how far that is off
+    /// Forecast the last ledgers from those before them, and measure the error
     #[arg(long)]
     backtest: bool,
-    /// How many ledgers are held out [default: a third of them, twelve at most]
+    /// How many of the last ledgers to hold out [default: a third of them, twelve at most]
     #[arg(long, value_name = "N", requires = "backtest")]
     holdout: Option<usize>,
 }
 
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
-    let staging = args.out.as_ref().map(|out| OutputDirectory::create(out)).transpose()?;
-    let ledgers = args.ledger.iter().map(|path| Ledger::read(path)).collect::<Result<Vec<_>>>()?;
-    let ledgers = history::in_order(ledgers)?;
-    let Some(last) = ledgers.last() else { return Ok(()) };
-    let mut scenario = match &args.scenario {
-        Some(path) => Scenario::load(path, &last.types)?,
-        None => Scenario::default(),
-    };
-    if let Some(url) = &args.inventory {
-        weigh(url, args.config.as_deref(), &mut scenario, common)?;
+    match &args.scenario {
+        Some(scenario) if !args.backtest => exec_forecast(args, scenario, common),
+        scenario => exec_backtest(args, scenario.as_deref(), common),
     }
-    let pool = common.pool();
-    let progress = TerminalProgress::new(common);
-    let (text, document) = if args.backtest {
-        let tested = backtest(&ledgers, &scenario, args.holdout, &pool, &progress)?;
-        if let Some(staging) = &staging {
-            write::backtest(staging.path(), &tested)?;
-        }
-        (horizons(&tested), write::backtest_document(&tested))
-    } else {
-        let rates = rates::estimate(&ledgers, &scenario)?;
-        let forecast = forecast(last, &rates, &scenario, &pool, &progress)?;
-        if let Some(staging) = &staging {
-            write::forecast(staging.path(), &forecast, scenario.price_per_gb_month)?;
-        }
-        (summary(&forecast), write::document(&forecast, scenario.price_per_gb_month))
-    };
-    let (_, seconds) = progress.finish();
-    if let Some(staging) = staging {
-        staging.publish(&pool)?;
-    }
-    if common.json {
-        return print_json(&document);
-    }
-    let futures = figures::count(u64::from(scenario.simulations));
-    remark(common, &format!("{} ledgers, {futures} futures, {seconds:.2} s", ledgers.len()));
-    print(&text)
 }
 
-/// Lets the live inventory say how much a row takes.
-fn weigh(url: &DatabaseUrl, config: Option<&Path>, scenario: &mut Scenario, common: &Common) -> Result<()> {
-    let Some(policy) = scenario.policies.first() else { return Ok(()) };
+fn exec_forecast(args: &Args, scenario: &str, common: &Common) -> Result<()> {
+    let measure =
+        args.inventory.as_ref().map(|url| |policy: &Policy| row_bytes(url, args.config.as_deref(), policy, common));
+    let options = ForecastOptions {
+        ledgers: &args.ledger,
+        scenario,
+        row_bytes: measure.as_ref().map(|measure| measure as _),
+        out: args.out.as_deref(),
+    };
+    let progress = TerminalProgress::new(common);
+    let made = forecast_files(&options, &common.pool(), &progress)?;
+    let (_, seconds) = progress.finish();
+    if common.json {
+        return print_json(&ForecastDocument::new(&made.forecast, made.scenario.price_per_gb_month));
+    }
+    remark_size(common, made.ledgers, &made.scenario, seconds);
+    print(&summary(&made.forecast))
+}
+
+fn exec_backtest(args: &Args, scenario: Option<&str>, common: &Common) -> Result<()> {
+    let options = BacktestOptions { ledgers: &args.ledger, scenario, holdout: args.holdout, out: args.out.as_deref() };
+    let progress = TerminalProgress::new(common);
+    let made = backtest_files(&options, &common.pool(), &progress)?;
+    let (_, seconds) = progress.finish();
+    if common.json {
+        return print_json(&BacktestDocument::new(&made.backtest));
+    }
+    remark_size(common, made.ledgers, &made.scenario, seconds);
+    print(&horizons(&made.backtest))
+}
+
+fn remark_size(common: &Common, ledgers: usize, scenario: &Scenario, seconds: f64) {
+    let futures = figures::count(u64::from(scenario.simulations));
+    remark(common, &format!("{ledgers} ledgers, {futures} simulated futures, {seconds:.2} s"));
+}
+
+/// The bytes of a row in the live inventory.
+fn row_bytes(url: &DatabaseUrl, config: Option<&Path>, policy: &Policy, common: &Common) -> Result<f64> {
     let weight = smi::weigh(&Target::parse(url.as_str())?, &Config::load(config)?, policy)?;
     let Some(bytes) = weight.per_row() else {
         return Err(Error::Inventory {
-            what: format!("table {} has no rows to weigh", weight.table),
-            remedy: "say `bytes_per_row` under [storage] of the scenario".into(),
+            what: format!("table {} has no rows to measure", weight.table),
+            remedy: "give `bytes_per_row` under [storage] of the scenario".into(),
         });
     };
     remark(common, &format!("{} has {} rows of {bytes:.1} bytes", weight.table, figures::count(weight.rows)));
-    scenario.bytes_per_row = Some(bytes);
-    scenario.bytes_are_live = true;
-    Ok(())
+    Ok(bytes)
 }
 
-/// One line for each policy.
+/// A table with a row for each policy.
 fn summary(forecast: &Forecast) -> String {
     let end = forecast.days.last().map(|&day| format_day(day)).unwrap_or_default();
     let header = [
         "policy",
-        "deleted on the first day",
-        "deleted in all",
-        "alerts in all",
+        "to be deleted on the first day",
+        "deletions in total",
+        "alerts in total",
         "most alerts",
         "in",
         "retained at the end",
-        "their bytes",
+        "bytes retained",
         "rows at the end",
         "bytes",
     ];
-    let rows = forecast.outlooks.iter().filter_map(|outlook| {
-        let all = outlook.all()?;
-        let (first, last) = (all.months.first()?, all.months.last()?);
+    let rows = forecast.policies.iter().filter_map(|policy| {
+        let all = policy.all()?;
+        let first = all.months.first()?;
         let (peak, alerts) = all.peak(Measure::Alerts);
         let count = |number: i64| figures::count(u64::try_from(number).unwrap_or_default());
-        let retained = last[Measure::Retained as usize];
-        let rows = last[Measure::Rows as usize].median;
+        let retained = all.last(Measure::Retained);
+        let rows = all.last(Measure::Rows).median;
         #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
         let weight = |rows: i64| bytes(rows as f64 * forecast.bytes_per_row);
         Some(vec![
-            outlook.policy.clone(),
+            policy.policy.clone(),
             count(first[Measure::Deleted as usize].median),
             count(all.total(Measure::Deleted)),
             count(all.total(Measure::Alerts)),
@@ -137,14 +139,14 @@ fn summary(forecast: &Forecast) -> String {
         ])
     });
     format!(
-        "{}\nThe end is {end}; figures are medians, in brackets what holds eight futures of ten.\n",
+        "{}\nThe forecast ends on {end}. Figures are medians, with the 80 % band in brackets.\n",
         figures::table(&header, rows)
     )
 }
 
-/// One line for each horizon.
+/// A table with a row for each horizon.
 fn horizons(tested: &Backtest) -> String {
-    let header = ["months ahead", "numbers", "half are off by at most", "worst", "the band held"];
+    let header = ["months ahead", "figures", "median error", "largest error", "within the band"];
     let share = |share: f64| format!("{:.1} %", share * 100.0);
     let rows = tested.horizons().into_iter().map(|horizon| {
         vec![
@@ -152,13 +154,13 @@ fn horizons(tested: &Backtest) -> String {
             horizon.points.to_string(),
             share(horizon.median_error),
             share(horizon.worst_error),
-            share(horizon.held),
+            share(horizon.coverage),
         ]
     });
     format!(
-        "{}\nThe band of 80 % held {} of {} numbers.\n",
+        "{}\n{} of {} figures are within the 80 % band.\n",
         figures::table(&header, rows),
-        share(tested.held()),
+        share(tested.coverage()),
         tested.points.len()
     )
 }

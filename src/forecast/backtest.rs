@@ -1,43 +1,43 @@
-//! The forecast, held against what came: the last ledgers are held out, forecast from those before them, and compared.
+//! Backtest: the last ledgers are held out, forecast from those before them, and compared with the forecast.
 
 use std::collections::BTreeMap;
 
-use super::history::Gap;
-use super::lines::{Fate, Kind};
-use super::outcome::Spread;
+use super::history::LedgerGap;
+use super::outcome::{Forecast, Quantiles};
+use super::project::forecast;
 use super::rates::estimate;
 use super::scenario::Scenario;
 use super::simulate::Measure;
-use super::{forecast, lines};
+use super::strata::{PolicyEffect, bind, candidates};
 use crate::error::{Error, Result};
-use crate::estate::Reason;
-use crate::ledger::{AgeOfDay, Ledger};
+use crate::estate::time::day_of;
+use crate::ledger::{AgeCache, Ledger};
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::Progress;
 
-/// Held out where nobody says how many: a third of the ledgers, a year's at most.
-const MOST: usize = 12;
+/// The most ledgers that are held out by default. The default is a third of them.
+const MOST_HELD_OUT: usize = 12;
 
-/// One number that was forecast, and came.
+/// A figure that was forecast, and its actual value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Point {
+pub struct BacktestPoint {
     /// Months from the last ledger that was used.
     pub horizon: u32,
-    /// The day of the ledger that was held out.
+    /// The day of the held-out ledger, days since 1970-01-01.
     pub day: i32,
-    /// The type.
+    /// Name of the type.
     pub device_type: String,
-    /// [`Measure::Pending`], or [`Measure::Retained`]: devices that have reached their threshold and are still there.
+    /// [`Measure::Pending`] or [`Measure::Retained`].
     pub measure: Measure,
-    /// What was forecast.
-    pub forecast: Spread,
-    /// What came.
+    /// The forecast.
+    pub forecast: Quantiles,
+    /// The count in the held-out ledger.
     pub actual: i64,
 }
 
-impl Point {
-    /// How far the median was off, as a share of what came; `None` where nothing came.
+impl BacktestPoint {
+    /// The relative error of the median; `None` where the actual count is zero.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
     pub fn error(&self) -> Option<f64> {
@@ -45,70 +45,71 @@ impl Point {
     }
 }
 
-/// All that was held out.
+/// The result of a backtest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backtest {
-    /// Ledgers that were used.
+    /// Ledgers that the forecast was made from.
     pub used: usize,
-    /// In the order of time, type and measure.
-    pub points: Vec<Point>,
+    /// By held-out ledger, type and measure.
+    pub points: Vec<BacktestPoint>,
 }
 
-/// The figures of one horizon.
+/// Errors at one horizon.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Horizon {
-    /// Months.
+pub struct HorizonErrors {
+    /// Months from the last ledger that was used.
     pub months: u32,
-    /// Numbers that were compared.
+    /// Points that were compared.
     pub points: usize,
-    /// Half of the numbers were off by no more than this.
+    /// Median of the absolute relative errors.
     pub median_error: f64,
-    /// None was off by more.
+    /// Largest absolute relative error.
     pub worst_error: f64,
-    /// The share of the numbers that the band held.
-    pub held: f64,
+    /// Share of the points within the 80 % band, 0 to 1.
+    pub coverage: f64,
 }
 
 impl Backtest {
-    /// The share of all numbers that the band held.
+    /// The share of all points within the 80 % band, 0 to 1.
     #[must_use]
-    pub fn held(&self) -> f64 {
-        held(self.points.iter())
+    pub fn coverage(&self) -> f64 {
+        coverage(self.points.iter())
     }
 
-    /// By horizon, the nearest first.
+    /// Errors by horizon, the nearest first.
     #[must_use]
-    pub fn horizons(&self) -> Vec<Horizon> {
-        let mut by_horizon: BTreeMap<u32, Vec<&Point>> = BTreeMap::new();
+    pub fn horizons(&self) -> Vec<HorizonErrors> {
+        let mut by_horizon: BTreeMap<u32, Vec<&BacktestPoint>> = BTreeMap::new();
         for point in &self.points {
             by_horizon.entry(point.horizon).or_default().push(point);
         }
-        let horizon = |(months, points): (u32, Vec<&Point>)| {
+        let errors = |(months, points): (u32, Vec<&BacktestPoint>)| {
             let mut errors: Vec<f64> = points.iter().filter_map(|point| point.error()).map(f64::abs).collect();
             errors.sort_by(f64::total_cmp);
-            Horizon {
+            HorizonErrors {
                 months,
                 points: points.len(),
                 median_error: errors.get(errors.len() / 2).copied().unwrap_or_default(),
                 worst_error: errors.last().copied().unwrap_or_default(),
-                held: held(points.iter().copied()),
+                coverage: coverage(points.iter().copied()),
             }
         };
-        by_horizon.into_iter().map(horizon).collect()
+        by_horizon.into_iter().map(errors).collect()
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
-fn held<'p>(points: impl Iterator<Item = &'p Point> + Clone) -> f64 {
+fn coverage<'p>(points: impl Iterator<Item = &'p BacktestPoint> + Clone) -> f64 {
     let all = points.clone().count();
-    let held = points.filter(|point| point.forecast.holds(point.actual)).count();
-    held as f64 / all.max(1) as f64
+    let within = points.filter(|point| point.forecast.contains(point.actual)).count();
+    within as f64 / all.max(1) as f64
 }
 
-/// Forecasts the last ledgers from those before them. They must be in order.
+/// Forecasts the last `holdout` ledgers from those before them. The ledgers must be in order
+/// ([`in_order`](super::history::in_order)).
 ///
 /// # Errors
-/// Too few ledgers, and what [`forecast`] refuses.
+/// Too few ledgers, and the errors of [`forecast`].
 pub fn backtest(
     ledgers: &[Ledger],
     scenario: &Scenario,
@@ -116,7 +117,7 @@ pub fn backtest(
     pool: &Pool,
     progress: &dyn Progress,
 ) -> Result<Backtest> {
-    let holdout = holdout.unwrap_or((ledgers.len() / 3).min(MOST));
+    let holdout = holdout.unwrap_or((ledgers.len() / 3).min(MOST_HELD_OUT));
     let used = ledgers.len().saturating_sub(holdout);
     if holdout == 0 || used < 2 {
         return Err(Error::Usage {
@@ -124,11 +125,11 @@ pub fn backtest(
             remedy: "a backtest needs at least two ledgers to learn from and one to hold out".into(),
         });
     }
-    let (known, later) = ledgers.split_at(used);
+    let (known, held_out) = ledgers.split_at(used);
     let (base, last) = (&known[used - 1], &ledgers[ledgers.len() - 1]);
-    let policy = observer(scenario)?;
+    let policy = policy_in_force(scenario)?;
     let scenario = Scenario {
-        months: Gap::between(base.as_of, last.as_of).steps,
+        months: LedgerGap::between(base.as_of, last.as_of).steps,
         policies: vec![policy.clone()],
         changes: Vec::new(),
         growth: 0.0,
@@ -137,37 +138,41 @@ pub fn backtest(
     let rates = estimate(known, &scenario)?;
     let forecast = forecast(base, &rates, &scenario, pool, progress)?;
     let mut points = Vec::new();
-    for actual in later {
-        let horizon = Gap::between(base.as_of, actual.as_of).steps;
-        let came = observed(actual, &policy)?;
-        for outlook in &forecast.outlooks {
-            for series in outlook.series.iter().filter(|series| came.contains_key(&series.name)) {
-                let Some(month) = series.months.get(horizon as usize) else { continue };
-                let (pending, retained) = came.get(&series.name).copied().unwrap_or_default();
-                for (measure, actual_count) in [(Measure::Pending, pending), (Measure::Retained, retained)] {
-                    let spread = month[measure as usize];
-                    // Nothing to forecast, and nothing came.
-                    if spread.high == 0 && actual_count == 0 {
-                        continue;
-                    }
-                    points.push(Point {
-                        horizon,
-                        day: crate::estate::time::day_of(actual.as_of),
-                        device_type: series.name.clone(),
-                        measure,
-                        forecast: spread,
-                        actual: actual_count,
-                    });
-                }
-            }
-        }
+    for ledger in held_out {
+        compare(base, ledger, &forecast, &actual_counts(ledger, &policy)?, &mut points);
     }
     Ok(Backtest { used, points })
 }
 
-/// The policy under which history is looked at: the one that was in force; else none deletes anything, and the thresholds
-/// of the scenario's first policy, or 12 months, say what counts as old.
-fn observer(scenario: &Scenario) -> Result<Policy> {
+/// Adds the points of one held-out ledger.
+fn compare(
+    base: &Ledger,
+    ledger: &Ledger,
+    forecast: &Forecast,
+    actual: &BTreeMap<String, ActualCounts>,
+    points: &mut Vec<BacktestPoint>,
+) {
+    let horizon = LedgerGap::between(base.as_of, ledger.as_of).steps;
+    let types = forecast.policies.iter().flat_map(|policy| &policy.types);
+    for (of_type, actual) in types.filter_map(|of_type| Some((of_type, actual.get(&of_type.name)?))) {
+        let Some(month) = of_type.months.get(horizon as usize) else { continue };
+        let measures = [(Measure::Pending, actual.pending), (Measure::Retained, actual.retained)];
+        let point = |(measure, actual): (Measure, i64)| BacktestPoint {
+            horizon,
+            day: day_of(ledger.as_of),
+            device_type: of_type.name.clone(),
+            measure,
+            forecast: month[measure as usize],
+            actual,
+        };
+        // A figure that is zero in the forecast and in the ledger says nothing about the error.
+        points.extend(measures.map(point).into_iter().filter(|point| point.forecast.high != 0 || point.actual != 0));
+    }
+}
+
+/// The policy under which counts are compared: the one of `[history]`. Without it housekeeping did not run: every type is
+/// excluded, and the thresholds of the scenario's first policy, or 12 months, say which devices count as retained.
+fn policy_in_force(scenario: &Scenario) -> Result<Policy> {
     if let Some(policy) = &scenario.history {
         return Ok(policy.clone());
     }
@@ -179,23 +184,31 @@ fn observer(scenario: &Scenario) -> Result<Policy> {
     Ok(policy)
 }
 
-/// Candidates of each type, and those past their threshold that the policy keeps.
-fn observed(ledger: &Ledger, policy: &Policy) -> Result<BTreeMap<String, (i64, i64)>> {
-    let rules = lines::bind(ledger, std::slice::from_ref(policy))?;
-    let mut all: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-    let mut of_day = AgeOfDay::new(ledger.as_of);
-    let single = ledger.census.cells.iter().map(|(cell, rows)| (cell, *rows, cell.flaw));
-    let shared = ledger.census.shared.iter().map(|(_, cell)| (cell, 1, Some(Reason::DuplicateDeviceId)));
-    for (cell, rows, flaw) in single.chain(shared).filter(|(cell, ..)| ledger.is_candidate(cell)) {
+/// Counts of a held-out ledger for one type.
+#[derive(Debug, Clone, Copy, Default)]
+struct ActualCounts {
+    /// Candidates after housekeeping of the ledger's day.
+    pending: i64,
+    /// Devices past their threshold that are kept because their type is excluded.
+    retained: i64,
+}
+
+fn actual_counts(ledger: &Ledger, policy: &Policy) -> Result<BTreeMap<String, ActualCounts>> {
+    let rules = bind(ledger, std::slice::from_ref(policy))?;
+    let mut cache = AgeCache::new(ledger.as_of);
+    let mut all: BTreeMap<String, ActualCounts> = BTreeMap::new();
+    for (cell, rows, key) in candidates(ledger) {
         let counts = all.entry(ledger.types.name(cell.type_code).to_owned()).or_default();
-        let kind = Kind { type_code: cell.type_code, role: cell.role, flaw };
-        let old = of_day.age(cell.day).is_some_and(|age| age >= rules[0].months(cell.type_code));
-        let fate = Fate::of(ledger, &rules[0], kind);
-        // Housekeeping of the ledger's own day is taken as done, as the forecast has it.
-        if !old || matches!(fate, Fate::Retained | Fate::Stuck) {
-            counts.0 += rows as i64;
+        let age = cache.age(cell.day);
+        let reached = age.is_some_and(|age| rules[0].reached_at_age(cell.type_code, age));
+        let effect = PolicyEffect::of(ledger, &rules[0], key);
+        // A forecast counts candidates after the housekeeping of the month, so what is due is taken to be deleted.
+        if !reached || effect.keeps() {
+            counts.pending += rows as i64;
         }
-        counts.1 += if old && fate == Fate::Retained { rows as i64 } else { 0 };
+        if reached && effect == PolicyEffect::Retain {
+            counts.retained += rows as i64;
+        }
     }
     Ok(all)
 }

@@ -1,4 +1,4 @@
-//! Ledgers of one estate, one after the other: what must hold of them before anything is estimated.
+//! Ledgers of one estate in the order of time, and the checks that they belong together.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use crate::estate::SmiStatus;
 use crate::estate::time::{add_months, day_of, format_day, whole_months};
 use crate::ledger::Ledger;
 
-/// Two ledgers closer than this say nothing of a month.
-const CLOSEST_DAYS: i32 = 14;
+/// The least days between two ledgers. Monthly rates cannot be estimated from closer ones.
+const LEAST_DAYS: i32 = 14;
 /// Days of a month on average.
 const MONTH_DAYS: f64 = 30.4375;
-/// Of the devices that were there before, how many may appear in a later ledger that were not in the earlier one: records
-/// that are put right. More than that, and it is another estate.
-const GAINED: f64 = 0.02;
+/// The largest share of devices, by those of the earlier ledger, that a later ledger may add with dates before the earlier
+/// one: corrected records. More of them mean another estate.
+const LARGEST_GAIN: f64 = 0.02;
 
 /// The time from one ledger to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Gap {
-    /// In whole months, rounded: how many steps of a forecast it takes.
+pub struct LedgerGap {
+    /// In whole months, rounded, at least 1: the steps of a forecast.
     pub steps: u32,
-    /// In months, exactly where the day of the month is the same.
+    /// In months; a whole number where the day of the month is the same.
     pub months: f64,
 }
 
-impl Gap {
-    /// Between two moments, the earlier first.
+impl LedgerGap {
+    /// The time between two moments (UTC microseconds), the earlier first.
     #[must_use]
     pub fn between(earlier: i64, later: i64) -> Self {
         let (from, until) = (day_of(earlier), day_of(later));
@@ -38,10 +38,10 @@ impl Gap {
     }
 }
 
-/// Candidates of a type code by the day from which their status has applied.
+/// Candidates by type code and the day (since 1970-01-01) since which their status has applied.
 pub type ByDay = BTreeMap<(u8, i32), u64>;
 
-/// Candidates by type and day, those that have one.
+/// The dated candidates of a ledger.
 #[must_use]
 pub fn by_day(ledger: &Ledger) -> ByDay {
     let mut all = ByDay::new();
@@ -53,11 +53,11 @@ pub fn by_day(ledger: &Ledger) -> ByDay {
     all
 }
 
-/// Puts ledgers in the order of their moments.
+/// Sorts ledgers by their moments.
 ///
 /// # Errors
-/// No ledger; two of the same time; ledgers of different estates, or that were counted differently. Both are named,
-/// with the field.
+/// No ledger; two ledgers less than a fortnight apart; ledgers of different estates, or counted with different policies.
+/// The message names both ledgers and the field that differs.
 pub fn in_order(mut ledgers: Vec<Ledger>) -> Result<Vec<Ledger>> {
     if ledgers.is_empty() {
         return Err(Error::Usage { what: "no ledger".into(), remedy: "name at least one".into() });
@@ -77,8 +77,8 @@ fn follows(earlier: &Ledger, later: &Ledger) -> Result<()> {
         })
     };
     let (from, until) = (day_of(earlier.as_of), day_of(later.as_of));
-    if until - from < CLOSEST_DAYS {
-        let remedy = "name ledgers that are a month apart; each moment once";
+    if until - from < LEAST_DAYS {
+        let remedy = "name ledgers that are about a month apart, each moment once";
         return refuse("as_of", &format_day(from), &format_day(until), remedy);
     }
     let same_estate = "name ledgers of one estate";
@@ -98,18 +98,18 @@ fn follows(earlier: &Ledger, later: &Ledger) -> Result<()> {
         let names = |ledger: &Ledger| ledger.candidates.iter().map(SmiStatus::name).collect::<Vec<_>>().join(", ");
         return refuse("candidate_statuses", &names(earlier), &names(later), alike);
     }
-    let (was, is) = (by_day(earlier), by_day(later));
-    let before: u64 = was.values().sum();
-    let gained: u64 = is
+    let (known, now) = (by_day(earlier), by_day(later));
+    let before: u64 = known.values().sum();
+    let gained: u64 = now
         .iter()
         .filter(|((_, day), _)| *day <= from)
-        .map(|(key, rows)| rows.saturating_sub(was.get(key).copied().unwrap_or_default()))
+        .map(|(key, rows)| rows.saturating_sub(known.get(key).copied().unwrap_or_default()))
         .sum();
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
-    if gained > 100 && gained as f64 > before as f64 * GAINED {
+    if gained > 100 && gained as f64 > before as f64 * LARGEST_GAIN {
         return Err(Error::Usage {
             what: format!(
-                "{} and {}: status_since: {gained} devices of the later ledger have dates up to {} that the earlier one ({before} devices) does not know",
+                "{} and {}: status_since: {gained} devices of the later ledger have dates up to {}, and the earlier ledger ({before} devices) does not have them",
                 earlier.name,
                 later.name,
                 format_day(from)

@@ -1,29 +1,32 @@
-//! What all futures together say: the median, and the band that holds eight of ten.
+//! Medians and bands over all simulated futures.
 
 use std::collections::BTreeMap;
 
-use super::parties::PartyOutlook;
-use super::rates::Rates;
+use super::parties::PartyAlerts;
+use super::rates::TypeRates;
 use super::scenario::Scenario;
-use super::simulate::{Future, MEASURES, Measure};
+use super::simulate::{MEASURES, Measure, SimulatedFuture};
 use crate::error::{Error, Result};
 use crate::estate::time::{add_months, day_of};
 use crate::ledger::Ledger;
 use crate::pool::Pool;
 
-/// The middle of all futures, and the band from which one in ten falls out on either side.
+/// Bytes of a gigabyte, as storage is priced.
+pub const GIGABYTE: f64 = 1e9;
+
+/// Quantiles of a figure over all futures. Low to high is the 80 % band.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spread {
-    /// One in ten is below.
+pub struct Quantiles {
+    /// The 10 % quantile.
     pub low: i64,
-    /// Half are below.
+    /// The median.
     pub median: i64,
-    /// One in ten is above.
+    /// The 90 % quantile.
     pub high: i64,
 }
 
-impl Spread {
-    /// The spread of some numbers, in any order.
+impl Quantiles {
+    /// The quantiles of some numbers, which are sorted in place.
     fn of(numbers: &mut [i64]) -> Self {
         numbers.sort_unstable();
         let last = numbers.len().saturating_sub(1);
@@ -31,50 +34,37 @@ impl Spread {
         Self { low: at(1), median: at(5), high: at(9) }
     }
 
-    /// Whether a number lies in the band.
+    /// Whether the band contains a number.
     #[must_use]
-    pub const fn holds(&self, number: i64) -> bool {
+    pub const fn contains(&self, number: i64) -> bool {
         self.low <= number && number <= self.high
     }
 }
 
-/// One type, or all of them: a spread for each month (0 first) and [`Measure`].
+/// The forecast of one type, or of all together, under one policy.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Series {
-    /// The type; `all` for the sum of all.
+pub struct TypeForecast {
+    /// Name of the type; `all` for the sum of all types.
     pub name: String,
-    /// Under the policy.
-    pub months: Vec<[Spread; MEASURES]>,
-    /// Under the policy, less what there is under the first policy in the same future.
-    pub differences: Vec<[Spread; MEASURES]>,
+    /// For each month (0 first) the quantiles of each [`Measure`].
+    pub months: Vec<[Quantiles; MEASURES]>,
+    /// The same for the difference from the first policy within the same future.
+    pub differences: Vec<[Quantiles; MEASURES]>,
 }
 
-/// What a policy leads to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outlook {
-    /// Its name.
-    pub policy: String,
-    /// By type, those without candidates as well; the sum comes last.
-    pub series: Vec<Series>,
-    /// Expected alerts by party.
-    pub parties: Vec<PartyOutlook>,
-}
-
-impl Outlook {
-    /// The sum of all types.
+impl TypeForecast {
+    /// The quantiles of a measure in the last month.
     #[must_use]
-    pub fn all(&self) -> Option<&Series> {
-        self.series.last()
+    pub fn last(&self, measure: Measure) -> Quantiles {
+        self.months.last().map_or(Quantiles::default(), |month| month[measure as usize])
     }
-}
 
-impl Series {
-    /// The median of a measure in each month.
+    /// The medians of a measure, by month.
     pub fn medians(&self, measure: Measure) -> impl Iterator<Item = i64> {
         self.months.iter().map(move |month| month[measure as usize].median)
     }
 
-    /// The month, and how many, in which the median of a measure is highest.
+    /// The month in which the median of a measure is highest, and that median.
     #[must_use]
     pub fn peak(&self, measure: Measure) -> (usize, i64) {
         self.medians(measure).enumerate().fold((0, 0), |peak, month| if month.1 > peak.1 { month } else { peak })
@@ -87,38 +77,83 @@ impl Series {
     }
 }
 
-/// What is forecast of an estate.
+/// The forecast under one policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyForecast {
+    /// Name of the policy.
+    pub policy: String,
+    /// By type, types without candidates included. The sum of all types is the last.
+    pub types: Vec<TypeForecast>,
+    /// Expected alerts by party.
+    pub parties: Vec<PartyAlerts>,
+}
+
+impl PolicyForecast {
+    /// The sum of all types.
+    #[must_use]
+    pub fn all(&self) -> Option<&TypeForecast> {
+        self.types.last()
+    }
+}
+
+/// The forecast of an estate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// Of which estate, where that was said.
+    /// Name of the estate, where the ledger has one.
     pub estate: Option<String>,
-    /// Whether the estate is made up.
+    /// Whether the estate is synthetic.
     pub synthetic: bool,
-    /// The first day of each month: day 0 is the moment of the ledger.
+    /// The date of each month, days since 1970-01-01; the first is the day of the ledger.
     pub days: Vec<i32>,
-    /// By policy.
-    pub outlooks: Vec<Outlook>,
-    /// How fast devices arrive and leave, by the name of the type.
-    pub rates: BTreeMap<String, Rates>,
-    /// Bytes of a row.
+    /// By policy, in the order of the scenario.
+    pub policies: Vec<PolicyForecast>,
+    /// Hazards and arrivals, by the name of the type.
+    pub rates: BTreeMap<String, TypeRates>,
+    /// Bytes of storage by row.
     pub bytes_per_row: f64,
-    /// Who says so.
-    pub bytes_from: BytesFrom,
+    /// Where `bytes_per_row` comes from.
+    pub bytes_from: RowBytesSource,
+}
+
+impl Forecast {
+    /// A forecast of the ledger's estate. `rates` are by type code.
+    pub(super) fn new(
+        ledger: &Ledger,
+        scenario: &Scenario,
+        rates: &BTreeMap<u8, TypeRates>,
+        policies: Vec<PolicyForecast>,
+    ) -> Self {
+        let today = day_of(ledger.as_of);
+        let named = rates.iter().map(|(code, rates)| (ledger.types.name(*code).to_owned(), rates.clone()));
+        Self {
+            estate: ledger.estate.clone(),
+            synthetic: ledger.synthetic,
+            days: (0..=scenario.months).map(|month| add_months(today, month).unwrap_or(today)).collect(),
+            policies,
+            rates: named.collect(),
+            bytes_per_row: scenario.bytes_per_row.or_else(|| ledger.bytes_per_row()).unwrap_or_default(),
+            bytes_from: match scenario.bytes_per_row {
+                None => RowBytesSource::Snapshot,
+                Some(_) if scenario.bytes_are_live => RowBytesSource::Inventory,
+                Some(_) => RowBytesSource::Scenario,
+            },
+        }
+    }
 }
 
 /// Where the bytes of a row come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BytesFrom {
-    /// They were measured in the snapshot's files when the ledger was made.
+pub enum RowBytesSource {
+    /// Measured in the snapshot's files when the ledger was counted.
     Snapshot,
-    /// They were measured in the live inventory.
+    /// Measured in the live inventory.
     Inventory,
-    /// The scenario says so.
+    /// Given by the scenario.
     Scenario,
 }
 
-impl BytesFrom {
-    /// The word of the document.
+impl RowBytesSource {
+    /// Its name in documents.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -128,61 +163,62 @@ impl BytesFrom {
         }
     }
 
-    /// The words of the page.
+    /// Its description on pages.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub const fn description(self) -> &'static str {
         match self {
             Self::Snapshot => "measured in the files of the snapshot",
             Self::Inventory => "measured in the live inventory, indexes included",
-            Self::Scenario => "as the scenario says",
+            Self::Scenario => "given by the scenario",
         }
     }
 }
 
-/// Takes the futures of one type after the other.
-pub(super) struct Collector {
+/// Collects the futures of one type after the other.
+pub(super) struct FutureCollector {
     policies: usize,
     months: usize,
-    /// Futures of all types together.
-    sum: Vec<Future>,
-    types: Vec<(u8, Vec<PolicySpreads>)>,
+    /// The sums of all types, by future.
+    sums: Vec<SimulatedFuture>,
+    types: Vec<(u8, Vec<PolicyQuantiles>)>,
 }
 
-/// A policy's months, and their differences.
-type PolicySpreads = (Vec<[Spread; MEASURES]>, Vec<[Spread; MEASURES]>);
+/// The months of a policy, and their differences from the first policy.
+type PolicyQuantiles = (Vec<[Quantiles; MEASURES]>, Vec<[Quantiles; MEASURES]>);
 
-impl Collector {
+impl FutureCollector {
     pub(super) fn new(scenario: &Scenario) -> Self {
         let months = scenario.months as usize + 1;
         let policies = scenario.policies.len();
-        let sum = vec![vec![0; policies * months * MEASURES]; scenario.simulations as usize];
-        Self { policies, months, sum, types: Vec::new() }
+        let sums = vec![vec![0; policies * months * MEASURES]; scenario.simulations as usize];
+        Self { policies, months, sums, types: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, type_code: u8, futures: &[Future], pool: &Pool) -> Result<()> {
-        for (sum, future) in self.sum.iter_mut().zip(futures) {
+    /// Adds the futures of a type.
+    pub(super) fn add(&mut self, type_code: u8, futures: &[SimulatedFuture], pool: &Pool) -> Result<()> {
+        for (sum, future) in self.sums.iter_mut().zip(futures) {
             sum.iter_mut().zip(future).for_each(|(sum, own)| *sum += own);
         }
-        let spreads = self.spreads(futures, pool)?;
-        self.types.push((type_code, spreads));
+        let quantiles = self.quantiles(futures, pool)?;
+        self.types.push((type_code, quantiles));
         Ok(())
     }
 
-    /// For each policy, the spreads of every month.
-    fn spreads(&self, futures: &[Future], pool: &Pool) -> Result<Vec<PolicySpreads>> {
+    /// For each policy the quantiles of every month.
+    fn quantiles(&self, futures: &[SimulatedFuture], pool: &Pool) -> Result<Vec<PolicyQuantiles>> {
         let (policies, months) = (self.policies, self.months);
-        let of = |policy: usize, month: usize| -> ([Spread; MEASURES], [Spread; MEASURES]) {
+        let of = |policy: usize, month: usize| -> ([Quantiles; MEASURES], [Quantiles; MEASURES]) {
             let at = |policy: usize, measure: usize| (policy * months + month) * MEASURES + measure;
             let mut numbers = vec![0; futures.len()];
-            let mut own = [Spread::default(); MEASURES];
-            let mut difference = [Spread::default(); MEASURES];
+            let mut own = [Quantiles::default(); MEASURES];
+            let mut difference = [Quantiles::default(); MEASURES];
             for measure in 0..MEASURES {
                 let (here, first) = (at(policy, measure), at(0, measure));
                 numbers.iter_mut().zip(futures).for_each(|(number, future)| *number = future[here]);
-                own[measure] = Spread::of(&mut numbers);
+                own[measure] = Quantiles::of(&mut numbers);
                 if policy > 0 {
                     numbers.iter_mut().zip(futures).for_each(|(number, future)| *number = future[here] - future[first]);
-                    difference[measure] = Spread::of(&mut numbers);
+                    difference[measure] = Quantiles::of(&mut numbers);
                 }
             }
             (own, difference)
@@ -194,39 +230,26 @@ impl Collector {
         Ok(all.chunks(months).map(|policy| policy.iter().copied().unzip()).collect())
     }
 
+    /// The forecast of each policy. `parties` are the expected alerts, by policy.
     pub(super) fn finish(
         mut self,
         ledger: &Ledger,
         scenario: &Scenario,
-        rates: BTreeMap<u8, Rates>,
-        parties: Vec<Vec<PartyOutlook>>,
+        parties: Vec<Vec<PartyAlerts>>,
         pool: &Pool,
-    ) -> Result<Forecast> {
-        let sum = std::mem::take(&mut self.sum);
-        let total = self.spreads(&sum, pool)?;
-        let mut outlooks = Vec::new();
+    ) -> Result<Vec<PolicyForecast>> {
+        let sums = std::mem::take(&mut self.sums);
+        let total = self.quantiles(&sums, pool)?;
+        let mut forecasts = Vec::new();
         for (index, (policy, parties)) in scenario.policies.iter().zip(parties).enumerate() {
-            let series = |name: &str, spreads: &[PolicySpreads]| {
-                let (months, differences) = spreads.get(index).cloned().unwrap_or_default();
-                Series { name: name.to_owned(), months, differences }
+            let of_type = |name: &str, quantiles: &[PolicyQuantiles]| {
+                let (months, differences) = quantiles.get(index).cloned().unwrap_or_default();
+                TypeForecast { name: name.to_owned(), months, differences }
             };
-            let types = self.types.iter().map(|(code, spreads)| series(ledger.types.name(*code), spreads));
-            let series = types.chain([series("all", &total)]).collect();
-            outlooks.push(Outlook { policy: policy.name.clone(), series, parties });
+            let types = self.types.iter().map(|(code, quantiles)| of_type(ledger.types.name(*code), quantiles));
+            let types = types.chain([of_type("all", &total)]).collect();
+            forecasts.push(PolicyForecast { policy: policy.name.clone(), types, parties });
         }
-        let today = day_of(ledger.as_of);
-        Ok(Forecast {
-            estate: ledger.estate.clone(),
-            synthetic: ledger.synthetic,
-            days: (0..=scenario.months).map(|month| add_months(today, month).unwrap_or(today)).collect(),
-            outlooks,
-            rates: rates.into_iter().map(|(code, rates)| (ledger.types.name(code).to_owned(), rates)).collect(),
-            bytes_per_row: scenario.bytes_per_row.or_else(|| ledger.bytes_per_row()).unwrap_or_default(),
-            bytes_from: match scenario.bytes_per_row {
-                None => BytesFrom::Snapshot,
-                Some(_) if scenario.bytes_are_live => BytesFrom::Inventory,
-                Some(_) => BytesFrom::Scenario,
-            },
-        })
+        Ok(forecasts)
     }
 }

@@ -1,41 +1,41 @@
-//! Futures by chance: every cohort moves forward month by month, and what each policy would make of it is read off.
+//! Simulated futures: every cohort moves forward month by month, and the figures of each policy are read off it.
 //!
-//! One future serves all policies: how devices arrive and leave does not depend on which of the old ones housekeeping
-//! takes away. So a policy that deletes at m months has, of each line, those younger than m; and it deletes those that
-//! reach m. What is told of two policies in the same future is their difference, free of chance that both share.
+//! One future serves all policies, because arrivals and departures do not depend on which old devices housekeeping deletes.
+//! Under a policy with a threshold of m months a stratum has the devices younger than m, and those that reach m are
+//! deleted. Differences between policies within one future are free of the randomness that both share.
 //!
-//! Each future has its own rates as well, drawn from what the estimates are worth: hazards from a Beta, arrivals from a
-//! Gamma distribution. Types are drawn one after the other, so that memory holds one of them at a time.
+//! Each future draws its own rates from the uncertainty of the estimates: hazards from a Beta, arrivals from a Gamma
+//! distribution. Types are simulated one after the other, so that memory holds the futures of one type at a time.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Beta, Binomial, Distribution, Gamma, Poisson};
 
-use super::lines::{Fate, Line, Start};
-use super::rates::{Arrivals, Band, Rates};
+use super::rates::{AgeBand, ArrivalRate, TypeRates};
 use super::scenario::Scenario;
+use super::strata::{PolicyEffect, StartingEstate, Stratum};
 use crate::error::{Error, Result};
 use crate::estate::DeviceType;
 use crate::policy::Rules;
 use crate::pool::Pool;
 use crate::progress::Progress;
 
-/// Futures that a worker takes at a time.
+/// Futures that a worker simulates at a time.
 const CHUNK: u32 = 20;
 
-/// What is forecast of a type under a policy.
+/// A figure that is forecast for a type, a policy and a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Measure {
-    /// Candidates that are left after housekeeping.
+    /// Candidates in the inventory after housekeeping of the month.
     Pending,
     /// Deletions of the month.
     Deleted,
-    /// Those of them that a party is told of.
+    /// Deletions of the month that raise an alert.
     Alerts,
-    /// Devices past their threshold that an exclusion keeps.
+    /// Devices past their threshold that are kept because their type is excluded.
     Retained,
-    /// Rows in the inventory.
+    /// Rows in the inventory, of all statuses.
     Rows,
 }
 
@@ -43,7 +43,7 @@ impl Measure {
     /// Every measure, in the order of their numbers.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Deleted, Self::Alerts, Self::Retained, Self::Rows];
 
-    /// The word in outputs.
+    /// Its name in files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -56,43 +56,62 @@ impl Measure {
     }
 }
 
-/// How many numbers a future has for a policy and month.
+/// Figures of a future for each policy and month.
 pub const MEASURES: usize = Measure::ALL.len();
 
-/// One type in one future: for each policy and month (0 first) its [`Measure`]s.
-pub type Future = Vec<i64>;
+/// One type in one future: for each policy, each month (0 first) and each [`Measure`] its figure, in this order.
+pub type SimulatedFuture = Vec<i64>;
 
-/// What all futures start from.
-pub struct Setting<'a> {
-    /// The estate.
-    pub start: &'a Start,
-    /// How it changes, and for how long.
+/// Factors on the rates of a type in a month, from growth and changes of the scenario.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateFactors {
+    /// Factor on arrivals.
+    pub arrivals: f64,
+    /// Factor on the hazard.
+    pub hazard: f64,
+}
+
+/// What all futures have in common.
+pub struct Simulation<'a> {
+    /// The estate at month 0.
+    pub start: &'a StartingEstate,
+    /// Months, changes, number of futures, and seed.
     pub scenario: &'a Scenario,
-    /// The policies, bound.
+    /// The policies, bound to the moment of the ledger.
     pub rules: &'a [Rules],
-    /// What each policy does with each line.
-    pub fates: Vec<Vec<Fate>>,
-    /// Somebody who waits.
+    /// For each policy its effect on each stratum.
+    pub effects: Vec<Vec<PolicyEffect>>,
+    /// Asked for interruptions.
     pub progress: &'a dyn Progress,
 }
 
-impl Setting<'_> {
-    /// How many times the arrivals and the hazard of a type there are in a month, from 1.
+impl Simulation<'_> {
+    /// The threshold of a type under a policy, in months, as an index into ages.
     #[must_use]
-    pub fn factors(&self, type_code: u8, month: u32) -> (f64, f64) {
+    pub fn threshold(&self, policy: usize, type_code: u8) -> usize {
+        (self.rules[policy].months(type_code) as usize).min(self.start.oldest)
+    }
+
+    /// The factors on the rates of a type in a month, from month 1.
+    #[must_use]
+    pub fn factors(&self, type_code: u8, month: u32) -> RateFactors {
         let growth = (1.0 + self.scenario.growth).powf(f64::from(month) / 12.0);
         let changes = self.scenario.changes.iter().filter(|change| {
             change.from <= month && DeviceType::from_code(type_code).is_some_and(|own| change.types.contains(own))
         });
-        changes.fold((growth, 1.0), |(arrivals, hazard), change| (arrivals * change.arrivals, hazard * change.hazard))
+        changes.fold(RateFactors { arrivals: growth, hazard: 1.0 }, |factors, change| RateFactors {
+            arrivals: factors.arrivals * change.arrivals,
+            hazard: factors.hazard * change.hazard,
+        })
     }
 
-    /// Every future of a type.
+    /// Every future of a type. The result does not depend on the number of threads.
     ///
     /// # Errors
     /// An interruption.
-    pub fn futures(&self, type_code: u8, rates: &Rates, pool: &Pool) -> Result<Vec<Future>> {
-        let factors: Vec<(f64, f64)> = (1..=self.scenario.months).map(|month| self.factors(type_code, month)).collect();
+    pub fn futures(&self, type_code: u8, rates: &TypeRates, pool: &Pool) -> Result<Vec<SimulatedFuture>> {
+        let factors: Vec<RateFactors> =
+            (1..=self.scenario.months).map(|month| self.factors(type_code, month)).collect();
         let chunks: Vec<u32> = (0..self.scenario.simulations).step_by(CHUNK as usize).collect();
         let futures = pool.map(chunks, |first| {
             if self.progress.interrupted() {
@@ -101,80 +120,95 @@ impl Setting<'_> {
             let until = self.scenario.simulations.min(first + CHUNK);
             Ok::<_, Error>((first..until).map(|future| self.future(type_code, rates, &factors, future)).collect())
         })?;
-        Ok(futures.into_iter().flat_map(|futures: Vec<Future>| futures).collect())
+        Ok(futures.into_iter().flat_map(|futures: Vec<SimulatedFuture>| futures).collect())
     }
 
-    fn future(&self, type_code: u8, rates: &Rates, factors: &[(f64, f64)], number: u32) -> Future {
-        // A stream for each future and type: the same whoever draws it, and when.
-        let mut chance = ChaCha8Rng::seed_from_u64(self.scenario.seed);
-        chance.set_stream(u64::from(number) << 8 | u64::from(type_code));
-        let hazards = draw_hazards(&rates.bands, self.start.oldest, &mut chance);
-        let mean = draw_mean(rates.arrivals, &mut chance);
-        let mut cohorts: Vec<Cohorts<'_>> = (self.start.lines.iter().enumerate())
-            .filter(|(_, line)| line.kind.type_code == type_code)
-            .map(|(index, line)| Cohorts::new(index, line))
+    fn future(&self, type_code: u8, rates: &TypeRates, factors: &[RateFactors], number: u32) -> SimulatedFuture {
+        // A random stream for each future and type: the same numbers whichever worker draws them, and when.
+        let mut rng = ChaCha8Rng::seed_from_u64(self.scenario.seed);
+        rng.set_stream(u64::from(number) << 8 | u64::from(type_code));
+        let hazards = draw_hazards(&rates.bands, self.start.oldest, &mut rng);
+        let mean = draw_mean(rates.arrivals, &mut rng);
+        let mut strata: Vec<SimulatedStratum<'_>> = (self.start.strata.iter().enumerate())
+            .filter(|(_, stratum)| stratum.key.type_code == type_code)
+            .map(|(index, stratum)| SimulatedStratum::new(index, stratum))
             .collect();
         let mut others: Vec<f64> = vec![count(self.start.others.get(&type_code)); self.rules.len()];
-        let undated = self.start.undated.get(&type_code).copied().unwrap_or_default() as i64;
-        let mut out = vec![0; self.rules.len() * (factors.len() + 1) * MEASURES];
-        for month in 0..=factors.len() {
-            if month > 0 {
-                let (arrivals, hazard) = factors[month - 1];
-                let mut left = draw_arrivals(mean * arrivals, rates.arrivals.dispersion, &mut chance);
-                let mut share_left = 1.0;
-                for cohorts in &mut cohorts {
-                    let share = if share_left > 0.0 { (cohorts.line.share / share_left).min(1.0) } else { 0.0 };
-                    let own = binomial(left, share, &mut chance);
-                    share_left -= cohorts.line.share;
-                    left -= own;
-                    cohorts.step(own, &hazards, hazard, &mut chance);
+        let months = factors.len() + 1;
+        let mut out = vec![0; self.rules.len() * months * MEASURES];
+        for month in 0..months {
+            if let Some(factors) = month.checked_sub(1).map(|before| factors[before]) {
+                let arrivals = draw_arrivals(mean * factors.arrivals, rates.arrivals.dispersion, &mut rng);
+                step_all(&mut strata, arrivals, &hazards, factors.hazard, &mut rng);
+                for (policy, others) in others.iter_mut().enumerate() {
+                    let threshold = self.threshold(policy, type_code);
+                    for stratum in &strata {
+                        *others += stratum.departures(self.effects[policy][stratum.index], threshold);
+                    }
+                    *others += rates.other;
                 }
             }
-            for (policy, rules) in self.rules.iter().enumerate() {
-                let at = (policy * (factors.len() + 1) + month) * MEASURES;
-                let own = &mut out[at..at + MEASURES];
-                let threshold = (rules.months(type_code) as usize).min(self.start.oldest);
-                for cohorts in &cohorts {
-                    let fate = self.fates[policy][cohorts.index];
-                    cohorts.add(fate, threshold, month == 0, own);
-                    if month > 0 {
-                        others[policy] += cohorts.gone(fate, threshold);
-                    }
-                }
-                own[Measure::Pending as usize] += undated;
-                if month > 0 {
-                    others[policy] += rates.other;
-                }
-                own[Measure::Rows as usize] = own[Measure::Pending as usize] + others[policy].max(0.0).round() as i64;
+            for (policy, others) in others.iter().enumerate() {
+                let own = &mut out[(policy * months + month) * MEASURES..][..MEASURES];
+                self.read_month(policy, type_code, (&strata, *others, month == 0), own);
             }
         }
         out
     }
+
+    /// The figures of a policy in a month, from the strata, the rows of other statuses, and whether it is month 0.
+    fn read_month(
+        &self,
+        policy: usize,
+        type_code: u8,
+        (strata, others, first): (&[SimulatedStratum<'_>], f64, bool),
+        out: &mut [i64],
+    ) {
+        let threshold = self.threshold(policy, type_code);
+        for stratum in strata {
+            stratum.add_figures(self.effects[policy][stratum.index], threshold, first, out);
+        }
+        out[Measure::Pending as usize] += self.start.undated.get(&type_code).copied().unwrap_or_default() as i64;
+        out[Measure::Rows as usize] = out[Measure::Pending as usize] + others.max(0.0).round() as i64;
+    }
 }
 
-/// A line on its way.
-struct Cohorts<'a> {
+/// A month passes for all strata of a type. Arrivals are split by the strata's shares.
+fn step_all(strata: &mut [SimulatedStratum<'_>], arrivals: u64, hazards: &[f64], factor: f64, rng: &mut ChaCha8Rng) {
+    // A multinomial split as a chain of binomial ones: each stratum takes its share of what is left.
+    let (mut left, mut share_left) = (arrivals, 1.0);
+    for stratum in strata {
+        let share = if share_left > 0.0 { (stratum.stratum.share / share_left).min(1.0) } else { 0.0 };
+        let own = binomial(left, share, rng);
+        share_left -= stratum.stratum.share;
+        left -= own;
+        stratum.step(own, hazards, factor, rng);
+    }
+}
+
+/// A stratum in one future, without any housekeeping.
+struct SimulatedStratum<'a> {
     index: usize,
-    line: &'a Line,
-    /// By age; the last is of that age or more.
+    stratum: &'a Stratum,
+    /// Devices by age in months; the last entry is of that age or older.
     ages: Vec<u64>,
-    /// Who left in the last month, by the age that they had.
-    left: Vec<u64>,
+    /// Departures of the last month, by the age at departure.
+    departed: Vec<u64>,
 }
 
-impl<'a> Cohorts<'a> {
-    fn new(index: usize, line: &'a Line) -> Self {
-        Self { index, line, ages: line.ages.clone(), left: vec![0; line.ages.len()] }
+impl<'a> SimulatedStratum<'a> {
+    fn new(index: usize, stratum: &'a Stratum) -> Self {
+        Self { index, stratum, ages: stratum.ages.clone(), departed: vec![0; stratum.ages.len()] }
     }
 
-    /// A month goes by.
-    fn step(&mut self, arrivals: u64, hazards: &[f64], factor: f64, chance: &mut ChaCha8Rng) {
+    /// A month passes: devices leave at their hazard times `factor`, the rest become a month older.
+    fn step(&mut self, arrivals: u64, hazards: &[f64], factor: f64, rng: &mut ChaCha8Rng) {
         let oldest = self.ages.len() - 1;
         let mut kept_oldest = 0;
         for age in (0..=oldest).rev() {
             let here = self.ages[age];
-            let left = if here == 0 { 0 } else { binomial(here, (hazards[age] * factor).clamp(0.0, 1.0), chance) };
-            self.left[age] = left;
+            let left = if here == 0 { 0 } else { binomial(here, (hazards[age] * factor).clamp(0.0, 1.0), rng) };
+            self.departed[age] = left;
             if age == oldest {
                 kept_oldest = here - left;
             } else {
@@ -185,32 +219,28 @@ impl<'a> Cohorts<'a> {
         self.ages[0] = arrivals;
     }
 
-    /// What a policy makes of the line this month. In the first month it finds all that has waited for it.
-    fn add(&self, fate: Fate, threshold: usize, first: bool, out: &mut [i64]) {
+    /// Adds the figures of a policy in this month. In month 0 all devices past the threshold are deleted.
+    fn add_figures(&self, effect: PolicyEffect, threshold: usize, first: bool, out: &mut [i64]) {
         let old: u64 = self.ages[threshold..].iter().sum();
         let young: u64 = self.ages[..threshold].iter().sum();
         let reached = if first { old } else { self.ages[threshold] } as i64;
-        let kept = if matches!(fate, Fate::Retained | Fate::Stuck) { young + old } else { young };
-        out[Measure::Pending as usize] += kept as i64;
-        match fate {
-            Fate::Retained => out[Measure::Retained as usize] += old as i64,
-            Fate::Alert => {
+        out[Measure::Pending as usize] += if effect.keeps() { young + old } else { young } as i64;
+        match effect {
+            PolicyEffect::Retain => out[Measure::Retained as usize] += old as i64,
+            PolicyEffect::DeleteWithAlert => {
                 out[Measure::Deleted as usize] += reached;
                 out[Measure::Alerts as usize] += reached;
             }
-            Fate::Silent => out[Measure::Deleted as usize] += reached,
-            Fate::Stuck => {}
+            PolicyEffect::DeleteSilently => out[Measure::Deleted as usize] += reached,
+            PolicyEffect::Quarantine => {}
         }
     }
 
-    /// How many of those that the policy had kept have left this month.
+    /// Departures of this month among the devices that the policy had not deleted before.
     #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
-    fn gone(&self, fate: Fate, threshold: usize) -> f64 {
-        let left = match fate {
-            Fate::Retained | Fate::Stuck => &self.left[..],
-            Fate::Alert | Fate::Silent => &self.left[..threshold],
-        };
-        left.iter().sum::<u64>() as f64
+    fn departures(&self, effect: PolicyEffect, threshold: usize) -> f64 {
+        let departed = if effect.keeps() { &self.departed[..] } else { &self.departed[..threshold] };
+        departed.iter().sum::<u64>() as f64
     }
 }
 
@@ -219,14 +249,14 @@ fn count(rows: Option<&u64>) -> f64 {
     rows.copied().unwrap_or_default() as f64
 }
 
-/// A hazard for each age.
-fn draw_hazards(bands: &[Band], oldest: usize, chance: &mut ChaCha8Rng) -> Vec<f64> {
+/// A hazard for each age up to `oldest`, drawn from the posterior of each band.
+fn draw_hazards(bands: &[AgeBand], oldest: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
     let mut hazards = Vec::with_capacity(oldest + 1);
     for band in bands {
         let drawn = if band.trials.is_finite() && band.trials > 0.0 {
             let (gone, stayed) = (band.hazard * band.trials, (1.0 - band.hazard) * band.trials);
-            // Half an event and half a survivor more than were seen: Jeffreys' prior.
-            Beta::new(gone + 0.5, stayed + 0.5).map_or(band.hazard, |beta| beta.sample(chance))
+            // Jeffreys' prior: half an event and half a survivor are added to those observed.
+            Beta::new(gone + 0.5, stayed + 0.5).map_or(band.hazard, |beta| beta.sample(rng))
         } else {
             band.hazard
         };
@@ -237,32 +267,35 @@ fn draw_hazards(bands: &[Band], oldest: usize, chance: &mut ChaCha8Rng) -> Vec<f
     hazards
 }
 
-fn draw_mean(arrivals: Arrivals, chance: &mut ChaCha8Rng) -> f64 {
+/// A mean of the monthly arrivals; the assumed one where it was not observed.
+fn draw_mean(arrivals: ArrivalRate, rng: &mut ChaCha8Rng) -> f64 {
     if !arrivals.months.is_finite() || arrivals.months <= 0.0 {
         return arrivals.mean;
     }
-    // What the observed months say of their mean, where each varies so much more than independent arrivals do.
+    // The posterior of the mean, given the observed months and their dispersion.
     let shape = arrivals.mean * arrivals.months / arrivals.dispersion + 0.5;
-    Gamma::new(shape, arrivals.dispersion / arrivals.months).map_or(arrivals.mean, |gamma| gamma.sample(chance))
+    Gamma::new(shape, arrivals.dispersion / arrivals.months).map_or(arrivals.mean, |gamma| gamma.sample(rng))
 }
 
-fn draw_arrivals(mean: f64, dispersion: f64, chance: &mut ChaCha8Rng) -> u64 {
+/// Arrivals of a month: Poisson, or with a Gamma-distributed mean where the observed months vary more than that.
+fn draw_arrivals(mean: f64, dispersion: f64, rng: &mut ChaCha8Rng) -> u64 {
     let mean = if dispersion > 1.0 && mean > 0.0 {
-        Gamma::new(mean / (dispersion - 1.0), dispersion - 1.0).map_or(mean, |gamma| gamma.sample(chance))
+        Gamma::new(mean / (dispersion - 1.0), dispersion - 1.0).map_or(mean, |gamma| gamma.sample(rng))
     } else {
         mean
     };
-    Poisson::new(mean).map_or(0, |poisson| poisson.sample(chance) as u64)
+    Poisson::new(mean).map_or(0, |poisson| poisson.sample(rng) as u64)
 }
 
-fn binomial(trials: u64, share: f64, chance: &mut ChaCha8Rng) -> u64 {
+/// Successes among `trials` that succeed with probability `share`.
+fn binomial(trials: u64, share: f64, rng: &mut ChaCha8Rng) -> u64 {
     if share >= 1.0 {
         return trials;
     }
     if trials == 0 || share <= 0.0 {
         return 0;
     }
-    Binomial::new(trials, share).map_or(0, |binomial| binomial.sample(chance)).min(trials)
+    Binomial::new(trials, share).map_or(0, |binomial| binomial.sample(rng)).min(trials)
 }
 
 #[cfg(test)]
@@ -274,15 +307,15 @@ mod tests {
     use super::*;
     use crate::estate::time::{day_of, parse};
     use crate::estate::{SmiStatus, TypeNames};
-    use crate::forecast::lines;
-    use crate::forecast::rates::Basis;
+    use crate::forecast::rates::RateBasis;
+    use crate::forecast::strata;
     use crate::ledger::count::{CandidateCounts, RowClass};
-    use crate::ledger::{Ledger, Weight};
+    use crate::ledger::{Ledger, StoredSize};
     use crate::policy::Policy;
     use crate::progress::NoProgress;
     use crate::scan::Parties;
 
-    /// A ledger of meters that are so many days old, and of others.
+    /// A ledger of meters by age in days, and of commissioned ones.
     fn ledger(days: &[(i32, u64)], others: u64) -> Ledger {
         let as_of = parse("2026-11-01").unwrap();
         let cell = |status: SmiStatus, day: Option<i32>| RowClass {
@@ -304,23 +337,29 @@ mod tests {
             as_of,
             types: TypeNames::default(),
             candidates: [SmiStatus::Pending].into_iter().collect(),
-            census: CandidateCounts { cells, whole_days: true, ..CandidateCounts::default() },
-            weight: Weight::default(),
+            counts: CandidateCounts { cells, whole_days: true, ..CandidateCounts::default() },
+            size: StoredSize::default(),
             sources: Vec::new(),
         }
     }
 
-    fn rates(hazard: f64, arrivals: f64, other: f64) -> Rates {
-        let band = Band { from: 0, until: None, exposure: 0.0, events: 0.0, hazard, trials: 50.0 };
-        let arrivals = Arrivals { mean: arrivals, months: 6.0, dispersion: 1.5 };
-        Rates { bands: vec![band], hazard_basis: Basis::Ledgers, arrivals, arrival_basis: Basis::Ledgers, other }
+    fn rates(hazard: f64, arrivals: f64, other: f64) -> TypeRates {
+        let band = AgeBand { from: 0, until: None, exposure: 0.0, events: 0.0, hazard, trials: 50.0 };
+        let arrivals = ArrivalRate { mean: arrivals, months: 6.0, dispersion: 1.5 };
+        TypeRates {
+            bands: vec![band],
+            hazard_basis: RateBasis::LifeTable,
+            arrivals,
+            arrival_basis: RateBasis::LifeTable,
+            other,
+        }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-        /// In one and the same future, what a policy keeps and what it has deleted are together the same for every
-        /// policy: nobody is lost on the way, and nobody is counted twice.
+        /// Within one future, rows plus deletions so far are the same for every policy: no device is lost or counted
+        /// twice.
         #[test]
         fn rows_and_deletions_add_up_to_the_same_under_every_policy(
             days in prop::collection::vec((0i32..2500, 0u64..500), 0..12),
@@ -340,11 +379,15 @@ mod tests {
                 policies.push(policy);
             }
             let scenario = Scenario { months: 30, simulations: 10, seed: seed.into(), policies, ..Scenario::default() };
-            let rules = lines::bind(&ledger, &scenario.policies).unwrap();
-            let start = Start::of(&ledger, &scenario.policies);
-            let fates = rules.iter().map(|rules| start.lines.iter().map(|line| Fate::of(&ledger, rules, line.kind)).collect()).collect();
-            let setting = Setting { start: &start, scenario: &scenario, rules: &rules, fates, progress: &NoProgress };
-            let futures = setting.futures(DeviceType::ESME.code(), &rates(hazard, arrivals, 7.0), &Pool::new(Some(1))).unwrap();
+            let rules = strata::bind(&ledger, &scenario.policies).unwrap();
+            let start = StartingEstate::new(&ledger, &scenario.policies);
+            let effects = rules
+                .iter()
+                .map(|rules| start.strata.iter().map(|own| PolicyEffect::of(&ledger, rules, own.key)).collect())
+                .collect();
+            let simulation =
+                Simulation { start: &start, scenario: &scenario, rules: &rules, effects, progress: &NoProgress };
+            let futures = simulation.futures(DeviceType::ESME.code(), &rates(hazard, arrivals, 7.0), &Pool::new(Some(1))).unwrap();
             let months = scenario.months as usize + 1;
             for future in &futures {
                 let mut deleted: BTreeMap<usize, i64> = BTreeMap::new();

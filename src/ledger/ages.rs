@@ -1,35 +1,32 @@
-//! How long candidates have been what they are: counts by type and age in whole calendar months.
+//! Ages of candidates: counts by type and age in whole calendar months.
 //!
-//! A device is due under a threshold of m months exactly where its age here is m or more, so that ages say what
-//! thresholds mean.
+//! A device is due under a threshold of m months exactly where its age is m or more ([`age_months`]). The counts by age
+//! therefore say what each threshold would release.
 
 use std::collections::BTreeMap;
 
-use super::Ledger;
-use super::count::RowClass;
-use crate::estate::time::{FIRST_DAY, day_of, day_start, whole_months};
+use super::data::Ledger;
+use crate::estate::time::day_start;
+use crate::policy::age_months;
 
-/// An age in whole calendar months.
-pub type Age = u32;
-
-/// Rows of each type code by age.
+/// Candidates by type code and age.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ages {
-    /// By type code: rows of each age, from 0.
+pub struct CandidateAges {
+    /// For each type code the rows of each age in months; index 0 is an age of less than a month.
     pub by_type: BTreeMap<u8, Vec<u64>>,
-    /// Candidates whose date is null, in the future, or before the year 1: they have no age.
-    pub without: u64,
+    /// Candidates without an age: their date is null, in the future, or before the year 1.
+    pub undated: u64,
 }
 
 impl Ledger {
-    /// Ages of all candidates of a recognised type, sound or not.
+    /// Ages of all candidates of a recognised type. Rows with other flaws are included.
     #[must_use]
-    pub fn ages(&self) -> Ages {
-        let mut ages = Ages::default();
-        let mut of_day = AgeOfDay::new(self.as_of);
+    pub fn ages(&self) -> CandidateAges {
+        let mut ages = CandidateAges::default();
+        let mut cache = AgeCache::new(self.as_of);
         for (cell, rows) in self.candidates() {
-            let Some(age) = of_day.age(cell.day) else {
-                ages.without += rows;
+            let Some(age) = cache.age(cell.day) else {
+                ages.undated += rows;
                 continue;
             };
             let of_type = ages.by_type.entry(cell.type_code).or_default();
@@ -41,35 +38,26 @@ impl Ledger {
         }
         ages
     }
-
-    /// Every cell of candidates of a recognised type, those that share a Device ID one by one.
-    pub fn candidates(&self) -> impl Iterator<Item = (&RowClass, u64)> {
-        let single = self.census.cells.iter().map(|(cell, rows)| (cell, *rows));
-        let shared = self.census.shared.iter().map(|(_, cell)| (cell, 1));
-        single.chain(shared).filter(|(cell, _)| self.is_candidate(cell))
-    }
 }
 
-/// The age of days, each worked out once.
+/// Ages by day. Each day is computed once, because a ledger has many cells of the same day.
 #[derive(Debug, Clone)]
-pub struct AgeOfDay {
+pub struct AgeCache {
     as_of: i64,
-    known: BTreeMap<i32, Option<Age>>,
+    by_day: BTreeMap<i32, Option<u32>>,
 }
 
-impl AgeOfDay {
-    /// Ages as of a moment.
+impl AgeCache {
+    /// A cache for ages as of a moment, UTC microseconds.
     #[must_use]
     pub const fn new(as_of: i64) -> Self {
-        Self { as_of, known: BTreeMap::new() }
+        Self { as_of, by_day: BTreeMap::new() }
     }
 
-    /// The age of a status that has applied from this day; `None` where that cannot be judged.
-    pub fn age(&mut self, day: Option<i32>) -> Option<Age> {
+    /// The age in whole months of a status that has applied since a day (days since 1970-01-01); `None` where the date
+    /// cannot be judged.
+    pub fn age(&mut self, day: Option<i32>) -> Option<u32> {
         let (as_of, day) = (self.as_of, day?);
-        *self.known.entry(day).or_insert_with(|| {
-            let known = (FIRST_DAY..=day_of(as_of)).contains(&day);
-            known.then(|| whole_months(day_start(day), as_of))
-        })
+        *self.by_day.entry(day).or_insert_with(|| age_months(Some(day_start(day)), as_of))
     }
 }

@@ -1,10 +1,9 @@
-//! A ledger as a file: Parquet, a few megabytes, the same bytes for the same counts.
+//! The file of a ledger: Parquet, a few megabytes, the same bytes for the same counts.
 //!
 //! One row for each cell: `device_type`, `smi_status`, `status_since` (date), `notifying_party`, `csp_region`,
-//! `notifying_role`, `flaw`, `shared_id` (a number that rows with the same Device ID have in common) and `rows`. What
-//! concerns the whole is one JSON document under the key `smi.ledger`.
+//! `notifying_role`, `flaw`, `shared_id` (a number that rows with the same Device ID have in common) and `rows`. All
+//! other properties of the ledger are one JSON document ([`LedgerHead`]) in the key-value metadata, under `smi.ledger`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,21 +13,22 @@ use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, Schema};
+use indexmap::IndexSet;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::count::{CandidateCounts, RowClass};
-use super::{Ledger, Source, Weight};
+use super::data::{Ledger, LedgerSource, StoredSize};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{DeviceType, Reason, Role, SmiStatus, TypeNames, time};
 use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
 use crate::output::{Existing, OutputFile, folder_of};
 use crate::scan::Parties;
 
-/// What a ledger says it is.
+/// The version of the format.
 pub const SCHEMA: &str = "smi-sweep/ledger/1";
-/// The key of the document on the whole.
+/// The metadata key of the [`LedgerHead`].
 const KEY: &str = "smi.ledger";
 
 /// The columns, in their order.
@@ -44,8 +44,23 @@ const COLUMNS: [&str; 9] = [
     "rows",
 ];
 
-/// Columns of words.
-const WORDS: [usize; 6] = [0, 1, 3, 4, 5, 6];
+/// Indexes of the columns of text.
+const TEXT_COLUMNS: [usize; 6] = [0, 1, 3, 4, 5, 6];
+
+/// The properties of a ledger besides its cells.
+#[derive(Debug, Serialize, Deserialize)]
+struct LedgerHead {
+    schema: String,
+    estate: Option<String>,
+    synthetic: bool,
+    as_of: String,
+    types: Vec<String>,
+    candidate_statuses: Vec<String>,
+    whole_days: bool,
+    #[serde(flatten)]
+    size: StoredSize,
+    sources: Vec<LedgerSource>,
+}
 
 impl Ledger {
     /// Writes the ledger. The file appears whole or not at all, and never replaces another.
@@ -57,7 +72,10 @@ impl Ledger {
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
         let properties = writer_properties()
             .set_compression(zstd(3))
-            .set_key_value_metadata(Some(vec![KeyValue::new(KEY.to_owned(), self.head().to_string())]))
+            .set_key_value_metadata(Some(vec![KeyValue::new(
+                KEY.to_owned(),
+                self.head().map_err(Error::io("write", path))?,
+            )]))
             .build();
         let (schema, columns, _) = self.batch().map_err(|error| Error::write(path)(error.into()))?.into_parts();
         let file = OutputFile::atomic(path, Existing::Refuse)?;
@@ -66,41 +84,37 @@ impl Ledger {
         file.finish().map(drop)
     }
 
-    fn head(&self) -> Value {
-        let sources: Vec<Value> = self
-            .sources
-            .iter()
-            .map(|source| json!({ "path": source.name, "rows": source.rows, "blake3": source.digest }))
-            .collect();
-        json!({
-            "schema": SCHEMA,
-            "estate": self.estate,
-            "synthetic": self.synthetic,
-            "as_of": time::format_instant(self.as_of),
-            "types": self.types.iter().map(|(_, name)| name).collect::<Vec<_>>(),
-            "candidate_statuses": self.candidates.iter().map(SmiStatus::name).collect::<Vec<_>>(),
-            "whole_days": self.census.whole_days,
-            "rows": self.weight.rows,
-            "bytes": self.weight.bytes,
-            "bytes_by_column": self.weight.by_column,
-            "sources": sources,
-        })
+    /// The [`LedgerHead`] as JSON with sorted keys.
+    fn head(&self) -> std::io::Result<String> {
+        let head = LedgerHead {
+            schema: SCHEMA.into(),
+            estate: self.estate.clone(),
+            synthetic: self.synthetic,
+            as_of: time::format_instant(self.as_of),
+            types: self.types.iter().map(|(_, name)| name.to_owned()).collect(),
+            candidate_statuses: self.candidates.iter().map(|status| status.name().to_owned()).collect(),
+            whole_days: self.counts.whole_days,
+            size: self.size.clone(),
+            sources: self.sources.clone(),
+        };
+        Ok(serde_json::to_value(head)?.to_string())
     }
 
     fn batch(&self) -> Result<RecordBatch, arrow_schema::ArrowError> {
-        let CandidateCounts { cells, shared, parties, regions, .. } = &self.census;
-        let single = cells.iter().map(|(cell, rows)| (cell, None, *rows));
-        let lines: Vec<Line<'_>> = single.chain(shared.iter().map(|(group, cell)| (cell, Some(*group), 1))).collect();
+        let CandidateCounts { cells, shared, parties, regions, .. } = &self.counts;
+        let single = cells.iter().map(|(cell, count)| (cell, None, *count));
+        let rows: Vec<LedgerRow<'_>> =
+            single.chain(shared.iter().map(|(group, cell)| (cell, Some(*group), 1))).collect();
         let columns: Vec<ArrayRef> = vec![
-            words(&lines, |cell| Some(self.types.name(cell.type_code))),
-            words(&lines, |cell| Some(Self::status_name(cell.status_code))),
-            Arc::new(lines.iter().map(|(cell, ..)| cell.day).collect::<Date32Array>()),
-            words(&lines, |cell| parties.name(cell.party)),
-            words(&lines, |cell| regions.name(cell.region)),
-            words(&lines, |cell| cell.role.map(Role::name)),
-            words(&lines, |cell| cell.flaw.map(Reason::name)),
-            Arc::new(lines.iter().map(|(_, group, _)| *group).collect::<UInt32Array>()),
-            Arc::new(lines.iter().map(|(.., rows)| Some(*rows)).collect::<UInt64Array>()),
+            text_column(&rows, |cell| Some(self.types.name(cell.type_code))),
+            text_column(&rows, |cell| Some(Self::status_name(cell.status_code))),
+            Arc::new(rows.iter().map(|(cell, ..)| cell.day).collect::<Date32Array>()),
+            text_column(&rows, |cell| parties.name(cell.party)),
+            text_column(&rows, |cell| regions.name(cell.region)),
+            text_column(&rows, |cell| cell.role.map(Role::name)),
+            text_column(&rows, |cell| cell.flaw.map(Reason::name)),
+            Arc::new(rows.iter().map(|(_, group, _)| *group).collect::<UInt32Array>()),
+            Arc::new(rows.iter().map(|(.., count)| Some(*count)).collect::<UInt64Array>()),
         ];
         let fields: Vec<Field> = COLUMNS
             .iter()
@@ -113,7 +127,7 @@ impl Ledger {
     /// Reads a ledger.
     ///
     /// # Errors
-    /// A file that is not there, or is no ledger of this version, with what is wrong with it.
+    /// A file that does not exist, or that is not a ledger of this version, with the reason.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |what: String| Place::file(path).refuse(Fault::BadLedger(what));
         let file = File::open(path).map_err(|error| match error.kind() {
@@ -122,102 +136,84 @@ impl Ledger {
         })?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| refuse(error.to_string()))?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();
-        let head = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.clone());
-        let head: Value = head
-            .and_then(|head| serde_json::from_str(&head).ok())
-            .ok_or_else(|| refuse(format!("it says nothing under the key {KEY}")))?;
-        let mut ledger = from_head(&head, path).map_err(&refuse)?;
-        let mut reading = Reading { types: &ledger.types, lines: Vec::new(), parties: Vec::new(), regions: Vec::new() };
+        let head = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
+        let head = head.ok_or_else(|| refuse(format!("it has no metadata under the key {KEY}")))?;
+        let head: LedgerHead = serde_json::from_str(head).map_err(|error| refuse(format!("{KEY}: {error}")))?;
+        let whole_days = head.whole_days;
+        let mut ledger = from_head(head, path).map_err(&refuse)?;
+        let mut reader = CellReader::new(&ledger.types);
         for batch in builder.build().map_err(|error| refuse(error.to_string()))? {
-            reading.batch(&batch.map_err(|error| refuse(error.to_string()))?).map_err(&refuse)?;
+            reader.read_batch(&batch.map_err(|error| refuse(error.to_string()))?).map_err(&refuse)?;
         }
-        let census = reading.finish(ledger.census.whole_days);
-        if census.rows() != ledger.weight.rows {
-            return Err(refuse(format!("rows: it counts {} of {}", census.rows(), ledger.weight.rows)));
+        let counts = reader.finish(whole_days);
+        if counts.rows() != ledger.size.rows {
+            return Err(refuse(format!("rows: it counts {} of {}", counts.rows(), ledger.size.rows)));
         }
-        ledger.census = census;
+        ledger.counts = counts;
         Ok(ledger)
     }
 }
 
-/// A cell, the number of the Device ID that its row shares, and how many rows there are.
-type Line<'a> = (&'a RowClass, Option<u32>, u64);
+/// A cell, the number of the Device ID that the row shares with others, and how many rows the cell has.
+type LedgerRow<'a> = (&'a RowClass, Option<u32>, u64);
 
-/// A column of words, each stored once.
-fn words<'w>(lines: &[Line<'_>], word: impl Fn(&RowClass) -> Option<&'w str>) -> ArrayRef {
+/// A dictionary-encoded column of text.
+fn text_column<'w>(rows: &[LedgerRow<'_>], text: impl Fn(&RowClass) -> Option<&'w str>) -> ArrayRef {
     let mut builder = StringDictionaryBuilder::<Int32Type>::new();
-    for (cell, ..) in lines {
-        builder.append_option(word(cell));
+    for (cell, ..) in rows {
+        builder.append_option(text(cell));
     }
     Arc::new(builder.finish())
 }
 
-/// What the document on the whole says.
-fn from_head(head: &Value, path: &Path) -> Result<Ledger, String> {
-    let wrong = |field: &str| format!("{field}: {}", head.get(field).unwrap_or(&Value::Null));
-    let text = |field: &str| head.get(field).and_then(Value::as_str);
-    let number = |field: &str| head.get(field).and_then(Value::as_u64).ok_or_else(|| wrong(field));
-    let names = |field: &str| -> Result<Vec<&str>, String> {
-        let list = head.get(field).and_then(Value::as_array).ok_or_else(|| wrong(field))?;
-        list.iter().map(|name| name.as_str().ok_or_else(|| wrong(field))).collect()
-    };
-    if text("schema") != Some(SCHEMA) {
-        return Err(wrong("schema"));
+/// A ledger without its cells.
+fn from_head(head: LedgerHead, path: &Path) -> Result<Ledger, String> {
+    if head.schema != SCHEMA {
+        return Err(format!("schema: {}", head.schema));
     }
     let mut types = TypeNames::default();
-    for name in names("types")?.into_iter().skip(DeviceType::BUILT_IN.len()) {
+    for name in head.types.iter().skip(DeviceType::BUILT_IN.len()) {
         types.add(name).map_err(|why| format!("types: `{name}` {why}"))?;
     }
-    let candidates = names("candidate_statuses")?
-        .into_iter()
-        .map(|name| SmiStatus::from_name(name).ok_or_else(|| wrong("candidate_statuses")))
-        .collect::<Result<_, _>>()?;
-    let by_column: BTreeMap<String, u64> =
-        serde_json::from_value(head.get("bytes_by_column").cloned().unwrap_or_default())
-            .map_err(|_| wrong("bytes_by_column"))?;
-    let sources = head.get("sources").and_then(Value::as_array).ok_or_else(|| wrong("sources"))?;
-    let source = |source: &Value| -> Option<Source> {
-        Some(Source {
-            name: source.get("path")?.as_str()?.to_owned(),
-            rows: source.get("rows")?.as_u64()?,
-            digest: source.get("blake3").and_then(Value::as_str).map(str::to_owned),
-        })
-    };
+    let status = |name: &String| SmiStatus::from_name(name).ok_or_else(|| format!("candidate_statuses: {name}"));
     Ok(Ledger {
         name: path.display().to_string(),
-        estate: text("estate").map(str::to_owned),
-        synthetic: head.get("synthetic").and_then(Value::as_bool).ok_or_else(|| wrong("synthetic"))?,
-        as_of: text("as_of").and_then(time::parse).ok_or_else(|| wrong("as_of"))?,
+        estate: head.estate,
+        synthetic: head.synthetic,
+        as_of: time::parse(&head.as_of).ok_or_else(|| format!("as_of: {}", head.as_of))?,
         types,
-        candidates,
-        census: CandidateCounts {
-            whole_days: head.get("whole_days").and_then(Value::as_bool).ok_or_else(|| wrong("whole_days"))?,
-            ..CandidateCounts::default()
-        },
-        weight: Weight { rows: number("rows")?, bytes: number("bytes")?, by_column },
-        sources: sources.iter().map(|own| source(own).ok_or_else(|| wrong("sources"))).collect::<Result<_, _>>()?,
+        candidates: head.candidate_statuses.iter().map(status).collect::<Result<_, _>>()?,
+        counts: CandidateCounts::default(),
+        size: head.size,
+        sources: head.sources,
     })
 }
 
-/// A ledger that is being read.
-struct Reading<'a> {
+/// Reads the cells of a ledger. Parties and regions are numbered in the order in which they occur.
+struct CellReader<'a> {
     types: &'a TypeNames,
-    lines: Vec<(RowClass, Option<u32>, u64)>,
-    parties: Vec<String>,
-    regions: Vec<String>,
+    rows: Vec<(RowClass, Option<u32>, u64)>,
+    parties: IndexSet<String>,
+    regions: IndexSet<String>,
 }
 
-impl Reading<'_> {
-    fn batch(&mut self, batch: &RecordBatch) -> Result<(), String> {
-        let column = |index: usize, kind: &DataType| -> Result<ArrayRef, String> {
+impl<'a> CellReader<'a> {
+    fn new(types: &'a TypeNames) -> Self {
+        Self { types, rows: Vec::new(), parties: IndexSet::new(), regions: IndexSet::new() }
+    }
+
+    fn read_batch(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let column = |index: usize, data_type: &DataType| -> Result<ArrayRef, String> {
             let name = COLUMNS[index];
             let column = batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))?;
-            cast(column, kind).map_err(|error| format!("column `{name}`: {error}"))
+            cast(column, data_type).map_err(|error| format!("column `{name}`: {error}"))
         };
         let texts: Vec<ArrayRef> =
-            WORDS.iter().map(|&index| column(index, &DataType::Utf8)).collect::<Result<_, _>>()?;
+            TEXT_COLUMNS.iter().map(|&index| column(index, &DataType::Utf8)).collect::<Result<_, _>>()?;
         let texts: Vec<&StringArray> = texts.iter().filter_map(|text| text.as_any().downcast_ref()).collect();
-        let [types, statuses, parties, regions, roles, flaws] = texts[..] else { return Err("no words".into()) };
+        let [types, statuses, parties, regions, roles, flaws] = texts[..] else {
+            return Err("its columns of text cannot be read".into());
+        };
         let days = column(2, &DataType::Date32)?;
         let groups = column(7, &DataType::UInt32)?;
         let counts = column(8, &DataType::UInt64)?;
@@ -226,70 +222,55 @@ impl Reading<'_> {
             groups.as_any().downcast_ref::<UInt32Array>(),
             counts.as_any().downcast_ref::<UInt64Array>(),
         ) else {
-            return Err("no numbers".into());
+            return Err("its columns of numbers cannot be read".into());
         };
-        let (mut party_number, mut region_number) = (Numbers::new(&mut self.parties), Numbers::new(&mut self.regions));
         for row in 0..batch.num_rows() {
-            let text = |words: &'_ StringArray| words.is_valid(row).then(|| words.value(row).to_owned());
             let cell = RowClass {
-                type_code: type_code(self.types, text(types).as_deref())?,
-                status_code: status_code(text(statuses).as_deref())?,
+                type_code: type_code(self.types, text_at(types, row))?,
+                status_code: status_code(text_at(statuses, row))?,
                 day: days.is_valid(row).then(|| days.value(row)),
-                party: party_number.of(text(parties)),
-                region: region_number.of(text(regions)),
-                role: one_of("notifying_role", text(roles), &Role::ALL, Role::name)?,
-                flaw: one_of("flaw", text(flaws), &Reason::ALL, Reason::name)?,
+                party: number_of(&mut self.parties, text_at(parties, row)),
+                region: number_of(&mut self.regions, text_at(regions, row)),
+                role: one_of("notifying_role", text_at(roles, row), &Role::ALL, Role::name)?,
+                flaw: one_of("flaw", text_at(flaws, row), &Reason::ALL, Reason::name)?,
             };
             let group = groups.is_valid(row).then(|| groups.value(row));
             if counts.is_null(row) || (group.is_some() && counts.value(row) != 1) {
-                return Err(format!("column `rows`: line {} has no count that makes sense", self.lines.len() + 1));
+                return Err(format!("column `rows`: the count of row {} is not valid", self.rows.len() + 1));
             }
-            self.lines.push((cell, group, counts.value(row)));
+            self.rows.push((cell, group, counts.value(row)));
         }
         Ok(())
     }
 
+    /// All cells, with parties and regions numbered in the order of their names.
     fn finish(self, whole_days: bool) -> CandidateCounts {
-        let (parties, party_rank) = Parties::sorted(self.parties);
-        let (regions, region_rank) = Parties::sorted(self.regions);
-        let mut census = CandidateCounts { parties, regions, whole_days, ..CandidateCounts::default() };
-        for (cell, group, rows) in self.lines {
-            let rank = |ranks: &[u32], number: u32| ranks.get(number as usize).copied().unwrap_or(Parties::NONE);
+        let (parties, party_rank) = Parties::sorted(self.parties.into_iter().collect());
+        let (regions, region_rank) = Parties::sorted(self.regions.into_iter().collect());
+        let mut counts = CandidateCounts { parties, regions, whole_days, ..CandidateCounts::default() };
+        let rank = |ranks: &[u32], number: u32| ranks.get(number as usize).copied().unwrap_or(Parties::NONE);
+        for (cell, group, rows) in self.rows {
             let cell =
                 RowClass { party: rank(&party_rank, cell.party), region: rank(&region_rank, cell.region), ..cell };
             match group {
-                Some(group) => census.shared.push((group, cell)),
-                None => census.cells.push((cell, rows)),
+                Some(group) => counts.shared.push((group, cell)),
+                None => counts.cells.push((cell, rows)),
             }
         }
-        census.cells.sort_unstable();
-        census.shared.sort_unstable();
-        census
+        counts.cells.sort_unstable();
+        counts.shared.sort_unstable();
+        counts
     }
 }
 
-/// Gives each distinct name a number.
-struct Numbers<'a> {
-    met: &'a mut Vec<String>,
-    known: std::collections::HashMap<String, u32>,
+fn text_at(texts: &StringArray, row: usize) -> Option<&str> {
+    texts.is_valid(row).then(|| texts.value(row))
 }
 
-impl<'a> Numbers<'a> {
-    fn new(met: &'a mut Vec<String>) -> Self {
-        let known = met.iter().enumerate().map(|(number, name)| (name.clone(), number as u32)).collect();
-        Self { met, known }
-    }
-
-    fn of(&mut self, name: Option<String>) -> u32 {
-        let Some(name) = name else { return Parties::NONE };
-        if let Some(&number) = self.known.get(&name) {
-            return number;
-        }
-        let number = self.met.len() as u32;
-        self.met.push(name.clone());
-        self.known.insert(name, number);
-        number
-    }
+/// The number of a name, which it gets on its first occurrence.
+fn number_of(names: &mut IndexSet<String>, name: Option<&str>) -> u32 {
+    let Some(name) = name else { return Parties::NONE };
+    names.get_index_of(name).unwrap_or_else(|| names.insert_full(name.to_owned()).0) as u32
 }
 
 fn type_code(types: &TypeNames, name: Option<&str>) -> Result<u8, String> {
@@ -314,7 +295,7 @@ fn status_code(name: Option<&str>) -> Result<u8, String> {
 
 fn one_of<T: Copy>(
     column: &str,
-    found: Option<String>,
+    found: Option<&str>,
     all: &[T],
     name: impl Fn(T) -> &'static str,
 ) -> Result<Option<T>, String> {

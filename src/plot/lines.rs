@@ -5,14 +5,14 @@ use std::fmt::Write;
 use super::columns::Field;
 use super::frame::{Frame, Key};
 use super::scale::{Scale, exact, held};
-use super::{Caption, Line};
+use super::{Caption, LineSeries};
 
 /// A picture of lines: a number of each at every place, in the order of the places.
 #[must_use]
-pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[Line]) -> String {
+pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> String {
     let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
     let mut frame = Frame::new(caption, &names, Key::Stroke);
-    let shown = |line: &Line| line.values.len().min(places.len());
+    let shown = |line: &LineSeries| line.values.len().min(places.len());
     let values = lines.iter().flat_map(|line| {
         let band = line.band.iter().take(places.len()).flat_map(|(low, high)| [*low, *high]);
         line.values[..shown(line)].iter().copied().chain(band)
@@ -45,7 +45,7 @@ pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[Line]) -> String
 }
 
 /// What all lines are at a place, for whoever points at it.
-fn hints(frame: &mut Frame, field: &Field, caption: &Caption<'_>, places: &[String], lines: &[Line]) {
+fn hints(frame: &mut Frame, field: &Field, caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) {
     let (top, high) = field.upright();
     for (index, place) in places.iter().enumerate() {
         let mut words = place.clone();

@@ -93,7 +93,7 @@ pub enum Arrangement {
 
 /// A line: a number for each place, and where it is uncertain between which numbers it lies.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Line {
+pub struct LineSeries {
     /// What the legend calls it.
     pub name: String,
     /// The numbers; one that is not finite leaves a gap.
@@ -128,14 +128,14 @@ mod tests {
 
     fn every_picture(places: &[String], series: &[Series], unit: Unit) -> Vec<String> {
         let caption = Caption { unit, ..CAPTION };
-        let line = |series: &Series, step| Line {
+        let line = |series: &Series, step| LineSeries {
             name: series.name.clone(),
             values: series.values.clone(),
             band: series.values.iter().map(|value| (value * 0.9, value * 1.1)).collect(),
             step,
         };
-        let plain: Vec<Line> = series.iter().map(|series| line(series, false)).collect();
-        let steps: Vec<Line> = series.iter().map(|series| line(series, true)).collect();
+        let plain: Vec<LineSeries> = series.iter().map(|series| line(series, false)).collect();
+        let steps: Vec<LineSeries> = series.iter().map(|series| line(series, true)).collect();
         vec![
             columns(&caption, places, series, Arrangement::Stacked),
             columns(&caption, places, series, Arrangement::Grouped),

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use built_in::{BUILT_IN, built_in};
 pub use changes::changes;
 pub use cutoff::Cutoff;
-pub use rules::{DateVerdict, Pair, PartyField, RoleField, Row, Rules};
+pub use rules::{DateVerdict, Pair, PartyField, RoleField, Row, Rules, age_months};
 
 use crate::config;
 use crate::error::{DocumentKind, Result};

@@ -4,7 +4,7 @@
 //! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`], [`PartyField::flaw`]); [`Rules::judge`] takes the same
 //! steps for one row.
 
-use crate::estate::time::{FIRST_DAY, add_months, day_of, day_start};
+use crate::estate::time::{FIRST_DAY, add_months, day_of, day_start, whole_months};
 use crate::estate::{DeviceId, DeviceType, Disposition, Party, Reason, Role, SmiStatus, TypeSet};
 
 use super::{Boundary, Cutoff, Policy};
@@ -258,16 +258,24 @@ impl Rules {
     /// The whole rule for one row. What needs the other rows, a Device ID that several due rows share, is not in it.
     #[must_use]
     pub fn judge(&self, row: &Row) -> Disposition {
+        if self.pair(row.status_code, row.type_code) == Pair::Judge {
+            match self.judge_date(row.type_code, row.since) {
+                DateVerdict::NotDue => return Disposition::NotDue,
+                DateVerdict::Quarantine(reason) => return Disposition::Quarantined(reason),
+                DateVerdict::Due => {}
+            }
+        }
+        self.judge_at_threshold(row)
+    }
+
+    /// The rule for a row whose threshold is reached: [`judge`](Self::judge) without the date.
+    #[must_use]
+    pub fn judge_at_threshold(&self, row: &Row) -> Disposition {
         match self.pair(row.status_code, row.type_code) {
             Pair::NotCandidate => return Disposition::NotCandidate,
             Pair::Excluded => return Disposition::Excluded,
             Pair::Quarantine(reason) => return Disposition::Quarantined(reason),
             Pair::Judge => {}
-        }
-        match self.judge_date(row.type_code, row.since) {
-            DateVerdict::NotDue => return Disposition::NotDue,
-            DateVerdict::Quarantine(reason) => return Disposition::Quarantined(reason),
-            DateVerdict::Due => {}
         }
         if row.id.is_none() {
             return Disposition::Quarantined(Reason::BadDeviceId);
@@ -277,6 +285,17 @@ impl Rules {
             Err(reason) => Disposition::Quarantined(reason),
         }
     }
+}
+
+/// The age of a status in whole calendar months as of a moment (both UTC microseconds); `None` where
+/// [`Rules::judge_date`] would quarantine the date.
+///
+/// Where both are midnights, or thresholds are compared by date, a row is due under a threshold of m months exactly
+/// where its age is m or more.
+#[must_use]
+pub fn age_months(since: Option<i64>, as_of: i64) -> Option<u32> {
+    let since = since.filter(|since| (EARLIEST..day_start(day_of(as_of) + 1)).contains(since))?;
+    Some(whole_months(since, as_of))
 }
 
 /// The first instant of the year 1: earlier than any calendar of the industry reaches.

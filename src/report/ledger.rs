@@ -1,4 +1,4 @@
-//! The page of a ledger: how old the candidates are, and what each threshold would release.
+//! Tables and page of a ledger: the ages of candidates, and the devices that each threshold would release.
 
 use std::path::Path;
 
@@ -6,61 +6,29 @@ use maud::{Markup, PreEscaped, html};
 
 use crate::error::Result;
 use crate::estate::{Tally, time};
-use crate::ledger::{Ledger, Tallied};
+use crate::ledger::{Ledger, PolicyAnswer};
 use crate::output::OutputFile;
 use crate::output::csv as table;
 use crate::output::html::{self, TableStyle, count};
-use crate::plot::{self, Caption, Line, Series, Unit};
-use crate::policy::Policy;
+use crate::plot::{self, Caption, LineSeries, Series, Unit};
 
-/// The thresholds that are tried where nobody says which.
-pub const MONTHS: (u32, u32) = (1, 60);
-/// Ages of the picture; older ones are put together.
+/// Ages, in months, that the picture shows; older devices are one group.
 const AGES: usize = 48;
-/// How many parties are listed.
+/// Parties that the page lists by name.
 const PARTIES: usize = 25;
-
-/// A policy, and what it makes of a ledger.
-#[derive(Debug)]
-pub struct Asked {
-    /// The policy.
-    pub policy: Policy,
-    /// What it makes of the ledger.
-    pub tallied: Tallied,
-    /// What it would make of it if its threshold were each of these months, for all types alike.
-    pub cliff: Vec<(u32, Tallied)>,
-}
-
-impl Asked {
-    /// Asks the ledger.
-    ///
-    /// # Errors
-    /// As [`Ledger::tally`].
-    pub fn new(ledger: &Ledger, policy: Policy, months: (u32, u32)) -> Result<Self> {
-        let tallied = ledger.tally(&policy)?;
-        let at = |months: u32| {
-            let mut policy = policy.clone();
-            policy.thresholds.default = months;
-            policy.thresholds.by_type.clear();
-            Ok((months, ledger.tally(&policy)?))
-        };
-        let cliff = (months.0..=months.1).map(at).collect::<Result<_>>()?;
-        Ok(Self { policy, tallied, cliff })
-    }
-}
 
 /// Writes `tally.csv`, `by-months.csv`, `ages.csv`, `parties.csv` and `report.html` into a folder.
 ///
 /// # Errors
 /// Where a file cannot be written.
-pub fn write(folder: &Path, ledger: &Ledger, asked: &[Asked]) -> Result<()> {
-    tables(folder, ledger, asked)?;
+pub fn write(folder: &Path, ledger: &Ledger, answers: &[PolicyAnswer]) -> Result<()> {
+    tables(folder, ledger, answers)?;
     let path = folder.join("report.html");
-    OutputFile::create(&path)?.finish_with(page(ledger, asked).as_bytes()).map(drop)
+    OutputFile::create(&path)?.finish_with(page(ledger, answers).as_bytes()).map(drop)
 }
 
-fn tables(folder: &Path, ledger: &Ledger, asked: &[Asked]) -> Result<()> {
-    let of = |asked: &Asked, code: u8| [asked.policy.name.clone(), ledger.types.name(code).to_owned()];
+fn tables(folder: &Path, ledger: &Ledger, answers: &[PolicyAnswer]) -> Result<()> {
+    let of = |answer: &PolicyAnswer, code: u8| [answer.policy.name.clone(), ledger.types.name(code).to_owned()];
     let header = [
         "policy",
         "device_type",
@@ -73,9 +41,9 @@ fn tables(folder: &Path, ledger: &Ledger, asked: &[Asked]) -> Result<()> {
         "silent_deletes",
         "quarantined",
     ];
-    let rows = asked.iter().flat_map(|asked| {
-        asked.tallied.by_type.iter().map(move |(code, tally)| {
-            let [policy, device_type] = of(asked, code);
+    let rows = answers.iter().flat_map(|answer| {
+        answer.tally.by_type.iter().map(move |(code, tally)| {
+            let [policy, device_type] = of(answer, code);
             let [rows, not_candidate, excluded, not_due, delete, alerts, silent, quarantined] =
                 figures(tally).map(|figure| figure.to_string());
             [policy, device_type, rows, not_candidate, excluded, not_due, delete, alerts, silent, quarantined]
@@ -84,10 +52,10 @@ fn tables(folder: &Path, ledger: &Ledger, asked: &[Asked]) -> Result<()> {
     table::write(&folder.join("tally.csv"), header, rows)?;
 
     let header = ["policy", "months", "device_type", "delete", "alerts", "silent_deletes"];
-    let rows = asked.iter().flat_map(|asked| {
-        asked.cliff.iter().flat_map(move |(months, tallied)| {
-            tallied.by_type.iter().filter(|(_, tally)| tally.deletes() > 0).map(move |(code, tally)| {
-                let [policy, device_type] = of(asked, code);
+    let rows = answers.iter().flat_map(|answer| {
+        answer.by_months.iter().flat_map(move |(months, tally)| {
+            tally.by_type.iter().filter(|(_, tally)| tally.deletes() > 0).map(move |(code, tally)| {
+                let [policy, device_type] = of(answer, code);
                 let [delete, alerts, silent] =
                     [tally.deletes(), tally.alerts, tally.silent_deletes].map(|figure| figure.to_string());
                 [policy, months.to_string(), device_type, delete, alerts, silent]
@@ -105,10 +73,10 @@ fn tables(folder: &Path, ledger: &Ledger, asked: &[Asked]) -> Result<()> {
     });
     table::write(&folder.join("ages.csv"), ["device_type", "age_months", "rows"], rows)?;
 
-    let rows = asked.iter().flat_map(|asked| {
-        asked.tallied.by_party.iter().map(move |(party, tally)| {
+    let rows = answers.iter().flat_map(|answer| {
+        answer.tally.by_party.iter().map(move |(party, tally)| {
             let party = ledger.party_name(*party).to_owned();
-            [asked.policy.name.clone(), party, tally.deletes.to_string(), tally.alerts.to_string()]
+            [answer.policy.name.clone(), party, tally.deletes.to_string(), tally.alerts.to_string()]
         })
     });
     table::write(&folder.join("parties.csv"), ["policy", "notifying_party", "delete", "alerts"], rows)
@@ -127,14 +95,14 @@ fn figures(tally: &Tally) -> [u64; 8] {
     ]
 }
 
-fn page(ledger: &Ledger, asked: &[Asked]) -> String {
-    let said: Vec<String> = asked
+fn page(ledger: &Ledger, answers: &[PolicyAnswer]) -> String {
+    let figures_by_policy: Vec<String> = answers
         .iter()
-        .map(|asked| {
-            let total = asked.tallied.by_type.total();
+        .map(|answer| {
+            let total = answer.tally.by_type.total();
             format!(
-                "{} deletes {} and raises {} alerts",
-                asked.policy.name,
+                "under {}, {} devices are to be deleted and {} alerts raised",
+                answer.policy.name,
                 count(total.deletes()),
                 count(total.alerts)
             )
@@ -143,21 +111,21 @@ fn page(ledger: &Ledger, asked: &[Asked]) -> String {
     let lead = format!(
         "As of {}, of {}{} devices: {}.",
         time::format_instant(ledger.as_of),
-        count(ledger.weight.rows),
+        count(ledger.size.rows),
         if ledger.synthetic { " synthetic" } else { "" },
-        said.join("; ")
+        figures_by_policy.join("; ")
     );
     let body = html! {
         (PreEscaped(pyramid(ledger)))
-        (PreEscaped(cliff(asked)))
-        @for asked in asked { (dispositions(ledger, asked)) }
-        @for asked in asked { (parties(ledger, asked)) }
+        (PreEscaped(thresholds(answers)))
+        @for answer in answers { (dispositions(ledger, answer)) }
+        @for answer in answers { (parties(ledger, answer)) }
         p {
-            "Counted from a ledger of " (ledger.sources.len()) " files, " (count(ledger.weight.rows)) " rows, "
-            (count(ledger.weight.bytes)) " bytes. Each figure is what a sweep of the same snapshot counts."
+            "Computed from a ledger of " (ledger.sources.len()) " files, " (count(ledger.size.rows)) " rows, "
+            (count(ledger.size.bytes)) " bytes. A sweep of the same snapshot gives the same counts."
         }
     };
-    html::page("What a threshold releases", &lead, &body)
+    html::page("Devices to be deleted by threshold", &lead, &body)
 }
 
 /// Candidates by age: Comms Hubs on one side, all other types on the other.
@@ -165,7 +133,7 @@ fn page(ledger: &Ledger, asked: &[Asked]) -> String {
 fn pyramid(ledger: &Ledger) -> String {
     let ages = ledger.ages();
     let oldest = ages.by_type.values().map(Vec::len).max().unwrap_or_default();
-    // By quarters of a year, and all that is older than the picture in one.
+    // A bar for each quarter of a year, and one for all older devices.
     let places = oldest.min(AGES + 1).div_ceil(3);
     let name = |place: usize| {
         if place * 3 >= AGES { format!("{AGES} or more") } else { format!("{} to {}", place * 3, place * 3 + 2) }
@@ -185,7 +153,7 @@ fn pyramid(ledger: &Ledger) -> String {
         .collect()
     };
     let caption = Caption {
-        title: "How long devices have been waiting",
+        title: "Ages of candidates",
         description: "Candidates by age in whole months: Comms Hubs to the left, all other types to the right",
         values: "devices",
         along: "age in months",
@@ -195,32 +163,32 @@ fn pyramid(ledger: &Ledger) -> String {
     plot::pyramid(&caption, &names, &series(true), &series(false))
 }
 
-/// What each threshold would delete.
+/// Deletions and alerts by threshold.
 #[expect(clippy::cast_precision_loss, reason = "a picture of counts")]
-fn cliff(asked: &[Asked]) -> String {
-    let line = |name: String, of: &dyn Fn(&Tally) -> u64, asked: &Asked| Line {
+fn thresholds(answers: &[PolicyAnswer]) -> String {
+    let line = |name: String, of: &dyn Fn(&Tally) -> u64, answer: &PolicyAnswer| LineSeries {
         name,
-        values: asked.cliff.iter().map(|(_, tallied)| of(&tallied.by_type.total()) as f64).collect(),
+        values: answer.by_months.iter().map(|(_, tally)| of(&tally.by_type.total()) as f64).collect(),
         band: Vec::new(),
         step: true,
     };
-    let lines: Vec<Line> = asked
+    let lines: Vec<LineSeries> = answers
         .iter()
-        .flat_map(|asked| {
-            let name = &asked.policy.name;
+        .flat_map(|answer| {
+            let name = &answer.policy.name;
             [
-                line(format!("{name}: deleted"), &Tally::deletes, asked),
-                line(format!("{name}: alerts"), &|tally| tally.alerts, asked),
+                line(format!("{name}: to be deleted"), &Tally::deletes, answer),
+                line(format!("{name}: alerts"), &|tally| tally.alerts, answer),
             ]
         })
         .collect();
-    let months: Vec<String> = asked
+    let months: Vec<String> = answers
         .first()
-        .map(|asked| asked.cliff.iter().map(|(months, _)| months.to_string()).collect())
+        .map(|answer| answer.by_months.iter().map(|(months, _)| months.to_string()).collect())
         .unwrap_or_default();
     let caption = Caption {
-        title: "What each threshold releases on its first day",
-        description: "Deletions and alerts if the threshold of all types were so many months",
+        title: "Devices to be deleted on the first day, by threshold",
+        description: "Planned deletions and alerts if all types had the threshold on the axis",
         values: "devices",
         along: "threshold in months",
         unit: Unit::Count,
@@ -228,23 +196,32 @@ fn cliff(asked: &[Asked]) -> String {
     plot::lines(&caption, &months, &lines)
 }
 
-fn dispositions(ledger: &Ledger, asked: &Asked) -> Markup {
-    let header =
-        ["type", "rows", "not candidate", "excluded", "not due", "delete", "with alert", "silent", "quarantined"];
+fn dispositions(ledger: &Ledger, answer: &PolicyAnswer) -> Markup {
+    let header = [
+        "type",
+        "rows",
+        "not candidate",
+        "excluded",
+        "not due",
+        "to be deleted",
+        "with alert",
+        "silent",
+        "quarantined",
+    ];
     let rows = html! {
-        @for (code, tally) in asked.tallied.by_type.iter() {
+        @for (code, tally) in answer.tally.by_type.iter() {
             (html::row(ledger.types.name(code), &figures(tally).map(count)))
         }
-        (html::total_row("all", &figures(&asked.tallied.by_type.total()).map(count)))
+        (html::total_row("all", &figures(&answer.tally.by_type.total()).map(count)))
     };
     html! {
-        h2 { "By " (asked.policy.name) " version " (asked.policy.version) }
+        h2 { "Under " (answer.policy.name) " version " (answer.policy.version) }
         (html::table(TableStyle::Figures, &header, &rows))
     }
 }
 
-fn parties(ledger: &Ledger, asked: &Asked) -> Markup {
-    let mut parties: Vec<_> = asked.tallied.by_party.iter().filter(|(_, tally)| tally.alerts > 0).collect();
+fn parties(ledger: &Ledger, answer: &PolicyAnswer) -> Markup {
+    let mut parties: Vec<_> = answer.tally.by_party.iter().filter(|(_, tally)| tally.alerts > 0).collect();
     parties.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.alerts));
     let rest = parties.get(PARTIES..).unwrap_or_default();
     let (alerts, deletes) = rest.iter().fold((0, 0), |(a, d), (_, t)| (a + t.alerts, d + t.deletes));
@@ -258,8 +235,8 @@ fn parties(ledger: &Ledger, asked: &Asked) -> Markup {
     };
     html! {
         @if !parties.is_empty() {
-            h2 { "Alerts by Notifying Party, by " (asked.policy.name) }
-            (html::table(TableStyle::Figures, &["party", "alerts", "deletions"], &rows))
+            h2 { "Alerts by Notifying Party, under " (answer.policy.name) }
+            (html::table(TableStyle::Figures, &["party", "alerts", "to be deleted"], &rows))
         }
     }
 }

@@ -1,3 +1,4 @@
 //! Pages and tables for people, made from ledgers.
 
-pub mod ledger;
+mod ledger;
+pub mod tally;

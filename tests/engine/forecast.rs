@@ -1,4 +1,4 @@
-//! The forecast, held against synthetic histories whose truth is known.
+//! The forecast, compared with synthetic histories whose true rates are known.
 
 #![expect(clippy::cast_precision_loss, reason = "shares of counts")]
 
@@ -12,11 +12,11 @@ use rand_distr::{Binomial, Distribution, Poisson};
 use smi_sweep::estate::time::{add_months, day_of, day_start};
 use smi_sweep::estate::{DeviceType, SmiStatus, TypeNames};
 use smi_sweep::forecast::backtest::backtest;
-use smi_sweep::forecast::rates::{Basis, estimate};
+use smi_sweep::forecast::rates::{RateBasis, estimate};
 use smi_sweep::forecast::scenario::Scenario;
-use smi_sweep::forecast::{Measure, PartyOutlook, Series, forecast, history};
+use smi_sweep::forecast::{Measure, PartyAlerts, TypeForecast, forecast, history};
 use smi_sweep::ledger::count::{CandidateCounts, RowClass};
-use smi_sweep::ledger::{Ledger, Weight};
+use smi_sweep::ledger::{Ledger, StoredSize};
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
@@ -25,7 +25,7 @@ use smi_sweep::synth;
 
 const START: &str = "2024-01-01";
 
-/// A type of a small world: its hazard by age, and how many arrive each month.
+/// A type of a simulated estate: its hazard by age, and its mean arrivals by month.
 #[derive(Clone, Copy)]
 struct Kind {
     code: DeviceType,
@@ -37,9 +37,9 @@ const HUBS: Kind = Kind { code: DeviceType::CHF, hazard: |age| synth::hazard(Dev
 const METERS: Kind =
     Kind { code: DeviceType::ESME, hazard: |age| synth::hazard(DeviceType::ESME, age), arrivals: 2000.0 };
 
-/// Ledgers of a world that has gone on for five years before the first of them. Each cohort is of one day.
-fn world(kinds: &[Kind], months: u32, seed: u64) -> Vec<Ledger> {
-    let mut chance = ChaCha8Rng::seed_from_u64(seed);
+/// Monthly ledgers of an estate that has existed for five years before the first of them. Each cohort has one day.
+fn simulated_ledgers(kinds: &[Kind], months: u32, seed: u64) -> Vec<Ledger> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let start = day_of(at(START));
     let early = 60;
     let first = -early;
@@ -51,11 +51,11 @@ fn world(kinds: &[Kind], months: u32, seed: u64) -> Vec<Ledger> {
             let code = kind.code.code();
             for ((_, born), rows) in cohorts.range_mut((code, i32::MIN)..=(code, i32::MAX)) {
                 let age = (month - 1 - *born) as u32;
-                let left = Binomial::new(*rows, (kind.hazard)(age)).unwrap().sample(&mut chance);
+                let left = Binomial::new(*rows, (kind.hazard)(age)).unwrap().sample(&mut rng);
                 *rows -= left;
                 *others.get_mut(&code).unwrap() += left;
             }
-            cohorts.insert((code, month), Poisson::new(kind.arrivals).unwrap().sample(&mut chance) as u64);
+            cohorts.insert((code, month), Poisson::new(kind.arrivals).unwrap().sample(&mut rng) as u64);
         }
         if month < 0 {
             continue;
@@ -98,8 +98,8 @@ fn ledger(as_of: i64, cells: Vec<(RowClass, u64)>) -> Ledger {
         as_of,
         types: TypeNames::default(),
         candidates: [SmiStatus::Pending].into_iter().collect(),
-        census: CandidateCounts { cells, parties, whole_days: true, ..CandidateCounts::default() },
-        weight: Weight { rows, bytes: rows * 50, by_column: BTreeMap::new() },
+        counts: CandidateCounts { cells, parties, whole_days: true, ..CandidateCounts::default() },
+        size: StoredSize { rows, bytes: rows * 50, by_column: BTreeMap::new() },
         sources: Vec::new(),
     }
 }
@@ -109,11 +109,11 @@ fn scenario(months: u32, simulations: u32) -> Scenario {
     Scenario { months, policies, simulations, ..Scenario::default() }
 }
 
-fn series<'s>(forecast: &'s smi_sweep::forecast::Forecast, policy: usize, name: &str) -> &'s Series {
-    forecast.outlooks[policy].series.iter().find(|series| series.name == name).unwrap()
+fn series<'s>(forecast: &'s smi_sweep::forecast::Forecast, policy: usize, name: &str) -> &'s TypeForecast {
+    forecast.policies[policy].types.iter().find(|of_type| of_type.name == name).unwrap()
 }
 
-/// How many left at each age, counted by hand.
+/// Departures by age, counted from the ledgers themselves.
 fn events_by_age(ledgers: &[Ledger], code: DeviceType) -> BTreeMap<u32, u64> {
     let mut events = BTreeMap::new();
     for pair in ledgers.windows(2) {
@@ -128,12 +128,12 @@ fn events_by_age(ledgers: &[Ledger], code: DeviceType) -> BTreeMap<u32, u64> {
 
 #[test]
 fn hazards_and_arrivals_are_recovered() {
-    let ledgers = history::in_order(world(&[HUBS, METERS], 36, 7)).unwrap();
+    let ledgers = history::in_order(simulated_ledgers(&[HUBS, METERS], 36, 7)).unwrap();
     let rates = estimate(&ledgers, &Scenario::default()).unwrap();
     let mut checked = 0;
     for kind in [HUBS, METERS] {
         let own = &rates[&kind.code.code()];
-        assert_eq!(own.hazard_basis, Basis::Ledgers);
+        assert_eq!(own.hazard_basis, RateBasis::LifeTable);
         for (age, events) in events_by_age(&ledgers, kind.code).into_iter().filter(|(_, events)| *events > 1000) {
             let (found, truth) = (own.hazard(age as usize), (kind.hazard)(age));
             let error = (found / truth - 1.0).abs();
@@ -150,7 +150,7 @@ fn hazards_and_arrivals_are_recovered() {
 #[test]
 fn hubs_retained_in_a_year_are_forecast_within_five_per_cent() {
     for seed in 1..=5 {
-        let ledgers = history::in_order(world(&[HUBS, METERS], 36, seed)).unwrap();
+        let ledgers = history::in_order(simulated_ledgers(&[HUBS, METERS], 36, seed)).unwrap();
         let (known, held_out) = ledgers.split_at(25);
         let scenario = scenario(12, 200);
         let rates = estimate(known, &scenario).unwrap();
@@ -169,27 +169,27 @@ fn hubs_retained_in_a_year_are_forecast_within_five_per_cent() {
     }
 }
 
-/// A hundred worlds, of which the last year is held out: the band of eight in ten holds seven to nine in ten of what came.
+/// A hundred estates with their last months held out: the 80 % band contains 70 to 90 % of the actual counts.
 #[test]
-fn the_band_holds_what_it_says_over_a_hundred_seeds() {
-    let (mut points, mut held) = (0usize, 0.0);
+fn the_band_has_its_coverage_over_a_hundred_seeds() {
+    let (mut points, mut within) = (0usize, 0.0);
     for seed in 0..100 {
-        let ledgers = history::in_order(world(&[HUBS, METERS], 18, 1000 + seed)).unwrap();
+        let ledgers = history::in_order(simulated_ledgers(&[HUBS, METERS], 18, 1000 + seed)).unwrap();
         let scenario = Scenario { simulations: 100, seed, ..Scenario::default() };
         let tested = backtest(&ledgers, &scenario, Some(6), &Pool::new(None), &NoProgress).unwrap();
         assert_eq!(tested.horizons().len(), 6);
-        held += tested.held() * tested.points.len() as f64;
+        within += tested.coverage() * tested.points.len() as f64;
         points += tested.points.len();
     }
-    let share = held / points as f64;
-    assert!((0.70..=0.90).contains(&share), "the band held {:.1} % of {points}", share * 100.0);
-    println!("the band held {:.1} % of {points} numbers", share * 100.0);
+    let share = within / points as f64;
+    assert!((0.70..=0.90).contains(&share), "{:.1} % of {points} figures are within the band", share * 100.0);
+    println!("{:.1} % of {points} figures are within the band", share * 100.0);
 }
 
-/// Month 0 is the sweep of that day, figure by figure; from then on rows are only gained by arrivals, and lost by deletion.
+/// Month 0 has the figures of a sweep of that day. From then on rows are only gained by arrivals and lost by deletions.
 #[test]
-fn what_comes_in_and_goes_out_adds_up() {
-    let ledgers = history::in_order(world(&[HUBS, METERS], 6, 3)).unwrap();
+fn arrivals_and_deletions_account_for_all_rows() {
+    let ledgers = history::in_order(simulated_ledgers(&[HUBS, METERS], 6, 3)).unwrap();
     let last = ledgers.last().unwrap();
     let mut scenario = scenario(24, 50);
     scenario.policies.push(unguarded("pre-change"));
@@ -210,14 +210,14 @@ fn what_comes_in_and_goes_out_adds_up() {
             assert_eq!(exactly(Measure::Pending), tally.excluded + tally.not_due);
             assert_eq!(exactly(Measure::Rows), tally.rows() - tally.deletes());
         }
-        let alerts: f64 = forecast.outlooks[index].parties.iter().map(PartyOutlook::total).sum();
-        let expected = forecast.outlooks[index].all().unwrap().total(Measure::Alerts) as f64;
+        let alerts: f64 = forecast.policies[index].parties.iter().map(PartyAlerts::total).sum();
+        let expected = forecast.policies[index].all().unwrap().total(Measure::Alerts) as f64;
         assert!((alerts - expected).abs() <= expected * 0.03 + 1.0, "{alerts} by party, {expected} in all");
     }
-    // What scr137 keeps and pre-change deletes is their difference.
+    // Devices that scr137 keeps and pre-change deletes are the difference between them.
     let (lax, strict) = (series(&forecast, 1, "all"), series(&forecast, 2, "all"));
     for month in 0..24 {
-        let of = |series: &Series| series.months[month][Measure::Rows as usize].median;
+        let of = |series: &TypeForecast| series.months[month][Measure::Rows as usize].median;
         assert!(of(lax) >= of(strict));
         assert!(strict.differences[month][Measure::Rows as usize].high <= 0);
     }
@@ -225,7 +225,7 @@ fn what_comes_in_and_goes_out_adds_up() {
 
 #[test]
 fn the_same_seed_gives_the_same_numbers_with_any_number_of_threads() {
-    let ledgers = history::in_order(world(&[HUBS], 3, 1)).unwrap();
+    let ledgers = history::in_order(simulated_ledgers(&[HUBS], 3, 1)).unwrap();
     let scenario = scenario(12, 60);
     let rates = estimate(&ledgers, &scenario).unwrap();
     let with =
@@ -235,43 +235,43 @@ fn the_same_seed_gives_the_same_numbers_with_any_number_of_threads() {
     assert_ne!(with(1), forecast(ledgers.last().unwrap(), &rates, &other, &Pool::new(Some(1)), &NoProgress).unwrap());
 }
 
-/// One ledger of a world that does not change says how fast its devices leave.
+/// One ledger of a stationary estate gives the hazards too.
 #[test]
-fn the_ages_of_one_ledger_say_nearly_as_much() {
-    let ledgers = world(&[HUBS], 1, 5);
+fn hazards_are_estimated_from_the_ages_of_one_ledger() {
+    let ledgers = simulated_ledgers(&[HUBS], 1, 5);
     let rates = estimate(&ledgers[..1], &Scenario::default()).unwrap();
     let own = &rates[&HUBS.code.code()];
-    assert_eq!(own.hazard_basis, Basis::Profile);
-    // Here a cohort is of one day, so that the length of months has no part in it: only roughly, then.
+    assert_eq!(own.hazard_basis, RateBasis::AgeProfile);
+    // Cohorts of one day do not fit the scaling by the length of months, so the tolerance is wide.
     for age in [0, 1, 4, 8] {
         let (found, truth) = (own.hazard(age), (HUBS.hazard)(age as u32));
         assert!((found / truth - 1.0).abs() < 0.5, "age {age}: {found} instead of {truth}");
     }
 }
 
-/// Where housekeeping ran, what it took away is no hazard; where that is not said, it looks like one.
+/// With `[history]`, deletions by housekeeping are no events of the life table; without it they count as departures.
 #[test]
-fn what_housekeeping_took_is_left_out_of_the_table() {
-    let mut ledgers = world(&[METERS], 12, 9);
+fn deletions_by_housekeeping_are_left_out_of_the_life_table() {
+    let mut ledgers = simulated_ledgers(&[METERS], 12, 9);
     let policy = unguarded("pre-change");
     for ledger in &mut ledgers {
         let rules = policy.bind(ledger.as_of);
         ledger
-            .census
+            .counts
             .cells
             .retain(|(cell, _)| !matches!(cell.day, Some(day) if rules.cutoff(cell.type_code).is_due(day_start(day))));
-        ledger.weight.rows = ledger.census.rows();
+        ledger.size.rows = ledger.counts.rows();
     }
-    let told = Scenario { history: Some(policy), ..Scenario::default() };
+    let with_history = Scenario { history: Some(policy), ..Scenario::default() };
     let hazard = |scenario: &Scenario| estimate(&ledgers, scenario).unwrap()[&METERS.code.code()].hazard(11);
     assert!((hazard(&Scenario::default()) - 1.0).abs() < 1e-9);
     let truth = (METERS.hazard)(10);
-    assert!((hazard(&told) / truth - 1.0).abs() < 0.2, "{}", hazard(&told));
+    assert!((hazard(&with_history) / truth - 1.0).abs() < 0.2, "{}", hazard(&with_history));
 }
 
 #[test]
 fn ledgers_that_do_not_belong_together_are_refused() {
-    let ledgers = world(&[HUBS], 2, 1);
+    let ledgers = simulated_ledgers(&[HUBS], 2, 1);
     let refused = |one: Ledger, other: Ledger| history::in_order(vec![one, other]).unwrap_err().to_string();
     let [first, second, _] = ledgers.try_into().unwrap();
     assert!(refused(first.clone(), first.clone()).contains("as_of"));
@@ -286,8 +286,8 @@ fn ledgers_that_do_not_belong_together_are_refused() {
     assert!(refused(first.clone(), Ledger { types: more, ..second.clone() }).contains("types"));
     let wider = [SmiStatus::Pending, SmiStatus::Suspended].into_iter().collect();
     assert!(refused(first.clone(), Ledger { candidates: wider, ..second }).contains("candidate_statuses"));
-    // Another world knows devices that this one never had.
-    let other = world(&[METERS, HUBS], 2, 77);
+    // Another estate has devices that this one never had.
+    let other = simulated_ledgers(&[METERS, HUBS], 2, 77);
     assert!(refused(first, other[1].clone()).contains("status_since"));
 }
 
@@ -303,7 +303,7 @@ fn parse(text: &str) -> Result<Scenario, (usize, usize, String)> {
 }
 
 #[test]
-fn a_slip_in_a_scenario_is_refused_where_it_stands() {
+fn an_error_in_a_scenario_is_refused_with_its_place() {
     let good = "name = \"plan\"\nmonths = 12\npolicies = [\"secmp0060\"]\n";
     assert!(parse(good).is_ok());
     let cases = [
@@ -351,7 +351,7 @@ fn snapshots(history: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Snapshots to ledgers to forecast to page, as a planner would; the truth beside the snapshots is what the ledgers count.
+/// From snapshots to ledgers, a forecast and its page. The ledgers count what the truth beside the snapshots says.
 #[test]
 fn from_snapshots_to_a_page() {
     let folder = tempfile::tempdir().unwrap();
@@ -365,7 +365,7 @@ fn from_snapshots_to_a_page() {
         assert_eq!(code, 0, "{err}");
         let ledger = Ledger::read(&out).unwrap();
         assert_eq!(ledger.estate.as_deref(), Some("synthetic, seed 1"));
-        assert_eq!(ledger.census.regions.names(), ["Central", "North", "South"]);
+        assert_eq!(ledger.counts.regions.names(), ["Central", "North", "South"]);
         for (code, ages) in ledger.ages().by_type {
             let pending = truth["months"][month]["pending"][ledger.types.name(code)].as_u64();
             assert_eq!(Some(ages.iter().sum::<u64>()), pending, "month {month}");
@@ -378,12 +378,12 @@ fn from_snapshots_to_a_page() {
     let out = folder.path().join("forecast");
     let ledgers: Vec<&str> = ledgers.iter().map(String::as_str).collect();
     let tail = ["--scenario", plan.to_str().unwrap(), "--json", "--out", out.to_str().unwrap()];
-    let (code, told, err) = run(&[&["forecast"], &ledgers[..], &tail].concat());
+    let (code, document, err) = run(&[&["forecast"], &ledgers[..], &tail].concat());
     assert_eq!(code, 0, "{err}");
-    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["dates"].as_array().unwrap().len(), 25);
-    assert_eq!(told["policies"][1]["policy"], "secmp0060");
-    assert!(told["policies"][1]["summary"]["retained_at_end"].as_i64().unwrap() > 0);
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["dates"].as_array().unwrap().len(), 25);
+    assert_eq!(document["policies"][1]["policy"], "secmp0060");
+    assert!(document["policies"][1]["summary"]["retained_at_end"].as_i64().unwrap() > 0);
     for file in
         ["forecast.csv", "forecast.parquet", "parties.csv", "rates.csv", "arrivals.csv", "forecast.json", "report.html"]
     {
@@ -393,18 +393,18 @@ fn from_snapshots_to_a_page() {
     assert!(page.matches("<svg").count() >= 5 && page.contains("A synthetic estate"));
 
     let out = folder.path().join("backtest");
-    let (code, told, err) =
+    let (code, text, err) =
         run(&[&["forecast", "--backtest", "--holdout", "2", "--out", out.to_str().unwrap()], &ledgers[..]].concat());
     assert_eq!(code, 0, "{err}");
-    assert!(told.contains("The band of 80 % held"), "{told}");
+    assert!(text.contains("figures are within the 80 % band"), "{text}");
     assert!(out.join("backtest.csv").is_file() && out.join("report.html").is_file());
-    // One ledger cannot be held out of itself, and a forecast has to be asked for something.
+    // A backtest of one ledger, and a forecast without a scenario, are refused.
     assert_eq!(run(&["forecast", "--backtest", ledgers[0]]).0, 2);
     assert_eq!(run(&["forecast", ledgers[0]]).0, 2);
     assert_eq!(run(&["forecast", ledgers[0], ledgers[0], "--scenario", plan.to_str().unwrap()]).0, 2);
 }
 
-/// Where housekeeping runs, nothing that is due is left in a snapshot.
+/// A history with housekeeping has no due device in any snapshot.
 #[test]
 fn housekeeping_runs_in_a_history() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The law of the ledger: adding up its counts says exactly what a sweep of the same snapshot says, for every threshold
-//! and exclusion list, on hostile estates too.
+//! The sums of a ledger equal the counts of a sweep of the same snapshot, for every threshold and exclusion list, on
+//! hostile estates too.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ fn by_party_of_ledger(ledger: &Ledger, policy: &Policy) -> ByParty {
         .collect()
 }
 
-/// Every threshold from 1 to 60 months, each with the exclusions, silent types and thresholds of its own that fall to it.
+/// Policies with thresholds from 1 to 60 months, with varying exclusions, silent types and thresholds by type.
 fn policies_of(excluded: &[u64], own: &[(u8, u32)], silent: u64, boundary: Boundary) -> Vec<Policy> {
     let set = |mask: u64| -> TypeSet {
         (0..8u8).filter(|code| mask >> code & 1 == 1).filter_map(DeviceType::from_code).collect()
@@ -78,7 +78,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_ledger_says_what_sixty_sweeps_say(
+    fn a_ledger_counts_as_sixty_sweeps_do(
         (moment, rows) in prop::sample::select(&MOMENTS[..]).prop_flat_map(|m| (Just(m), rows(at(m)))),
         layout in layouts(),
         excluded in prop::collection::vec(any::<u64>(), 1..7),
@@ -100,21 +100,21 @@ proptest! {
             let options = Options { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
             let swept = sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(1)), &NoProgress), &options).unwrap();
             let ledger = take(&snapshot, &policies[0], as_of, 2);
-            prop_assert_eq!(&ledger.census, &take(&snapshot, &policies[0], as_of, 1).census);
+            prop_assert_eq!(&ledger.counts, &take(&snapshot, &policies[0], as_of, 1).counts);
 
-            // What was kept says the same.
+            // A ledger that was written and read has the same counts.
             let path = folder.path().join(format!("{}.ledger", boundary.name()));
             ledger.write(&path).unwrap();
-            let kept = Ledger::read(&path).unwrap();
-            prop_assert_eq!(&kept.census.cells, &ledger.census.cells);
-            prop_assert_eq!(&kept.census.shared, &ledger.census.shared);
+            let read = Ledger::read(&path).unwrap();
+            prop_assert_eq!(&read.counts.cells, &ledger.counts.cells);
+            prop_assert_eq!(&read.counts.shared, &ledger.counts.shared);
             for (policy, swept) in policies.iter().zip(&swept) {
-                if boundary == Boundary::Instant && !ledger.census.whole_days {
-                    prop_assert!(kept.tally(policy).is_err());
+                if boundary == Boundary::Instant && !ledger.counts.whole_days {
+                    prop_assert!(read.tally(policy).is_err());
                     continue;
                 }
-                prop_assert_eq!(&kept.tally(policy).unwrap().by_type, &swept.findings.by_type);
-                prop_assert_eq!(by_party_of_ledger(&kept, policy), by_party_of_sweep(swept));
+                prop_assert_eq!(&read.tally(policy).unwrap().by_type, &swept.findings.by_type);
+                prop_assert_eq!(by_party_of_ledger(&read, policy), by_party_of_sweep(swept));
             }
         }
     }
@@ -145,7 +145,7 @@ fn the_fixture_estate_by_every_threshold_and_exclusion() {
     for (policy, swept) in policies.iter().zip(&swept) {
         assert_eq!(ledger.tally(policy).unwrap().by_type, swept.findings.by_type);
     }
-    assert!(ledger.census.cells.iter().all(|(cell, _)| cell.region == Parties::NONE));
+    assert!(ledger.counts.cells.iter().all(|(cell, _)| cell.region == Parties::NONE));
 }
 
 fn ledger_of(folder: &Path, name: &str, threads: &str) -> (i32, String, String) {
@@ -189,7 +189,7 @@ fn the_command_answers_as_a_sweep_does() {
     ];
     let (code, out, err) = run(&[&arguments[..], &["--json", "--out", pages.to_str().unwrap()]].concat());
     assert_eq!(code, 0, "{err}");
-    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     let estate = fixtures().join("estate");
     let runs = folder.path().join("run");
     let swept = outcome(
@@ -210,9 +210,9 @@ fn the_command_answers_as_a_sweep_does() {
     let swept: serde_json::Value = serde_json::from_str(&swept.1).unwrap();
     let record = &swept["runs"][0]["record"];
     for key in ["tally", "by_type", "by_party"] {
-        assert_eq!(told["policies"][0][key], record[key], "{key}");
+        assert_eq!(document["policies"][0][key], record[key], "{key}");
     }
-    assert_eq!(told["policies"][1]["by_months"].as_array().unwrap().len(), 25);
+    assert_eq!(document["policies"][1]["by_months"].as_array().unwrap().len(), 25);
     for file in ["tally.csv", "by-months.csv", "ages.csv", "parties.csv", "report.html"] {
         assert!(pages.join(file).is_file(), "{file}");
     }
@@ -220,9 +220,9 @@ fn the_command_answers_as_a_sweep_does() {
     assert_eq!(page.matches("<svg").count(), 2);
 }
 
-/// What cannot be answered is refused, with the reason; so is what is no ledger.
+/// Policies that a ledger cannot answer, and files that are not ledgers, are refused with the reason.
 #[test]
-fn nonsense_is_refused() {
+fn what_a_ledger_cannot_answer_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(ledger_of(folder.path(), "estate.ledger", "2").0, 0);
     let ledger = folder.path().join("estate.ledger");
@@ -265,7 +265,7 @@ fn nonsense_is_refused() {
 }
 
 /// A party that only a row with another flaw names is in no cell, and so in no ledger: numbers of parties are the same before
-/// and after it is kept.
+/// and after it is read.
 #[test]
 fn parties_that_no_cell_names_are_forgotten() {
     let row = |id: &str, party: &str, role: &str| Row {
@@ -281,8 +281,8 @@ fn parties_that_no_cell_names_are_forgotten() {
     let (folder, paths) = written(&rows, &layout);
     let policy = unguarded("pre-change");
     let ledger = take(&open(&paths, &policy), &policy, at("2024-02-29"), 1);
-    assert_eq!(ledger.census.parties.names(), ["Zenith"]);
+    assert_eq!(ledger.counts.parties.names(), ["Zenith"]);
     let path = folder.path().join("kept.ledger");
     ledger.write(&path).unwrap();
-    assert_eq!(Ledger::read(&path).unwrap().census.cells, ledger.census.cells);
+    assert_eq!(Ledger::read(&path).unwrap().counts.cells, ledger.counts.cells);
 }

@@ -1,0 +1,220 @@
+//! The JSON documents of a forecast and of a backtest.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::backtest::Backtest;
+use super::outcome::{Forecast, GIGABYTE, PolicyForecast, Quantiles, TypeForecast};
+use super::parties::PartyAlerts;
+use super::rates::TypeRates;
+use super::simulate::{MEASURES, Measure};
+use crate::estate::time::format_day;
+
+/// A forecast as a document: schema `smi-sweep/forecast/1`.
+#[derive(Debug, Serialize)]
+pub struct ForecastDocument {
+    schema: &'static str,
+    estate: Option<String>,
+    synthetic: bool,
+    dates: Vec<String>,
+    bytes_per_row: f64,
+    bytes_from: &'static str,
+    price_per_gb_month: Option<f64>,
+    rates: BTreeMap<String, RatesDocument>,
+    policies: Vec<PolicyForecastDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct RatesDocument {
+    hazard: Vec<BandDocument>,
+    hazard_basis: &'static str,
+    arrivals_per_month: f64,
+    arrival_basis: &'static str,
+    other_per_month: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct BandDocument {
+    from_age: u32,
+    until_age: Option<u32>,
+    exposure: f64,
+    events: f64,
+    hazard: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct PolicyForecastDocument {
+    policy: String,
+    summary: Option<SummaryDocument>,
+    series: BTreeMap<String, BTreeMap<&'static str, MeasureDocument>>,
+    parties: Vec<PartyDocument>,
+}
+
+/// The figures of all types together.
+#[derive(Debug, Serialize)]
+struct SummaryDocument {
+    deleted: i64,
+    alerts: i64,
+    peak_alerts: i64,
+    peak_month: usize,
+    retained_at_end: i64,
+    retained_bytes_at_end: f64,
+    rows_at_end: i64,
+    bytes_at_end: f64,
+    pounds_per_month_at_end: Option<f64>,
+}
+
+/// A measure by month.
+#[derive(Debug, Serialize)]
+struct MeasureDocument {
+    low: Vec<i64>,
+    median: Vec<i64>,
+    high: Vec<i64>,
+    difference_median: Vec<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct PartyDocument {
+    party: String,
+    expected_alerts: f64,
+    peak_month: usize,
+    peak_alerts: f64,
+}
+
+impl ForecastDocument {
+    /// The document of a forecast. `price` is pounds for a gigabyte and month.
+    #[must_use]
+    pub fn new(forecast: &Forecast, price: Option<f64>) -> Self {
+        Self {
+            schema: "smi-sweep/forecast/1",
+            estate: forecast.estate.clone(),
+            synthetic: forecast.synthetic,
+            dates: forecast.days.iter().map(|&day| format_day(day)).collect(),
+            bytes_per_row: forecast.bytes_per_row,
+            bytes_from: forecast.bytes_from.name(),
+            price_per_gb_month: price,
+            rates: forecast.rates.iter().map(|(name, rates)| (name.clone(), RatesDocument::new(rates))).collect(),
+            policies: forecast
+                .policies
+                .iter()
+                .map(|policy| PolicyForecastDocument::new(policy, forecast.bytes_per_row, price))
+                .collect(),
+        }
+    }
+}
+
+impl RatesDocument {
+    fn new(rates: &TypeRates) -> Self {
+        let bands = rates.bands.iter().map(|band| BandDocument {
+            from_age: band.from,
+            until_age: band.until,
+            exposure: band.exposure,
+            events: band.events,
+            hazard: band.hazard,
+        });
+        Self {
+            hazard: bands.collect(),
+            hazard_basis: rates.hazard_basis.name(),
+            arrivals_per_month: rates.arrivals.mean,
+            arrival_basis: rates.arrival_basis.name(),
+            other_per_month: rates.other,
+        }
+    }
+}
+
+impl PolicyForecastDocument {
+    fn new(forecast: &PolicyForecast, bytes_per_row: f64, price: Option<f64>) -> Self {
+        let of_type = |own: &TypeForecast| Measure::ALL.map(|of| (of.name(), MeasureDocument::new(own, of))).into();
+        Self {
+            policy: forecast.policy.clone(),
+            summary: forecast.all().map(|all| SummaryDocument::new(all, bytes_per_row, price)),
+            series: forecast.types.iter().map(|own| (own.name.clone(), of_type(own))).collect(),
+            parties: forecast.parties.iter().map(PartyDocument::new).collect(),
+        }
+    }
+}
+
+impl SummaryDocument {
+    fn new(all: &TypeForecast, bytes_per_row: f64, price: Option<f64>) -> Self {
+        let last = |measure: Measure| all.last(measure).median;
+        #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
+        let bytes = |measure: Measure| last(measure) as f64 * bytes_per_row;
+        let (peak_month, peak_alerts) = all.peak(Measure::Alerts);
+        Self {
+            deleted: all.total(Measure::Deleted),
+            alerts: all.total(Measure::Alerts),
+            peak_alerts,
+            peak_month,
+            retained_at_end: last(Measure::Retained),
+            retained_bytes_at_end: bytes(Measure::Retained),
+            rows_at_end: last(Measure::Rows),
+            bytes_at_end: bytes(Measure::Rows),
+            pounds_per_month_at_end: price.map(|price| bytes(Measure::Rows) / GIGABYTE * price),
+        }
+    }
+}
+
+impl MeasureDocument {
+    fn new(own: &TypeForecast, measure: Measure) -> Self {
+        let by_month = |months: &[[Quantiles; MEASURES]], of: fn(&Quantiles) -> i64| -> Vec<i64> {
+            months.iter().map(|month| of(&month[measure as usize])).collect()
+        };
+        Self {
+            low: by_month(&own.months, |quantiles| quantiles.low),
+            median: by_month(&own.months, |quantiles| quantiles.median),
+            high: by_month(&own.months, |quantiles| quantiles.high),
+            difference_median: by_month(&own.differences, |quantiles| quantiles.median),
+        }
+    }
+}
+
+impl PartyDocument {
+    fn new(party: &PartyAlerts) -> Self {
+        let (peak_month, peak_alerts) = party.peak();
+        Self { party: party.party.clone(), expected_alerts: party.total(), peak_month, peak_alerts }
+    }
+}
+
+/// A backtest as a document: schema `smi-sweep/backtest/1`.
+#[derive(Debug, Serialize)]
+pub struct BacktestDocument {
+    schema: &'static str,
+    ledgers_used: usize,
+    points: usize,
+    held: f64,
+    /// The share of figures that the band is built to contain.
+    band: f64,
+    horizons: Vec<HorizonDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct HorizonDocument {
+    months: u32,
+    points: usize,
+    median_error: f64,
+    worst_error: f64,
+    held: f64,
+}
+
+impl BacktestDocument {
+    /// The document of a backtest.
+    #[must_use]
+    pub fn new(backtest: &Backtest) -> Self {
+        let horizons = backtest.horizons().into_iter().map(|horizon| HorizonDocument {
+            months: horizon.months,
+            points: horizon.points,
+            median_error: horizon.median_error,
+            worst_error: horizon.worst_error,
+            held: horizon.coverage,
+        });
+        Self {
+            schema: "smi-sweep/backtest/1",
+            ledgers_used: backtest.used,
+            points: backtest.points.len(),
+            held: backtest.coverage(),
+            band: 0.8,
+            horizons: horizons.collect(),
+        }
+    }
+}
