@@ -1,43 +1,36 @@
-//! Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.
+//! Sweeps Parquet snapshots of a smart metering inventory: which devices housekeeping deletes, and which parties are
+//! alerted.
 //!
-//! A [`Policy`](policy::Policy) bound to a moment gives [`Rules`](policy::Rules); a
-//! [`Snapshot`](snapshot::Snapshot) is a set of Parquet files; [`sweep`](sweep::sweep) judges every row of it, and
-//! [`run`] writes what was found. Reading goes down the list of modules, never up: see ARCHITECTURE.md for the journey
-//! of a row.
+//! [`run::sweep_into`] is the whole job in one call: it opens a [`Snapshot`](snapshot::Snapshot), judges every row by a
+//! [`Policy`](policy::Policy), and publishes a run directory. To use the parts:
+//!
+//! - [`policy`]: read a policy, or build one; `Policy::bind` gives the [`Rules`](policy::Rules) at a moment, which judge a
+//!   row.
+//! - [`snapshot`], [`scan`]: open Parquet files, and read their columns in parallel.
+//! - [`sweep`](mod@sweep), [`check`], [`ledger`], [`explain`], [`recluster`]: what is done with the rows.
+//! - [`run`]: read, verify and compare run directories. [`approval`]: sign them. [`handover`]: export them. [`smi`]: load
+//!   them into PostgreSQL.
+//! - [`forecast`], [`stock`], [`regress`], [`synth`]: planning, stock counts, regression cases, synthetic estates.
+//!
+//! A module uses only modules above it in the list below. ARCHITECTURE.md follows a row through them, and `examples/` has
+//! small programs.
 //!
 //! ```
-//! use smi_sweep::estate::time;
-//! use smi_sweep::policy::Policy;
-//! use smi_sweep::pool::Pool;
-//! use smi_sweep::snapshot::Snapshot;
-//! use smi_sweep::scan::Scan;
-//! use smi_sweep::sweep::{self, Expected, Options};
-//! use smi_sweep::synth::{self, Estate, EstateFiles, Layout};
-//! use smi_sweep::progress::NoProgress;
+//! use smi_sweep::estate::{DeviceId, DeviceType, Disposition, SmiStatus, time};
+//! use smi_sweep::policy::{PartyField, Policy, RoleField, Row};
 //!
 //! # fn main() -> smi_sweep::Result<()> {
-//! // A synthetic estate to try things on.
-//! let folder = std::env::temp_dir().join(format!("smi-sweep-doc-{}", std::process::id()));
-//! std::fs::create_dir_all(&folder).expect("a folder");
-//! let as_of = time::parse("2026-11-01").expect("a date");
-//! let estate = Estate { seed: 1, rows: 10_000, as_of, defects: false };
-//! let pool = Pool::new(None);
-//! synth::write(&estate, EstateFiles { layout: Layout::Strings, count: 1 }, &folder, &pool, &NoProgress)?;
-//!
-//! // What does the Change delete of it?
-//! let policies = [Policy::load("secmp0060")?];
-//! let snapshot = Snapshot::open(&[folder.clone()], &policies[0].spellings.columns, &pool, &NoProgress)?;
-//! let options = Options {
-//!     policies: &policies,
-//!     as_of,
-//!     expected: Expected::default(),
-//!     duplicates: &[],
+//! let rules = Policy::load("secmp0060")?.bind(time::parse("2026-11-01").expect("a date"));
+//! let meter = Row {
+//!     status_code: SmiStatus::Pending.code(),
+//!     type_code: DeviceType::ESME.code(),
+//!     since: time::parse("2025-11-01"),
+//!     id: Some(DeviceId(0x00DB_1234_5678_90A0)),
+//!     role: RoleField::Absent,
+//!     party: PartyField::Usable,
 //! };
-//! let swept = sweep::sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options)?;
-//! let total = swept[0].findings.by_type.total();
-//! assert_eq!(total.rows(), 10_000);
-//! assert_eq!(total.deletes(), swept[0].findings.due.len() as u64);
-//! # std::fs::remove_dir_all(&folder).expect("the folder");
+//! // Pending for twelve months: deleted, and its Notifying Party is alerted.
+//! assert_eq!(rules.judge(&meter), Disposition::Delete { alert: true });
 //! # Ok(())
 //! # }
 //! ```

@@ -6,7 +6,7 @@ pub mod diff;
 pub mod manifest;
 mod page;
 mod publish;
-pub(crate) mod read;
+pub mod read;
 pub mod record;
 pub mod verify;
 

@@ -1,6 +1,6 @@
-//! Manifests read back: batches whose columns are known to be what the contract says.
+//! Reads manifests in batches. The columns of a batch have the names, types and nulls of the contract.
 //!
-//! Only the reading is here. Whether the rows are true is [`super::verify`]'s, which trusts nothing but the types.
+//! For: whoever consumes a run. Not for: checking a run, which [`verify()`](super::verify()) does.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader,
 use super::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::error::{Error, Result};
 
-/// Rows that are held at a time.
+/// Rows of a batch at most.
 const BATCH_ROWS: usize = 16 * 1024;
 
 /// A manifest that can be read in batches.
@@ -22,11 +22,19 @@ pub trait Manifest: Sized {
     /// Its file name.
     const NAME: &'static str;
 
-    /// Takes a batch apart.
+    /// The columns of a batch.
+    ///
+    /// # Errors
+    /// A missing column, another type, or a null where the contract allows none; in words.
     fn columns(batch: &RecordBatch) -> Result<Self, String>;
 
-    /// How many rows the batch has.
+    /// The number of rows in the batch.
     fn len(&self) -> usize;
+
+    /// Whether the batch has no rows. [`Batches`] passes over such batches.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The batches of a manifest, in order.
@@ -39,6 +47,9 @@ pub struct Batches<M> {
 
 impl<M: Manifest> Batches<M> {
     /// Opens the manifest of a run directory.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] where the file is missing or is not a Parquet file.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(M::NAME);
         let file = File::open(&path).map_err(|error| refuse(&path, format!("cannot be opened: {error}")))?;
@@ -51,17 +62,21 @@ impl<M: Manifest> Batches<M> {
         Ok(Self { path, rows, reader, kind: std::marker::PhantomData })
     }
 
-    /// The rows that its footer promises.
+    /// The number of rows, as the footer states it.
+    #[must_use]
     pub const fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// The next batch that has rows.
+    /// The next batch that has rows; `None` at the end.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] where the file is damaged, or its columns are not those of the contract.
     pub fn next_batch(&mut self) -> Result<Option<M>> {
         for batch in self.reader.by_ref() {
             let batch = batch.map_err(|error| refuse(&self.path, format!("cannot be read: {error}")))?;
             let columns = M::columns(&batch).map_err(|what| refuse(&self.path, what))?;
-            if columns.len() > 0 {
+            if !columns.is_empty() {
                 return Ok(Some(columns));
             }
         }
@@ -75,12 +90,19 @@ fn refuse(path: &Path, what: String) -> Error {
 
 /// Rows of the delete manifest.
 pub struct Deletes {
+    /// `device_id`, in canonical form.
     pub id: StringArray,
+    /// `device_type`.
     pub device_type: StringArray,
+    /// `smi_status`.
     pub status: StringArray,
+    /// `status_since`, UTC microseconds.
     pub since: TimestampMicrosecondArray,
+    /// `due_on`, days since 1970-01-01.
     pub due_on: Date32Array,
+    /// `notifying_party`; null where there is none.
     pub party: StringArray,
+    /// `alert`: whether the deletion raises one.
     pub alert: BooleanArray,
 }
 
@@ -107,11 +129,17 @@ impl Manifest for Deletes {
 
 /// Rows of the alert manifest.
 pub struct Alerts {
+    /// `alert_code`.
     pub code: StringArray,
+    /// `notifying_party`; null where there is none.
     pub party: StringArray,
+    /// `device_id`, in canonical form.
     pub id: StringArray,
+    /// `device_type`.
     pub device_type: StringArray,
+    /// `status_since`, UTC microseconds.
     pub since: TimestampMicrosecondArray,
+    /// `due_on`, days since 1970-01-01.
     pub due_on: Date32Array,
 }
 
@@ -137,13 +165,21 @@ impl Manifest for Alerts {
 
 /// Rows of the quarantine manifest.
 pub struct Quarantine {
+    /// `reason`: the name of a [`Reason`](crate::estate::Reason).
     pub reason: StringArray,
+    /// `device_id` as it was found; null where it has no form as text.
     pub id: StringArray,
+    /// `device_type` as it was found.
     pub device_type: StringArray,
+    /// `smi_status` as it was found.
     pub status: StringArray,
+    /// `status_since`, UTC microseconds; null where there is none.
     pub since: TimestampMicrosecondArray,
+    /// `notifying_party` as it was found.
     pub party: StringArray,
+    /// `source_file`: its name in the snapshot.
     pub source_file: StringArray,
+    /// `row_in_file`, from 0.
     pub row_in_file: Int64Array,
 }
 
@@ -169,7 +205,8 @@ impl Manifest for Quarantine {
     }
 }
 
-/// The text of a row, or nothing.
+/// The text of a row; `None` for a null.
+#[must_use]
 pub fn text(column: &StringArray, row: usize) -> Option<&str> {
     column.is_valid(row).then(|| column.value(row))
 }
