@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::progress::TerminalProgress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, speak_of_left_out};
+use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out};
 use crate::check::{CheckFinding, Checked, check};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::time;
@@ -13,18 +13,18 @@ use crate::policy::Policy;
 use crate::scan::Scan;
 use crate::snapshot::{SEAL_FILE, Seal, Snapshot};
 
-/// Look a whole snapshot over: spellings, nulls, dates, Device IDs that occur twice; and seal it
+/// Check a snapshot for unknown spellings, nulls, wrong dates and repeated Device IDs; and seal it
 ///
-/// Findings are counted, with their first places. They are no failure unless --strict says so: a sweep quarantines what
-/// it cannot judge. Device IDs of a large snapshot are put aside in the folder that TMPDIR names, eight bytes a row.
+/// Findings are counted, with the place of the first. Only with --strict are they a failure: a sweep quarantines what it
+/// cannot judge. A large snapshot needs eight bytes for each row in the folder that TMPDIR names.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(flatten)]
     snapshot: SnapshotArgs,
-    /// The policy whose spellings hold: a file (with a `/`, or ending in .toml), or the name of a built-in
+    /// The policy with the spellings: a file (with a `/`, or ending in .toml), or a built-in
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// The moment after which dates lie in the future [default: the one at which the snapshot says it was taken]
+    /// The moment after which a date is in the future [default: when the snapshot was taken]
     #[arg(long, value_name = "T", value_parser = parse_time)]
     as_of: Option<i64>,
     /// Refuse a snapshot with any finding: exit code 3
@@ -33,7 +33,7 @@ pub struct Args {
     /// Write _snapshot.json, with size, rows and BLAKE3 digest of each file, into the snapshot's folder
     #[arg(long)]
     seal: bool,
-    /// When the snapshot was taken, for the seal [default: what its files say, where they do]
+    /// When the snapshot was taken, for the seal [default: what its files state]
     #[arg(long, value_name = "T", requires = "seal", value_parser = parse_time)]
     taken_at: Option<i64>,
 }
@@ -51,7 +51,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     } else {
         Snapshot::open(paths, names, &pool, &progress)?
     };
-    speak_of_left_out(common, &snapshot);
+    remark_left_out(common, &snapshot);
     let as_of = match args.as_of.or(args.taken_at) {
         Some(as_of) => Some(as_of),
         None => snapshot.taken_at()?.map(|(as_of, _)| as_of),

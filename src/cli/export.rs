@@ -15,26 +15,26 @@ use crate::smi::{self, Config, Target};
 
 /// Export the device table of a PostgreSQL inventory into a sealed snapshot
 ///
-/// All rows are of one moment, which is the snapshot's taken_at by the database's clock. The files have the layout that
-/// sweeps fastest, and hold the columns that a sweep knows.
+/// All rows are read in one transaction, whose time by the database's clock is the snapshot's taken_at. The files have
+/// the layout that sweeps fastest, and the columns that a sweep reads.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The database: postgresql://USER@HOST/DATABASE?sslmode=require
     ///
-    /// A password is best given by PGPASSWORD or .pgpass.
+    /// Give a password in PGPASSWORD or .pgpass.
     #[arg(long, value_name = "URL")]
     from: DatabaseUrl,
     /// The folder to write, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Where the device table is, and how its columns are called [default: public.device]
+    /// The name of the device table and of its columns [default: public.device]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The policy that says which statuses are candidates and how columns are called: a file (with a `/`, or ending in
-    /// .toml), or the name of a built-in
+    /// The policy with the candidate statuses and the names of columns: a file (with a `/`, or ending in .toml), or a
+    /// built-in
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// How many connections read at the same time [default: one for each worker thread]
+    /// Number of connections that read at the same time [default: one for each worker thread]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: Option<u16>,
 }

@@ -1,6 +1,6 @@
-//! The command line: one file for each subcommand, with its arguments, one call into the library, and what to print.
+//! The command line: a file for each subcommand, with its arguments, a call of the library, and what is printed.
 //!
-//! Data goes to standard output, all else to standard error. Printing and the clock live here and nowhere else.
+//! Data goes to standard output, all else to standard error. No other module prints or reads the clock.
 
 mod approve;
 mod check;
@@ -37,7 +37,8 @@ use crate::snapshot::Snapshot;
 pub use crate::snapshot::install_sigbus_handler;
 pub use progress::{install_interrupt_handler, install_panic_hook};
 
-/// Sweeps columnar snapshots of a smart metering inventory: which devices housekeeping deletes, and who is told.
+/// Sweeps Parquet snapshots of a smart metering inventory: which devices housekeeping deletes, and which parties are
+/// alerted
 #[derive(Parser, Debug)]
 #[command(name = "smi-sweep", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
@@ -70,10 +71,10 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked for.
+    /// Runs the subcommand.
     ///
     /// # Errors
-    /// What went wrong; [`report`] prints it.
+    /// Those of the subcommand. [`report`] prints them.
     pub fn run(&self) -> Result<()> {
         let common = &self.common;
         match &self.command {
@@ -108,7 +109,7 @@ pub struct Common {
     /// Worker threads [default: one for each processor]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// No progress and no closing remarks on standard error
+    /// Print no progress and no remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
@@ -119,7 +120,7 @@ impl Common {
     }
 }
 
-/// A snapshot, as a command line names it.
+/// The arguments that name a snapshot.
 #[derive(clap::Args, Debug, Clone)]
 pub struct SnapshotArgs {
     /// Parquet files, or folders of them
@@ -132,7 +133,7 @@ fn parse_time(text: &str) -> std::result::Result<i64, String> {
     time::parse(text).ok_or_else(|| "not a date or a time; write 2026-11-01 or 2026-11-01T06:30:00Z".into())
 }
 
-/// Writes data to standard output. A reader that has gone away is no error.
+/// Writes data to standard output. A closed pipe is no error.
 ///
 /// # Errors
 /// Where standard output cannot be written for another reason, such as a full disk.
@@ -156,27 +157,27 @@ pub fn print_json(document: &impl Serialize) -> Result<()> {
     print(&format!("{document:#}\n"))
 }
 
-/// A remark for the person at the terminal, on standard error.
+/// Prints a remark on standard error, unless `--quiet` is given.
 pub fn remark(common: &Common, text: &str) {
     if !common.quiet {
         say(text);
     }
 }
 
-/// Says so where the files that were named are not all that were sealed together.
-fn speak_of_left_out(common: &Common, snapshot: &Snapshot) {
+/// Remarks on files of a seal that are not part of the snapshot.
+fn remark_left_out(common: &Common, snapshot: &Snapshot) {
     if snapshot.left_out() > 0 {
         let left_out = figures::count(snapshot.left_out() as u64);
         remark(common, &format!("note: {left_out} files of the same seal are not part of this snapshot"));
     }
 }
 
-/// Says something on standard error that was not asked to be left out.
+/// Prints text on standard error, even with `--quiet`.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{}", figures::wrapped(text, 2));
 }
 
-/// Prints an error as one line, with its remedy as a second, and says how to exit.
+/// Prints an error on one line and its remedy on a second one. Returns the exit code.
 #[must_use]
 pub fn report(error: &Error) -> ExitCode {
     let mut err = io::stderr().lock();
@@ -188,13 +189,13 @@ pub fn report(error: &Error) -> ExitCode {
     error.exit_code()
 }
 
-/// Whether a person watches standard error.
+/// Whether standard error is a terminal.
 #[must_use]
 pub fn watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Messages of the system and of libraries may have several lines; an error of ours has one.
+/// The text on one line: messages of the system and of libraries may have several.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

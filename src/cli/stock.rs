@@ -13,10 +13,10 @@ use crate::policy::Policy;
 use crate::snapshot::{AsOfFrom, Snapshot};
 use crate::stock::{self, Record, Rules, Sources, Tariff, Terms};
 
-/// Count Comms Hubs that were delivered and accepted, and not commissioned, and who is charged for them
+/// Count Comms Hubs that were delivered and accepted but not commissioned, and the charge of each party
 ///
-/// The count begins with the order book, so that hubs which housekeeping deleted are counted too. The directory appears
-/// whole, or not at all.
+/// The count starts from the order book, so that hubs which housekeeping deleted are included. The directory appears whole
+/// or not at all.
 #[derive(clap::Args, Debug)]
 #[command(
     override_usage = "smi-sweep stock [OPTIONS] --orders <FILE>\n                       --out <DIR> <SNAPSHOT>..."
@@ -27,25 +27,25 @@ pub struct Args {
     /// The order book, CSV or .parquet: device_id, ordering_party, region, variant, delivered, accepted
     #[arg(long, required = true, value_name = "FILE")]
     orders: Vec<PathBuf>,
-    /// Returns, CSV: device_id, return_type, fault_reason, returned; every line gets an answer
+    /// Returns, CSV: device_id, return_type, fault_reason, returned; each row gets a response
     #[arg(long, value_name = "FILE")]
     returns: Vec<PathBuf>,
-    /// Past runs, whose deletions explain why a hub is not in the inventory
+    /// Past runs: their deletions explain why a hub is not in the inventory
     #[arg(long, value_name = "DIR")]
     runs: Vec<PathBuf>,
-    /// Count as if the runs had been loaded: what a policy would do to the count, before it is signed
+    /// Count as if the runs were loaded, to see the effect of a policy before a run is signed
     #[arg(long, requires = "runs")]
     as_if_loaded: bool,
-    /// The tariff, TOML: pounds for each hub by region and variant, from dates on
+    /// The tariff, TOML: pounds for each hub by region, variant and start date
     #[arg(long, value_name = "FILE")]
     tariff: Option<PathBuf>,
-    /// Rules of the count, TOML: which statuses are charged, and what is besides [default: see docs/stock.md]
+    /// Rules of the count, TOML: the statuses that are charged, and more [default: see docs/stock.md]
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// The policy that knows how the snapshot spells things
+    /// The policy that maps columns and spellings of the snapshot
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// The count date, UTC [default: when the snapshot says it was taken]
+    /// The count date, UTC [default: when the snapshot was taken]
     #[arg(long, value_name = "T", value_parser = parse_time)]
     as_of: Option<i64>,
     /// The directory to write, which must not exist yet

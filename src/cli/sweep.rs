@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, say, speak_of_left_out};
+use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out, say};
 use crate::error::{Error, GuardTrip, Result, Stopped};
 use crate::policy::Policy;
 use crate::run::record::Counts;
@@ -16,8 +16,8 @@ use crate::sweep::{Expected, Headroom, Swept};
 
 /// Judge a snapshot by a policy, and write delete and alert manifests
 ///
-/// The run directory appears whole, or not at all. With several policies it has one run for each, in a folder of the
-/// policy's name, all from one scan.
+/// The run directory appears whole or not at all. Several policies share one scan; each gets a run in a folder with its
+/// name.
 #[derive(clap::Args, Debug)]
 #[command(
     override_usage = "smi-sweep sweep [OPTIONS] --policy <FILE_OR_NAME>\n                       --out <DIR> <SNAPSHOT>..."
@@ -28,21 +28,21 @@ pub struct Args {
     /// A policy file (with a `/`, or ending in .toml), or a built-in: pre-change, scr137, secmp0060
     #[arg(long, required = true, value_name = "FILE_OR_NAME")]
     policy: Vec<String>,
-    /// The moment to judge by [default: the one at which the snapshot says it was taken]
+    /// The moment to judge by [default: when the snapshot was taken]
     #[arg(long, value_name = "T", value_parser = parse_time)]
     as_of: Option<i64>,
     /// The run directory, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Accept exactly so many deletions, whatever the guards on them say
+    /// Accept a run with exactly so many deletions, in place of the guards on deletions
     #[arg(long, value_name = "N")]
     expect_deletes: Option<u64>,
-    /// Accept exactly so many quarantined rows, whatever the guard on them says
+    /// Accept a run with exactly so many quarantined rows, in place of the guards on them
     #[arg(long, value_name = "N")]
     expect_quarantined: Option<u64>,
-    /// Also quarantine due devices whose Device ID occurs anywhere else in the snapshot, due or not
+    /// Also quarantine a due device where any other row of the snapshot has its Device ID
     ///
-    /// Device IDs of a large snapshot are put aside in the folder that TMPDIR names, eight bytes a row.
+    /// For a large snapshot this needs eight bytes for each row in the folder that TMPDIR names.
     #[arg(long)]
     unique: bool,
     /// How columns are read: `encoded`, the fast way, or `reference`, to check it
@@ -73,7 +73,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let outcome = sweep_into(&request, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
-    speak_of_left_out(common, &outcome.snapshot);
+    remark_left_out(common, &outcome.snapshot);
     match &outcome.publication {
         Publication::Published(runs) => show_runs(&request, common, &outcome.swept, runs, seconds)?,
         Publication::Stopped(stopped) => return refuse(&request, common, &outcome.swept, stopped),
