@@ -1,7 +1,7 @@
-//! The matrix: the ways in which a case's devices are stored and swept. Every cell must say the same.
+//! The matrix: the storage forms in which a case is swept. Every cell must give the same manifests.
 //!
-//! A cell has a value of each [`DimensionValue`]. The full cross would be thousands of cells for every case; a fault of the engine
-//! shows where two values meet, so that [`cells`] has every pair of values in some cell.
+//! A cell has one value of each dimension. All combinations would be thousands of cells for each case. Errors usually need
+//! no more than two values together, so [`cells`] covers every pair of values (pairwise testing).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 use super::case::Device;
 use crate::estate::{DeviceId, time};
 
-/// How identifiers are stored.
+/// How Device IDs are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdForm {
     Text,
@@ -97,7 +97,7 @@ impl fmt::Display for DimensionValue {
     }
 }
 
-/// One way of storing and sweeping.
+/// One storage form, and a number of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MatrixCell {
     pub(super) ids: IdForm,
@@ -113,7 +113,7 @@ pub struct MatrixCell {
 
 impl fmt::Display for MatrixCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words().join(", "))
+        f.write_str(&self.values().join(", "))
     }
 }
 
@@ -144,7 +144,7 @@ impl MatrixCell {
         cell
     }
 
-    fn words(&self) -> Vec<String> {
+    fn values(&self) -> Vec<String> {
         let traits = [
             DimensionValue::IdForm(self.ids),
             DimensionValue::DateForm(self.dates),
@@ -158,7 +158,7 @@ impl MatrixCell {
         traits.iter().map(ToString::to_string).collect()
     }
 
-    /// An identifier as a quarantine manifest quotes it: text as it is, bytes and numbers in canonical form.
+    /// A Device ID as the quarantine manifest has it: text as it is stored, bytes and numbers in canonical form.
     pub(super) fn quoted(&self, id: &str) -> String {
         match (self.ids, DeviceId::from_text(id.as_bytes())) {
             (IdForm::Text | IdForm::TextView, _) | (_, None) => id.to_owned(),
@@ -167,28 +167,28 @@ impl MatrixCell {
     }
 }
 
-/// Some cells of a matrix in words: what they have in common, and all others have not.
+/// Describes some cells: their number, and the values that they share but not all cells have.
 #[must_use]
 pub fn in_common(some: &[MatrixCell], all: &[MatrixCell]) -> String {
     let Some(first) = some.first() else { return "no cell".into() };
-    let has = |cell: &MatrixCell, word: &String| cell.words().contains(word);
+    let has = |cell: &MatrixCell, word: &String| cell.values().contains(word);
     let shared: Vec<String> =
-        first.words().into_iter().filter(|word| some.iter().all(|cell| has(cell, word))).collect();
-    let telling: Vec<String> = shared.into_iter().filter(|word| !all.iter().all(|cell| has(cell, word))).collect();
+        first.values().into_iter().filter(|word| some.iter().all(|cell| has(cell, word))).collect();
+    let distinctive: Vec<String> = shared.into_iter().filter(|word| !all.iter().all(|cell| has(cell, word))).collect();
     let count = format!("{} of {} cells", some.len(), all.len());
     if some.len() == all.len() {
         "every other cell".into()
-    } else if telling.is_empty() {
+    } else if distinctive.is_empty() {
         format!("{count}, such as ({first})")
     } else {
-        format!("{count}, all with {}", telling.join(", "))
+        format!("{count}, all with {}", distinctive.join(", "))
     }
 }
 
-/// The values that each dimension can have for these devices. The first of each is the plainest.
+/// The values of each dimension that can store these devices. The first of each is the most common form.
 fn dimensions(devices: &[Device]) -> Vec<Vec<DimensionValue>> {
     let mut ids = vec![IdForm::Text, IdForm::TextView];
-    // What is malformed can only be stored as text.
+    // A malformed Device ID can only be stored as text.
     if devices.iter().all(|device| device.id.is_none() || device.device_id().is_some()) {
         ids.extend([IdForm::Fixed8, IdForm::Bytes, IdForm::Unsigned, IdForm::Signed]);
     }
@@ -220,7 +220,8 @@ fn dimensions(devices: &[Device]) -> Vec<Vec<DimensionValue>> {
     ]
 }
 
-/// The cells of these devices, the plainest first: every two values of different dimensions occur together.
+/// The cells for these devices: every pair of values of different dimensions is in some cell. The first cell has the
+/// first value of each dimension.
 #[must_use]
 pub fn cells(devices: &[Device]) -> Vec<MatrixCell> {
     let dimensions = dimensions(devices);
@@ -232,13 +233,13 @@ pub fn cells(devices: &[Device]) -> Vec<MatrixCell> {
         .collect()
 }
 
-/// A dimension and one of its values.
+/// The indexes of a dimension and of one of its values.
 type Choice = (usize, usize);
 
-/// Rows of values, one from each dimension of so many, in which every two values of different dimensions meet.
+/// Rows with one value of each dimension, such that every pair of values of different dimensions is in some row. `sizes`
+/// are the numbers of values.
 ///
-/// Each row takes a pair that has not met yet, and adds from every other dimension the value that meets most of those
-/// chosen already for the first time.
+/// Greedy: each row takes a pair that no row has yet, and from every other dimension the value that adds most new pairs.
 fn rows(sizes: &[usize]) -> Vec<Vec<usize>> {
     let places = |dimension: usize| (0..sizes[dimension]).map(move |value| (dimension, value));
     let mut order: Vec<(Choice, Choice)> = Vec::new();
@@ -258,7 +259,7 @@ fn rows(sizes: &[usize]) -> Vec<Vec<usize>> {
         for dimension in (0..sizes.len()).filter(|&dimension| dimension != a.0 && dimension != b.0) {
             let gain =
                 |place: Choice| chosen.iter().filter(|&&own| unmet.contains(&(own.min(place), own.max(place)))).count();
-            // Of equals the first, so that plain values come before others.
+            // The first of equals, so that common forms come first.
             let best = places(dimension).max_by_key(|&place| (gain(place), usize::MAX - place.1));
             chosen.extend(best);
         }
@@ -270,7 +271,7 @@ fn rows(sizes: &[usize]) -> Vec<Vec<usize>> {
     rows
 }
 
-/// Takes the pairs of a row from those that have not met.
+/// Removes the pairs of a row from those that no row has yet.
 fn meet(row: &[usize], unmet: &mut HashSet<(Choice, Choice)>) {
     for one in 0..row.len() {
         for other in one + 1..row.len() {
@@ -283,7 +284,7 @@ fn meet(row: &[usize], unmet: &mut HashSet<(Choice, Choice)>) {
 mod tests {
     use super::*;
 
-    /// Devices that every form can hold, and such that few can.
+    /// Devices that every form can store, and devices that few can.
     fn estates() -> [Vec<Device>; 3] {
         let device = |id: &str, since: i64| Device { id: Some(id.into()), since: Some(since), ..Device::default() };
         [vec![device("00-DB-12-34-56-78-90-01", 365 * time::DAY_MICROS)], vec![device("not an id", 1)], Vec::new()]
@@ -293,7 +294,7 @@ mod tests {
     fn every_two_values_meet_in_some_cell() {
         for devices in estates() {
             let cells = cells(&devices);
-            let words: Vec<Vec<String>> = cells.iter().map(MatrixCell::words).collect();
+            let words: Vec<Vec<String>> = cells.iter().map(MatrixCell::values).collect();
             let dimensions: Vec<Vec<String>> =
                 dimensions(&devices).iter().map(|values| values.iter().map(ToString::to_string).collect()).collect();
             for (index, one) in dimensions.iter().enumerate() {
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_differ_and_the_plainest_comes_first() {
+    fn cells_differ_and_the_first_has_the_first_values() {
         let cells = cells(&estates()[0]);
         assert!(cells.iter().enumerate().all(|(index, cell)| !cells[..index].contains(cell)));
         assert_eq!(cells[0], MatrixCell::of(&[]));

@@ -1,7 +1,7 @@
-//! A case's devices as Parquet, in the form that a cell of the matrix has.
+//! Writes a case's devices as Parquet files, in the storage form of a cell.
 //!
-//! Columns are written through the `parquet` crate's column writers, not through Arrow, since Arrow has no words for some of
-//! the forms that snapshots come in (INT96), and since a form is to be what its name says.
+//! The `parquet` crate's column writers are used, not those of Arrow: Arrow cannot write INT96, and does not give control
+//! of every form.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::estate::{Column, DeviceId, time};
 /// Day number of 1970-01-01 in the Julian count of INT96.
 const JULIAN_EPOCH: i64 = 2_440_588;
 
-/// Writes the devices, in their order, into a folder, and returns the files in the order of their rows.
+/// Writes the devices into a folder. Returns the files in the order of their rows.
 ///
 /// # Errors
 /// Where a file cannot be written.
@@ -96,7 +96,7 @@ fn properties(cell: &MatrixCell, columns: &[Column]) -> WriterProperties {
     properties
 }
 
-/// The Arrow schema that goes into the file, where a form is told by nothing else, or is to be hinted at.
+/// The embedded Arrow schema: for forms that only it identifies, and as a hint for string views.
 fn hint(cell: &MatrixCell, columns: &[Column]) -> Option<Schema> {
     let date = match cell.dates {
         DateForm::Seconds => DataType::Timestamp(ArrowUnit::Second, Some("UTC".into())),
@@ -123,7 +123,7 @@ fn id_hint(ids: IdForm) -> DataType {
     }
 }
 
-/// All text as string views.
+/// A schema with all text as string views.
 fn view(columns: &[Column]) -> Schema {
     let field = |&column: &Column| match column {
         Column::StatusSince => Field::new(column.name(), DataType::Timestamp(ArrowUnit::Microsecond, None), true),
@@ -200,7 +200,7 @@ fn bytes(id: DeviceId) -> Vec<u8> {
     id.0.to_be_bytes().to_vec()
 }
 
-/// Microseconds in the unit that a form counts in.
+/// Microseconds in the unit of a form.
 fn scaled(dates: DateForm, since: i64) -> i64 {
     match dates {
         DateForm::Seconds => since.div_euclid(1_000_000),
@@ -217,7 +217,7 @@ fn int96(since: i64) -> Int96 {
     value
 }
 
-/// Writes the next column of a row group; what is `None` is a null.
+/// Writes the next column of a row group; `None` is a null.
 fn put<T: Stored>(
     group: &mut SerializedRowGroupWriter<'_, File>,
     values: impl IntoIterator<Item = Option<T::T>>,
