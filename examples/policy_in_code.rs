@@ -6,7 +6,7 @@
 
 use smi_sweep::Result;
 use smi_sweep::estate::{DeviceId, DeviceType, Disposition, SmiStatus, TypeSet, time};
-use smi_sweep::policy::{PartyField, Policy, RoleField, Row};
+use smi_sweep::policy::{JudgedRow, PartyField, Policy, RoleField};
 
 fn main() -> Result<()> {
     for (since, disposition) in dispositions(&["2024-10-31", "2024-11-01", "2024-11-02"])? {
@@ -31,7 +31,7 @@ fn policy() -> Result<Policy> {
 /// None, as long as there is a built-in policy `secmp0060`.
 pub fn dispositions<'a>(dates: &[&'a str]) -> Result<Vec<(&'a str, Disposition)>> {
     let rules = policy()?.bind(time::parse("2026-11-01").unwrap_or_default());
-    let device = |since| Row {
+    let device = |since| JudgedRow {
         status_code: SmiStatus::Pending.code(),
         type_code: DeviceType::PPMID.code(),
         since: time::parse(since),

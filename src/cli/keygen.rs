@@ -1,11 +1,11 @@
-//! `smi-sweep keygen`: a key pair for somebody who approves runs.
+//! `smi-sweep keygen`: a key pair to approve runs with.
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::{Common, print, print_json, remark};
-use crate::approval::KeyPair;
+use crate::approval::{KeyPair, PublicKey};
 use crate::error::Result;
 
 /// Make a key pair to approve runs with
@@ -19,11 +19,18 @@ pub struct Args {
     out: PathBuf,
 }
 
+#[derive(Serialize)]
+struct KeygenDocument {
+    key: PublicKey,
+    private: PathBuf,
+    public: PathBuf,
+}
+
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let KeyPair { public, private_path, public_path } = KeyPair::create(&args.out)?;
     if common.json {
-        return print_json(&json!({ "key": public, "private": private_path, "public": public_path }));
+        return print_json(&KeygenDocument { key: public, private: private_path, public: public_path });
     }
     remark(common, &format!("private part in {}, public part in {}", private_path.display(), public_path.display()));
     print(&format!("{public}\n"))

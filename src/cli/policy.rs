@@ -1,6 +1,8 @@
-//! `smi-sweep policy`: validate policies, and show what they come to.
+//! `smi-sweep policy`: validate policies, show what they say, and compare them.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use super::{Common, figures, parse_time, print, print_json};
 use crate::error::Result;
@@ -8,7 +10,7 @@ use crate::estate::{SmiStatus, time};
 use crate::policy::{Boundary, Policy, changes};
 use crate::run::record;
 
-/// Validate policies, and show what they come to
+/// Validate policies, show what they say, and compare them
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -28,11 +30,11 @@ enum Command {
         /// A file (with a `/`, or ending in .toml), or the name of a built-in
         #[arg(value_name = "FILE_OR_NAME")]
         policy: String,
-        /// The moment that cutoffs are worked out for
+        /// The moment that cutoffs are computed for
         #[arg(long, value_name = "T", value_parser = parse_time)]
         as_of: Option<i64>,
     },
-    /// Say in words what changes from one policy to another, for a change-control record
+    /// Describe what changes from one policy to another, for a change-control record
     Diff {
         /// The policy before
         #[arg(value_name = "A")]
@@ -41,6 +43,43 @@ enum Command {
         #[arg(value_name = "B")]
         to: String,
     },
+}
+
+/// Which policy it is.
+#[derive(Serialize)]
+struct PolicyId<'p> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'p str>,
+    name: &'p str,
+    version: u32,
+    digest: String,
+}
+
+#[derive(Serialize)]
+struct CheckDocument<'p> {
+    policies: Vec<PolicyId<'p>>,
+}
+
+#[derive(Serialize)]
+struct DiffDocument<'p> {
+    from: PolicyId<'p>,
+    to: PolicyId<'p>,
+    changes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ShowDocument {
+    #[serde(flatten)]
+    policy: serde_json::Value,
+    digest: String,
+    as_of: Option<String>,
+    cutoffs: Option<BTreeMap<String, record::CutoffRecord>>,
+}
+
+impl<'p> PolicyId<'p> {
+    fn of(policy: &'p Policy, source: Option<&'p str>) -> Self {
+        Self { source, name: &policy.name, version: policy.version, digest: policy.digest() }
+    }
 }
 
 /// Runs the command.
@@ -55,13 +94,8 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
 fn check(names: &[String], common: &Common) -> Result<()> {
     let policies = names.iter().map(|name| Ok((name, Policy::load(name)?))).collect::<Result<Vec<_>>>()?;
     if common.json {
-        let all: Vec<_> = policies
-            .iter()
-            .map(|(source, policy)| {
-                json!({ "source": source, "name": policy.name, "version": policy.version, "digest": policy.digest() })
-            })
-            .collect();
-        return print_json(&json!({ "policies": all }));
+        let policies = policies.iter().map(|(source, policy)| PolicyId::of(policy, Some(source))).collect();
+        return print_json(&CheckDocument { policies });
     }
     let lines = policies.iter().map(|(source, policy)| {
         format!("{source}: ok, {} version {}, digest {}\n", policy.name, policy.version, policy.digest())
@@ -72,9 +106,7 @@ fn check(names: &[String], common: &Common) -> Result<()> {
 fn diff(from: &Policy, to: &Policy, common: &Common) -> Result<()> {
     let changes = changes(from, to);
     if common.json {
-        let policy =
-            |policy: &Policy| json!({ "name": policy.name, "version": policy.version, "digest": policy.digest() });
-        return print_json(&json!({ "from": policy(from), "to": policy(to), "changes": changes }));
+        return print_json(&DiffDocument { from: PolicyId::of(from, None), to: PolicyId::of(to, None), changes });
     }
     let mut text = String::new();
     for (when, policy) in [("before", from), ("after ", to)] {
@@ -92,11 +124,8 @@ fn diff(from: &Policy, to: &Policy, common: &Common) -> Result<()> {
 fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
     let cutoffs = as_of.map(|as_of| record::cutoffs(policy, &policy.bind(as_of)));
     if common.json {
-        let mut document = policy.to_json();
-        document["digest"] = json!(policy.digest());
-        document["as_of"] = json!(as_of.map(time::format_instant));
-        document["cutoffs"] = json!(cutoffs);
-        return print_json(&document);
+        let (digest, as_of) = (policy.digest(), as_of.map(time::format_instant));
+        return print_json(&ShowDocument { policy: policy.to_json(), digest, as_of, cutoffs });
     }
     let mut text = format!("{} version {}\n", policy.name, policy.version);
     for (label, lines) in facts(policy) {
@@ -109,12 +138,12 @@ fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
         let excluded = policy.exclude.contains(device_type);
         let silent = policy.alerts.silent_types.contains(device_type);
         let months = policy.thresholds.months(device_type);
-        let fate = match (excluded, silent) {
+        let effect = match (excluded, silent) {
             (true, _) => "excluded: never deleted",
             (false, true) => "deleted silently",
             (false, false) => "deleted with an alert",
         };
-        let mut row = vec![name.to_owned(), months.to_string(), fate.to_owned()];
+        let mut row = vec![name.to_owned(), months.to_string(), effect.to_owned()];
         if let Some(cutoff) = cutoffs.as_ref().and_then(|cutoffs| cutoffs.get(name)) {
             row.push(if excluded { "never".into() } else { due(cutoff) });
         }
@@ -127,10 +156,10 @@ fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
     print(&text)
 }
 
-/// Where values begin, behind their labels.
+/// The column in which values begin, after their labels.
 const VALUE: usize = 14;
 
-/// What a policy says besides the types: labels, and one line or more for each.
+/// What a policy says apart from its types: labels, each with its lines.
 fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
     let statuses: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
     let compared = match policy.boundary {

@@ -11,7 +11,7 @@ use crate::estate::time;
 use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::snapshot::{AsOfFrom, Snapshot};
-use crate::stock::{self, Record, Rules, Sources, Tariff, Terms};
+use crate::stock::{self, Record, Sources, StockRules, Tariff, Terms};
 
 /// Count Comms Hubs that were delivered and accepted but not commissioned, and the charge of each party
 ///
@@ -56,7 +56,7 @@ pub struct Args {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let rules = args.rules.as_deref().map_or_else(|| Ok(Rules::default()), Rules::load)?;
+    let rules = args.rules.as_deref().map_or_else(|| Ok(StockRules::default()), StockRules::load)?;
     let tariff = args.tariff.as_deref().map(Tariff::load).transpose()?;
     let staging = OutputDirectory::create(&args.out)?;
     let pool = common.pool();

@@ -21,7 +21,7 @@ pub fn did_you_mean<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -
     nearest(found, known).map_or_else(String::new, |near| format!("did you mean `{near}`? "))
 }
 
-/// What a refused document is. It decides the exit code.
+/// The kind of a document. It decides the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentKind {
     /// A policy.
@@ -34,9 +34,9 @@ pub enum DocumentKind {
     Scenario,
     /// The configuration of a load.
     LoadConfig,
-    /// The table of those who may approve.
+    /// The table of the keys that may approve a run.
     Approvals,
-    /// A regression case, or what belongs to it.
+    /// A file of a regression case, or of the statements that cases demonstrate.
     Case,
     /// A table that is read beside a snapshot, such as an order book.
     Table,
@@ -84,14 +84,14 @@ impl fmt::Display for DocumentKind {
     }
 }
 
-/// Where in a document that people write something is wrong.
+/// A place within a document that people write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentPlace {
-    /// What the document is.
+    /// The kind of the document.
     pub kind: DocumentKind,
     /// The file as the user named it, or the name of a built-in.
     pub source: String,
-    /// Where in it.
+    /// The position within it.
     pub position: Position,
     /// The field, by the name of its column.
     pub field: Option<String>,

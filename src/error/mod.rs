@@ -33,17 +33,17 @@ pub enum Error {
     /// The snapshot is refused.
     #[error("{place}: {fault}")]
     Snapshot {
-        /// Where.
+        /// File, row group and column.
         place: Place,
-        /// Why.
+        /// The reason.
         fault: Fault,
     },
     /// A document that people write is refused: a policy, a scenario, a tariff, a case, an order book.
     #[error("{place}: {what}")]
     Document {
-        /// Where.
+        /// File, line and column.
         place: DocumentPlace,
-        /// Why.
+        /// What is wrong there.
         what: String,
         /// What to write instead.
         remedy: String,
@@ -51,7 +51,7 @@ pub enum Error {
     /// A guard tripped; nothing was published.
     #[error("{0}")]
     Guard(Stopped),
-    /// What is named as a run directory is none, or is not a whole one.
+    /// A path that should be a run directory has no `run.json`.
     #[error("{}: not a run directory: it has no run.json", .0.display())]
     NoRun(PathBuf),
     /// A run directory is not what its record says.
@@ -62,7 +62,7 @@ pub enum Error {
         /// What differs.
         what: String,
     },
-    /// A run is not approved as it must be, or a key or its table is not to be trusted.
+    /// A run is not approved as required, or a key cannot be used.
     #[error("{}: {what}", path.display())]
     Approval {
         /// The run directory, or a file.
@@ -72,7 +72,7 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
-    /// Something is not as a regression case, or a file of expectations, says.
+    /// A result differs from a regression case, or from a file of expectations.
     #[error("{what}")]
     Regression {
         /// What differs.
@@ -80,10 +80,10 @@ pub enum Error {
         /// What to do about it.
         remedy: &'static str,
     },
-    /// The inventory cannot be reached, refuses, or is not as its configuration says.
+    /// The inventory cannot be reached, refuses a statement, or differs from its configuration.
     #[error("{what}")]
     Inventory {
-        /// What does not fit, or what the server said.
+        /// What differs, or the answer of the server.
         what: String,
         /// What to do about it.
         remedy: String,
@@ -91,11 +91,11 @@ pub enum Error {
     /// An operation of the system failed.
     #[error("{}: cannot {action}: {source}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// The operation, as a verb: `read`.
         action: &'static str,
-        /// On which path.
+        /// The path of the operation.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Data that does not fit into memory could not be written to a temporary file.
@@ -103,7 +103,7 @@ pub enum Error {
     Aside {
         /// The folder for temporary files.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A Parquet file could not be written.
@@ -111,7 +111,7 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// The writer's answer.
+        /// The error of the writer.
         source: parquet::errors::ParquetError,
     },
     /// The figures of a run do not add up: a defect of this program, and no manifest is published.
@@ -191,7 +191,7 @@ impl Error {
         }
     }
 
-    /// The exit code that goes with it.
+    /// The exit code of a process that ends with this error.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {

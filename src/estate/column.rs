@@ -14,11 +14,11 @@ pub enum Column {
     SmiStatus,
     /// The date from which the status has applied.
     StatusSince,
-    /// Who notified the device.
+    /// The party that notified the device.
     NotifyingParty,
     /// The role in which that party notified it. May be missing.
     NotifyingRole,
-    /// The CSP region. May be missing; no rule looks at it, only planners do.
+    /// The CSP region. May be missing. No rule reads it; ledgers and stock counts do.
     CspRegion,
 }
 

@@ -26,7 +26,7 @@ impl DeviceType {
 
     /// The names of the types that DUIS lists, in the order of the codes.
     pub const BUILT_IN: [&'static str; 8] = ["ESME", "GSME", "GPF", "CHF", "HCALCS", "PPMID", "IHD", "CAD"];
-    /// How many codes there are; the last two are for what is no type.
+    /// How many codes there are; the last two are [`UNKNOWN`](Self::UNKNOWN) and [`NULL`](Self::NULL).
     pub const CODES: usize = 64;
     /// How many types there can be.
     pub const MAX: usize = 62;

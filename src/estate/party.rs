@@ -22,7 +22,7 @@ impl<'a> Party<'a> {
     /// The longest name that can be addressed, in bytes.
     pub const MAX_BYTES: usize = 64;
 
-    /// Reads text.
+    /// Reads the text of the column `notifying_party`.
     #[must_use]
     pub fn of(text: &'a [u8]) -> Self {
         let Ok(text) = std::str::from_utf8(text) else { return Self::Bad };

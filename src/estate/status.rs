@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum SmiStatus {
-    /// Pre-notified, and not installed: what housekeeping looks at.
+    /// Pre-notified, and not installed: the status that housekeeping sweeps.
     Pending,
     /// On the whitelist of a Communications Hub.
     Whitelisted,
@@ -16,7 +16,7 @@ pub enum SmiStatus {
     Commissioned,
     /// Taken out of service.
     Decommissioned,
-    /// Withdrawn from the inventory's use.
+    /// No longer in use, and recorded as withdrawn.
     Withdrawn,
     /// Suspended.
     Suspended,

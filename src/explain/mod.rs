@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::estate::{Column, DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
-use crate::policy::{Boundary, PartyField, Policy, RoleField, Row, Rules};
+use crate::policy::{Boundary, JudgedRow, PartyField, Policy, RoleField, Rules};
 use crate::progress::Stage;
 use crate::scan::duplicates::each_id;
 use crate::scan::{RangeReader, Scan, dates, values};
@@ -21,7 +21,7 @@ pub struct ExplainedRow {
     /// The role as found.
     pub role: Option<String>,
     /// The row, as far as the rule is concerned.
-    pub judged: Row,
+    pub judged: JudgedRow,
     /// What becomes of it.
     pub disposition: Disposition,
     /// Why, in a sentence.
@@ -66,7 +66,7 @@ pub fn explain(scan: &Scan<'_>, policy: &Policy, as_of: i64, id: DeviceId, uniqu
 }
 
 fn read_row(range: &mut RangeReader<'_>, policy: &Policy, row: u32, id: DeviceId) -> Result<ExplainedRow> {
-    let mut judged = Row {
+    let mut judged = JudgedRow {
         status_code: SmiStatus::NULL,
         type_code: DeviceType::NULL,
         since: None,

@@ -7,7 +7,7 @@ use super::data::Ledger;
 use crate::error::{Error, Result};
 use crate::estate::time::day_start;
 use crate::estate::{DeviceId, Disposition, Reason, TallyByType, TypeNames};
-use crate::policy::{Boundary, PartyField, Policy, RoleField, Row, Rules};
+use crate::policy::{Boundary, JudgedRow, PartyField, Policy, RoleField, Rules};
 use crate::scan::PartyCounts;
 
 /// The counts that a policy leads to.
@@ -79,8 +79,8 @@ fn is_due(rules: &Rules, cell: &RowClass) -> bool {
 
 /// A row of a cell in the form in which [`Rules`] judge it. Its Device ID, where it has one, is taken to be unique.
 #[must_use]
-pub fn rule_row(cell: &RowClass) -> Row {
-    Row {
+pub fn rule_row(cell: &RowClass) -> JudgedRow {
+    JudgedRow {
         status_code: cell.status_code,
         type_code: cell.type_code,
         since: cell.day.map(day_start),

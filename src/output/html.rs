@@ -2,6 +2,8 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use indicatif::HumanCount;
+
 /// The look of every page.
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8884; }
@@ -108,18 +110,10 @@ pub fn escape(text: &str) -> String {
     html! { (text) }.into_string()
 }
 
-/// A count with separators.
+/// A count with a comma before each three digits: `1,234`.
 #[must_use]
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    HumanCount(number).to_string()
 }
 
 /// A count with what is counted: `1 row`, `2 rows`.

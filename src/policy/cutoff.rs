@@ -1,9 +1,9 @@
-//! Which status dates are due: a cutoff, so that no age is ever computed for a row.
+//! The status dates that are due, as a cutoff: no age is computed for any row.
 //!
 //! "For m months or longer" means that the status date, with m calendar months added and clamped to the last day of
 //! the month, has been reached. Adding is monotone over *dates*: all up to some day are due, and none after it. Over
 //! *instants* it is not quite: several days at a month's end may reach the as-of day, each up to its time of day. A
-//! cutoff is therefore a last due instant, and at most a few intervals behind it.
+//! cutoff is therefore a last due instant, and at most a few intervals after it.
 
 use crate::estate::time::{DAY_MICROS, FIRST_DAY, add_months, day_of, day_start};
 
@@ -12,9 +12,9 @@ use super::Boundary;
 /// The status dates that are due for one threshold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cutoff {
-    /// Everything up to here is due, this microsecond included.
+    /// The last instant, UTC microseconds, up to which every status date is due.
     last: i64,
-    /// What is due behind it: closed intervals, ascending.
+    /// Closed intervals after `last` that are due as well, ascending.
     beyond: Vec<(i64, i64)>,
 }
 
@@ -23,7 +23,7 @@ impl Cutoff {
     #[must_use]
     pub fn new(as_of: i64, months: u32, boundary: Boundary) -> Self {
         let today = day_of(as_of);
-        // A day that lies so far back, or so far ahead, that the calendar ends there cannot have been reached.
+        // Outside of the calendar, the years 1 to 9999, no day is reached.
         let reached = |day: i32| add_months(day, months);
         // No day before it is more than 31 days a month away, and none after it less than 28.
         let mut day =
@@ -31,7 +31,7 @@ impl Cutoff {
         while reached(day + 1).is_some_and(|due| due < today) {
             day += 1;
         }
-        // `day` is now the last that was reached before today; those behind it are reached today, if at all.
+        // `day` is now the last that was reached before today; later days are reached today, if at all.
         let mut last = day_start(day + 1) - 1;
         let mut beyond = Vec::new();
         let until = match boundary {
@@ -59,13 +59,13 @@ impl Cutoff {
         self.beyond.last().map_or(self.last, |&(_, last)| last)
     }
 
-    /// Everything up to here is due, this microsecond included.
+    /// The last instant, UTC microseconds, up to which every status date is due.
     #[must_use]
     pub const fn last(&self) -> i64 {
         self.last
     }
 
-    /// Closed intervals behind [`last`](Self::last) that are due as well, ascending.
+    /// Closed intervals after [`last`](Self::last) that are due as well, ascending.
     #[must_use]
     pub fn beyond(&self) -> &[(i64, i64)] {
         &self.beyond

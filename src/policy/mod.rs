@@ -1,4 +1,4 @@
-//! What change control signed, and what follows from it at a moment.
+//! The policy that change control signed, and the rules that follow from it at a moment.
 //!
 //! A [`Policy`] is read from TOML, or is one of the [`BUILT_IN`] ones. [`Policy::bind`] turns it into [`Rules`], the one
 //! place that states the rule of housekeeping. Nothing here reads a snapshot.
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use built_in::{BUILT_IN, built_in};
 pub use changes::changes;
 pub use cutoff::Cutoff;
-pub use rules::{DateVerdict, Pair, PartyField, RoleField, Row, Rules, age_months};
+pub use rules::{DateVerdict, JudgedRow, Pair, PartyField, RoleField, Rules, age_months};
 
 use crate::config;
 use crate::error::{DocumentKind, Result};
@@ -50,14 +50,14 @@ impl Boundary {
 /// How long a device may stay in a candidate status, in calendar months.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thresholds {
-    /// For every type without one of its own.
+    /// The threshold of every type that has none of its own.
     pub default: u32,
-    /// For single types.
+    /// Thresholds of single types.
     pub by_type: BTreeMap<DeviceType, u32>,
 }
 
 impl Thresholds {
-    /// The longest threshold that makes sense: a hundred years.
+    /// The longest threshold that is accepted: a hundred years.
     pub const LONGEST: u32 = 1200;
 
     /// The threshold of a type.
@@ -75,24 +75,24 @@ impl Thresholds {
 
 /// Which deletions raise an alert, and with which code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Alerts {
+pub struct AlertPolicy {
     /// Code of the DCC Alert.
     pub code: String,
-    /// Types that a CSP notified: deleted silently, unless the row's own role says otherwise.
+    /// Types that CSPs notify: their deletions raise no alert, unless the role of the row is `ServiceUser`.
     pub silent_types: TypeSet,
 }
 
-/// Limits that stop a run, whole.
+/// Limits of a run. A run that would exceed one publishes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Guard {
-    /// Deletions.
+    /// The most rows to be deleted.
     #[serde(deserialize_with = "parse::rows")]
     pub max_deletes: u64,
-    /// Deletions as a share of the snapshot's rows.
+    /// The most rows to be deleted, as a share (0 to 1) of the rows of the snapshot.
     #[serde(deserialize_with = "parse::share")]
     pub max_delete_share: f64,
-    /// Rows that cannot be judged.
+    /// The most quarantined rows.
     #[serde(deserialize_with = "parse::rows")]
     pub max_quarantined: u64,
 }
@@ -107,7 +107,7 @@ impl Default for Guard {
 /// Spellings of an estate that differ from those of DUIS. What is not mapped keeps its DUIS spelling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spellings {
-    /// Columns of the files.
+    /// Names of columns in the files.
     pub columns: BTreeMap<String, Column>,
     /// Values of the status column.
     pub statuses: BTreeMap<String, SmiStatus>,
@@ -115,26 +115,26 @@ pub struct Spellings {
     pub types: BTreeMap<String, DeviceType>,
 }
 
-/// What change control signed.
+/// A policy, as change control signed it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Its name.
+    /// The name, which is also the name of its folder in a run with several policies.
     pub name: String,
-    /// Raised by change control.
+    /// The version: at least 1, raised by change control with each change.
     pub version: u32,
-    /// The statuses that are swept.
+    /// The statuses whose devices are candidates for deletion.
     pub candidate_statuses: StatusSet,
     /// What is compared with a threshold.
     pub boundary: Boundary,
     /// Calendar months after which a candidate is due.
     pub thresholds: Thresholds,
-    /// Types that are never deleted.
+    /// Types that are never deleted, whatever their age.
     pub exclude: TypeSet,
     /// Which deletions raise an alert.
-    pub alerts: Alerts,
+    pub alerts: AlertPolicy,
     /// Limits of a run.
     pub guard: Guard,
-    /// The types that it knows.
+    /// The device types that the policy knows: those of DUIS and its own.
     pub types: TypeNames,
     /// Spellings of the estate.
     pub spellings: Spellings,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Alerts, Boundary, Guard, Policy, Spellings, Thresholds};
+use super::{AlertPolicy, Boundary, Guard, Policy, Spellings, Thresholds};
 use crate::config::{Document, Number, Section, Spanned, Whole, in_text_order, named};
 use crate::error::{DocumentKind, Result};
 use crate::estate::{Column, SmiStatus, StatusSet, TypeNames, TypeSet};
@@ -152,8 +152,8 @@ fn thresholds(
     Ok(Thresholds { default, by_type })
 }
 
-fn alerts(document: &Document<'_>, section: Option<Section<AlertsSection>>, types: &TypeNames) -> Result<Alerts> {
-    let mut alerts = Alerts { code: "N8".into(), silent_types: TypeSet::COMMS_HUB };
+fn alerts(document: &Document<'_>, section: Option<Section<AlertsSection>>, types: &TypeNames) -> Result<AlertPolicy> {
+    let mut alerts = AlertPolicy { code: "N8".into(), silent_types: TypeSet::COMMS_HUB };
     let Some(AlertsSection { code, silent_types }) = section.map(Section::into_inner) else { return Ok(alerts) };
     if let Some(code) = code {
         let text = code.get_ref();

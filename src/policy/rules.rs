@@ -16,7 +16,7 @@ pub enum Pair {
     NotCandidate,
     /// A candidate whose type is excluded.
     Excluded,
-    /// Cannot be judged.
+    /// The row cannot be judged.
     Quarantine(Reason),
     /// The date decides.
     Judge,
@@ -29,7 +29,7 @@ pub enum DateVerdict {
     NotDue,
     /// The threshold is reached.
     Due,
-    /// Cannot be judged.
+    /// The row cannot be judged.
     Quarantine(Reason),
 }
 
@@ -66,7 +66,7 @@ impl From<&Party<'_>> for PartyField {
 }
 
 impl PartyField {
-    /// What keeps a device from being deleted whose deletion raises an alert, or does not.
+    /// The reason why a due device cannot be deleted, where its deletion raises an `alert` or does not.
     #[must_use]
     #[inline]
     pub const fn flaw(self, alert: bool) -> Option<Reason> {
@@ -87,7 +87,7 @@ impl From<Option<&[u8]>> for RoleField {
 
 /// The values of a row that the rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
+pub struct JudgedRow {
     /// Code of the status.
     pub status_code: u8,
     /// Code of the type.
@@ -257,7 +257,7 @@ impl Rules {
 
     /// The whole rule for one row. What needs the other rows, a Device ID that several due rows share, is not in it.
     #[must_use]
-    pub fn judge(&self, row: &Row) -> Disposition {
+    pub fn judge(&self, row: &JudgedRow) -> Disposition {
         if self.pair(row.status_code, row.type_code) == Pair::Judge {
             match self.judge_date(row.type_code, row.since) {
                 DateVerdict::NotDue => return Disposition::NotDue,
@@ -270,7 +270,7 @@ impl Rules {
 
     /// The rule for a row whose threshold is reached: [`judge`](Self::judge) without the date.
     #[must_use]
-    pub fn judge_at_threshold(&self, row: &Row) -> Disposition {
+    pub fn judge_at_threshold(&self, row: &JudgedRow) -> Disposition {
         match self.pair(row.status_code, row.type_code) {
             Pair::NotCandidate => return Disposition::NotCandidate,
             Pair::Excluded => return Disposition::Excluded,

@@ -10,7 +10,7 @@ use super::case::{Case, Device, DeviceOutcome, DispositionKind};
 use super::cells::MatrixCell;
 use crate::error::Result;
 use crate::estate::{DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
-use crate::policy::{PartyField, Policy, RoleField, Row};
+use crate::policy::{JudgedRow, PartyField, Policy, RoleField};
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::read::{Alerts, Batches, Deletes, Manifest, Quarantine, text};
 use crate::snapshot::Snapshot;
@@ -351,9 +351,9 @@ fn manifest_values(device: &Device, policy: &Policy) -> [Option<String>; 4] {
 }
 
 /// The part of a device that the rule looks at.
-pub(super) fn rule_row(device: &Device, policy: &Policy) -> Row {
+pub(super) fn rule_row(device: &Device, policy: &Policy) -> JudgedRow {
     let bytes = |text: &Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
-    Row {
+    JudgedRow {
         status_code: bytes(&device.smi_status).map_or(SmiStatus::NULL, |status| policy.status_code(&status)),
         type_code: bytes(&device.device_type).map_or(DeviceType::NULL, |name| policy.type_code(&name)),
         since: device.since,

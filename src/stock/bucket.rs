@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::rules::Rules;
+use super::rules::StockRules;
 use super::table::Day;
 
 /// The one place in the count for a hub, in the order in which a hub is tried.
@@ -151,7 +151,7 @@ impl Marks {
 
     /// What a row of the inventory says. `count` is the last microsecond of the count date.
     #[must_use]
-    pub fn of_row(rules: &Rules, status: u8, since: Option<i64>, count: i64) -> Self {
+    pub fn of_row(rules: &StockRules, status: u8, since: Option<i64>, count: i64) -> Self {
         let service = if rules.in_service.contains_code(status) { Self::IN_SERVICE } else { 0 };
         let place = if rules.charged.contains_code(status) {
             Self::IN_STOCK

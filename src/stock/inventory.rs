@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use super::Terms;
 use super::book::{Book, Hub};
 use super::bucket::Marks;
-use super::rules::Rules;
+use super::rules::StockRules;
 use super::table::Day;
 use crate::error::Result;
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
@@ -101,7 +101,7 @@ fn look_up(
     rows: &mut [TypedDevice],
     hubs: &[Hub],
     own: &mut Inventory,
-    rules: &Rules,
+    rules: &StockRules,
     found: &dyn Fn(&TypedDevice, usize),
 ) {
     rows.sort_unstable_by_key(|row| row.id);

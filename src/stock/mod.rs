@@ -2,7 +2,7 @@
 //!
 //! The inventory alone cannot say: it does not know who ordered a hub, and what housekeeping deleted is lost to it. So
 //! the count begins with the order book. Every hub of it lands in exactly one [`Bucket`], by what the order book, the
-//! returns, the inventory and past runs say; [`Rules`] say which buckets are charged, a [`Tariff`] what a hub costs.
+//! returns, the inventory and past runs say; [`StockRules`] say which buckets are charged, a [`Tariff`] what a hub costs.
 //! [`count`] is the whole of it; [`write()`] puts the result into a directory.
 
 mod book;
@@ -30,7 +30,7 @@ pub use page::{PAGE, grouped, write as write_page};
 pub use record::Record;
 pub use region::Region;
 pub use returns::{FAULT_REASONS, FAULT_TYPES, NO_FAULT_TYPES, Refusal, Return};
-pub use rules::{Charges, Rules};
+pub use rules::{Charges, StockRules};
 pub use table::Day;
 pub use tariff::Tariff;
 
@@ -60,7 +60,7 @@ pub struct Terms<'a> {
     /// Knows how the snapshot spells things; nothing else of it matters here.
     pub policy: &'a Policy,
     /// What is charged.
-    pub rules: &'a Rules,
+    pub rules: &'a StockRules,
     /// What it costs.
     pub tariff: Option<&'a Tariff>,
     /// The count date, days since 1970-01-01. What happened on the day counts.
@@ -100,7 +100,7 @@ pub struct Stock {
     /// The count date.
     pub count: Day,
     /// The rules.
-    pub rules: Rules,
+    pub rules: StockRules,
     /// Counts of each of the book's groups.
     pub groups: Vec<Counts>,
     /// From a count of the inventory to the stock that is charged.
@@ -144,13 +144,13 @@ impl Stock {
 impl Counts {
     /// Hubs that are charged.
     #[must_use]
-    pub fn charged(&self, rules: &Rules) -> u64 {
+    pub fn charged(&self, rules: &StockRules) -> u64 {
         Bucket::ALL.into_iter().filter(|bucket| rules.charges(*bucket)).map(|bucket| self.of(bucket)).sum()
     }
 
     /// Hubs that are charged, and that a count of the inventory alone does not see.
     #[must_use]
-    pub fn missed(&self, rules: &Rules) -> u64 {
+    pub fn missed(&self, rules: &StockRules) -> u64 {
         let missed = |bucket: &Bucket| rules.charges(*bucket) && !bucket.is_seen_by_the_smi();
         Bucket::ALL.into_iter().filter(missed).map(|bucket| self.of(bucket)).sum()
     }

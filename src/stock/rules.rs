@@ -11,7 +11,7 @@ use crate::estate::{SmiStatus, StatusSet};
 
 /// The rules of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
+pub struct StockRules {
     /// Statuses that a hub has once it was commissioned.
     pub commissioned: StatusSet,
     /// Statuses of a hub in stock.
@@ -55,7 +55,7 @@ const CHARGED: [SmiStatus; 3] = [SmiStatus::Pending, SmiStatus::Whitelisted, Smi
 const IN_SERVICE: [SmiStatus; 4] =
     [SmiStatus::Commissioned, SmiStatus::Suspended, SmiStatus::Recovery, SmiStatus::Recovered];
 
-impl Default for Rules {
+impl Default for StockRules {
     fn default() -> Self {
         Self {
             commissioned: COMMISSIONED.into_iter().collect(),
@@ -82,7 +82,7 @@ struct StatusesSection {
     in_service: Option<Vec<SmiStatus>>,
 }
 
-impl Rules {
+impl StockRules {
     /// Reads rules from a file.
     ///
     /// # Errors
@@ -143,10 +143,13 @@ mod tests {
 
     #[test]
     fn what_is_left_out_keeps_its_default() {
-        let rules = Rules::parse("[charge]\nunknown = false\n", "r").unwrap();
-        assert_eq!(rules, Rules { charges: Charges { unknown: false, ..Charges::default() }, ..Rules::default() });
-        assert_eq!(Rules::parse("", "r").unwrap(), Rules::default());
-        let rules = Rules::parse("[statuses]\ncharged = [\"Pending\"]\n", "r").unwrap();
+        let rules = StockRules::parse("[charge]\nunknown = false\n", "r").unwrap();
+        assert_eq!(
+            rules,
+            StockRules { charges: Charges { unknown: false, ..Charges::default() }, ..StockRules::default() }
+        );
+        assert_eq!(StockRules::parse("", "r").unwrap(), StockRules::default());
+        let rules = StockRules::parse("[statuses]\ncharged = [\"Pending\"]\n", "r").unwrap();
         assert_eq!(rules.charged.iter().collect::<Vec<_>>(), [SmiStatus::Pending]);
     }
 
@@ -160,7 +163,7 @@ mod tests {
             ("[statuses]\nin_service = [\"Pending\"]\n", "r:1:1: Pending is in service, and not commissioned"),
             ("charge = 3\n", "r:1:10: found integer"),
         ] {
-            let error = Rules::parse(text, "r").unwrap_err();
+            let error = StockRules::parse(text, "r").unwrap_err();
             assert!(error.to_string().starts_with(says), "{error}");
         }
     }
