@@ -66,7 +66,7 @@ impl Document<'_> {
         self.place(span.start).refuse(what, remedy)
     }
 
-    /// The device types that a name stands for: one, or both of the alias `CommsHub`. `besides` are other words that
+    /// The device types of a name: one, or both of the alias `CommsHub`. `besides` are other words that
     /// would be right here.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::error::{DocumentKind, Error, Position, Result};
 use crate::estate::{TypeNames, TypeSet};
 use crate::policy::Policy;
 
-/// The most months that a forecast looks ahead: what lies further is nobody's to say.
+/// The longest forecast, in months.
 pub const LONGEST: u32 = 600;
 
 /// A scenario.
@@ -20,7 +20,7 @@ pub struct Scenario {
     pub name: String,
     /// How many months it looks ahead.
     pub months: u32,
-    /// The policies to compare; differences are told from the first.
+    /// The policies to compare; differences are relative to the first.
     pub policies: Vec<Policy>,
     /// How many futures are simulated.
     pub simulations: u32,
@@ -38,7 +38,7 @@ pub struct Scenario {
     pub changes: Vec<Change>,
     /// Live bytes of a row, where they are not those of the snapshot's files.
     pub bytes_per_row: Option<f64>,
-    /// Whether the scenario's bytes were measured in the live inventory instead of being said.
+    /// Whether the scenario's bytes were measured in the live inventory instead of given in the scenario.
     pub bytes_are_live: bool,
     /// What a gigabyte (10^9 bytes) costs for a month, in pounds.
     pub price_per_gb_month: Option<f64>,

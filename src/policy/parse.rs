@@ -208,7 +208,7 @@ fn spellings(
 }
 
 /// Refuses a mapping that would give a known name, in whatever case, another meaning: devices would be judged as what they
-/// are not. A spelling that is blank, or padded with blanks, is refused too: nobody can tell it from another by looking.
+/// are not. A spelling that is blank, or padded with blanks, is refused too: it looks like another spelling.
 fn keeps_its_meaning<T: Copy + PartialEq>(
     document: &Document<'_>,
     spelling: &Spanned<String>,

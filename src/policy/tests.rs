@@ -67,10 +67,10 @@ fn the_built_in_policies_say_what_history_says() {
     assert!(error.remedy().starts_with("did you mean `secmp0060`?"), "{}", error.remedy());
 }
 
-/// Each slip with the place it is reported at, and a part of what is said of it.
+/// Each slip with the place it is reported at, and a part of the message.
 #[test]
 fn every_slip_is_refused_with_its_place_and_the_right_name() {
-    for (from, to, place, said) in [
+    for (from, to, place, part) in [
         ("default = 12", "default = 0", "7:11", "write a whole number from 1 to 1200"),
         ("default = 12", "default = -1", "7:11", "found integer `-1`, expected a whole number from 1 to 1200"),
         ("default = 12", "default = 1.5", "7:11", "write a whole number"),
@@ -128,7 +128,7 @@ fn every_slip_is_refused_with_its_place_and_the_right_name() {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{from}");
         let message = message(&text);
-        assert!(message.contains(said), "{to}: {message}");
+        assert!(message.contains(part), "{to}: {message}");
         assert!(message.starts_with(&format!("p.toml:{place}: ")), "{to}: {message}");
     }
     assert!(message("").contains("the policy is empty"));
@@ -177,7 +177,7 @@ fn a_record_gives_the_policy_back() {
     assert_eq!(Policy::from_json(&policy.to_json(), "run.json").unwrap(), policy);
 }
 
-/// The order of the rule, said once more in other words.
+/// The order of the rule, stated again in other words.
 #[test]
 fn pairs_follow_the_order_of_the_rule() {
     use crate::estate::Reason;

@@ -22,7 +22,7 @@ pub struct Config {
     pub inventory: Inventory,
     /// How a load behaves.
     pub load: Load,
-    /// Who must have approved a run; without this table nobody is asked.
+    /// The approvals that a run needs; without this table none is needed.
     pub approvals: Option<Required>,
 }
 

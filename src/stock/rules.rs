@@ -16,7 +16,7 @@ pub struct StockRules {
     pub commissioned: StatusSet,
     /// Statuses of a hub in stock.
     pub charged: StatusSet,
-    /// Statuses in which a hub is at work, so that a return of it is refused.
+    /// Statuses of a hub in service, whose return is refused.
     pub in_service: StatusSet,
     /// Which hubs are charged besides those in stock and in the inventory.
     pub charges: Charges,
@@ -25,7 +25,7 @@ pub struct StockRules {
 /// Which hubs are charged besides those in stock and in the inventory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a decision of its own, as it stands in the file")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the document")]
 pub struct Charges {
     /// Hubs that a run deleted from the inventory.
     pub deleted: bool,
@@ -33,7 +33,7 @@ pub struct Charges {
     pub unknown: bool,
     /// Hubs that were commissioned after the count date.
     pub commissioned_later: bool,
-    /// Hubs whose status cannot be told.
+    /// Hubs whose status is unknown or missing.
     pub unclear: bool,
 }
 
