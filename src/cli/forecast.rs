@@ -27,7 +27,7 @@ pub struct Args {
     /// The scenario (policies, months, assumptions), as TOML
     #[arg(long, value_name = "FILE", required_unless_present = "backtest")]
     scenario: Option<String>,
-    /// The folder to write, which must not exist yet: tables (CSV, Parquet), a JSON document, a page with pictures
+    /// The folder to write, which must not exist yet: tables (CSV, Parquet), a JSON document, a page with charts
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Measure the bytes of a row in this live inventory, indexes included

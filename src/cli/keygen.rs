@@ -10,11 +10,11 @@ use crate::error::Result;
 
 /// Make a key pair to approve runs with
 ///
-/// The private part is for its owner alone (mode 0600), and is refused once others can read it. The public part, which
-/// is printed and written beside it, goes into [approvals.keys] of those who load.
+/// The private key is readable by its owner only (mode 0600), and is refused otherwise. The public key is printed and
+/// written beside it; add it to [approvals.keys] of the loader's configuration.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// The private part, which must not exist yet; the public part is written to FILE.pub
+    /// The private key, which must not exist yet; the public key is written to FILE.pub
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }

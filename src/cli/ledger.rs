@@ -59,7 +59,7 @@ struct Tally {
     /// Also print planned deletions at each of these thresholds, the same for all types: `12`, `1-60`
     #[arg(long, value_name = "MONTHS", value_parser = parse_months)]
     months: Option<(u32, u32)>,
-    /// Also write tables (CSV) and a page with pictures into this folder, which must not exist yet
+    /// Also write tables (CSV) and a page with charts into this folder, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

@@ -38,11 +38,10 @@ impl DatabaseUrl {
     }
 }
 
-/// Load a run into a PostgreSQL inventory: delete what is still due, and tell those parties
+/// Load a run into a PostgreSQL inventory: delete what is still due, and queue the alerts
 ///
-/// A rehearsal, unless --execute says otherwise: the same statements, rolled back. A device is deleted only if it is
-/// still in a candidate status, since the very same moment, of the same type. A load that was stopped goes on where it
-/// was.
+/// A dry run, unless --execute is given: the same statements, rolled back. A device is deleted only if its type, status
+/// and status date are still those of the run. A load that was stopped continues where it stopped.
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// The run directory
@@ -50,40 +49,40 @@ pub struct Args {
     run: Option<PathBuf>,
     /// The database: postgresql://USER@HOST/DATABASE?sslmode=require
     ///
-    /// A password is best given by PGPASSWORD or .pgpass.
+    /// Give a password in PGPASSWORD or .pgpass.
     #[arg(long, value_name = "URL")]
     to: DatabaseUrl,
-    /// Where the device table is, how a load behaves, and who must have approved [default: public.device, nobody]
+    /// The device table, the limits of a load, and the required approvals [default: public.device, none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Make the tables of a load beside the inventory, where they are missing
+    /// Create the tables that a load needs, where they are missing
     #[arg(long, conflicts_with_all = ["run", "execute", "undo"])]
     init: bool,
-    /// With --init: the policy that says how columns are called
+    /// With --init: the policy with the names of columns
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060", requires = "init")]
     policy: String,
-    /// In earnest; needs --confirm, or somebody at the terminal who types the same
+    /// Commit the deletions; needs --confirm, or the same text typed at the terminal
     #[arg(long)]
     execute: bool,
-    /// The run and its number of deletions, as the rehearsal prints them
+    /// The run and its number of deletions, as the dry run prints them
     #[arg(long, value_name = "RUN_ID:COUNT", requires = "execute")]
     confirm: Option<String>,
-    /// Take the load back: restore rows, withdraw alerts that were not sent; a rehearsal as well
+    /// Undo the load: restore rows, withdraw alerts that were not sent; a dry run, unless --execute is given
     #[arg(long)]
     undo: bool,
-    /// Planned devices of one transaction [default: 10000]
+    /// Devices in a transaction [default: 10000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Milliseconds of rest between two transactions [default: 0]
+    /// Milliseconds to wait between two transactions [default: 0]
     #[arg(long, value_name = "MS")]
     pause: Option<u64>,
-    /// Milliseconds to wait for a locked row before it is left for later [default: 1000]
+    /// Milliseconds to wait for a locked row before it is deferred [default: 1000]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     lock_timeout: Option<u32>,
     /// Milliseconds that a statement may take before its batch is halved [default: 60000]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     statement_timeout: Option<u32>,
-    /// Days for which a run may be loaded, by the database's clock [default: 7]
+    /// Days after which a run may no longer be loaded, by the database's clock [default: 7]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]
     max_age: Option<u32>,
     /// Seconds to wait for another load of the same table

@@ -53,6 +53,12 @@ struct PendingDevice {
     deleted: Option<u32>,
 }
 
+impl PendingDevice {
+    const fn new(number: u64, from: u32, device_type: DeviceType, since: i64) -> Self {
+        Self { from, number, device_type, since, left: None, deleted: None }
+    }
+}
+
 /// An estate at a series of monthly snapshots.
 #[derive(Debug)]
 pub struct History {
@@ -92,7 +98,8 @@ impl History {
             if let (true, Some(since), Some(device_type)) =
                 (pending, row.status_since, row.device_type.and_then(type_of))
             {
-                let device = history.pending_device(number, 0, device_type, since, &housekeeping);
+                let device = PendingDevice::new(number, 0, device_type, since);
+                let device = history.simulate(device, &housekeeping);
                 history.first.insert(number, device);
             }
         }
@@ -120,7 +127,8 @@ impl History {
                     } else {
                         day_start(day) + random.below(DAY_MICROS as u64) as i64
                     };
-                    self.arrived.push(self.pending_device(number, month as u32, device_type, since, housekeeping));
+                    let device = PendingDevice::new(number, month as u32, device_type, since);
+                    self.arrived.push(self.simulate(device, housekeeping));
                     number += 1;
                 }
             }
@@ -132,15 +140,8 @@ impl History {
     }
 
     /// Simulates a device from the first snapshot that has it.
-    fn pending_device(
-        &self,
-        number: u64,
-        from: u32,
-        device_type: DeviceType,
-        since: i64,
-        housekeeping: &Housekeeping,
-    ) -> PendingDevice {
-        let mut device = PendingDevice { from, number, device_type, since, left: None, deleted: None };
+    fn simulate(&self, mut device: PendingDevice, housekeeping: &Housekeeping) -> PendingDevice {
+        let PendingDevice { from, number, device_type, since, .. } = device;
         let mut random = self.random(number, 1);
         let first = whole_months(since, self.moments[from as usize]);
         for (month, age) in (from..self.moments.len() as u32).zip(first..) {

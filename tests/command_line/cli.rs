@@ -128,7 +128,7 @@ fn before_the_change_hubs_went_silently() {
     let record: Value = serde_json::from_slice(&fs::read(scratch.path("run/run.json")).unwrap()).unwrap();
     let hubs = &record["by_type"]["CHF"];
     assert!(hubs["delete"].as_u64() > Some(0));
-    // A hub that a Service User notified is told of; all others are not.
+    // Hubs that a Service User notified raise an alert; all others do not.
     assert!(hubs["silent_deletes"].as_u64() > hubs["alerts"].as_u64());
 }
 
@@ -246,7 +246,7 @@ fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
     );
     assert_eq!(scratch.sweep(&mapped, &policy, &AS_OF).0, 0);
     fs::remove_dir_all(scratch.path("run")).unwrap();
-    // Neither the seal nor the file says when it was taken, and nobody asks the clock.
+    // Neither the seal nor the file states when it was taken, and the clock is never used.
     scratch.refused(&mapped, &policy, &[], 3, &["does not say when it was taken", "--as-of"]);
 }
 
@@ -457,7 +457,7 @@ fn threads_are_a_sensible_number() {
     assert_eq!(run(&["policy", "check", "secmp0060", "--threads", "1024"]).0, 0);
 }
 
-/// What the README tells a newcomer to type, as it stands there.
+/// The first command of the README, exactly as it is there.
 #[test]
 fn the_first_command_of_the_readme_works() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

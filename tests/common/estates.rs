@@ -1,4 +1,5 @@
-//! Small estates for tests: rows as plain values, written to Parquet in any layout, and the rule said once more.
+//! Small estates for tests: rows as plain values, written to Parquet in any layout, and a second implementation of the
+//! rule.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,7 +18,7 @@ use proptest::prelude::*;
 use smi_sweep::estate::time::{DAY_MICROS, add_months, day_of, day_start};
 use smi_sweep::policy::{Boundary, Policy};
 
-/// A row as it stands in a snapshot.
+/// A row of a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub id: Option<String>,
@@ -146,7 +147,7 @@ pub fn layouts() -> impl Strategy<Value = Layout> {
 const MILLI: i64 = 1000;
 
 /// A party of 65 bytes: one too many.
-const LONG: &str = "a party whose name is longer than any that can be told: Acme Gas.";
+const LONG: &str = "a party whose name is longer than any that can be sent: Acme Gas.";
 
 /// How the estates of these tests spell what DUIS spells otherwise.
 pub const SPELLINGS: [(&str, &str); 2] = [("Waiting", "Pending"), ("Live", "Commissioned")];
@@ -276,7 +277,7 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
             Ids::Raw => {
                 let raw = |text: &str| match id_of(text) {
                     Some(id) => id.to_be_bytes().to_vec(),
-                    // What stands for text that could not be read is stored as bytes that are none.
+                    // The replacement character marks bytes that are not UTF-8.
                     None => text.split('\u{fffd}').map(str::as_bytes).collect::<Vec<_>>().join(&0xFF),
                 };
                 Arc::new(rows.iter().map(|row| value(row).map(raw)).collect::<BinaryArray>())
