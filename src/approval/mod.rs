@@ -4,7 +4,7 @@
 //! of every file that says so ([`Statement`]). Approvals stand in the run directory, one file for each key, so that two
 //! people may sign at the same time. Nothing in such a file is believed: what ought to have been signed is worked out
 //! from the run as it is now, and an approval that differs from it in one byte is void, as are all of them when a
-//! manifest or the record changes. Who may approve, and how many must, is said elsewhere ([`Required`]), by whoever
+//! manifest or the record changes. Who may approve, and how many must, is said elsewhere ([`RequiredApprovals`]), by whoever
 //! loads.
 //!
 //! What the rows of a run are is [`run::verify`](mod@crate::run::verify)'s; what happens to an approved run is the loader's.
@@ -26,7 +26,7 @@ use crate::run::record::RECORD;
 use crate::run::verify::{APPROVALS, verify};
 
 pub use key::{KeyPair, PrivateKey, PublicKey};
-pub use required::Required;
+pub use required::RequiredApprovals;
 pub use statement::{Approval, Statement};
 
 /// No approval is longer, in bytes.
@@ -34,7 +34,7 @@ const LONGEST: u64 = 16 * 1024;
 
 /// What stands in a run's folder of approvals: an approval, or why it is none.
 #[derive(Debug)]
-pub struct Found {
+pub struct ApprovalFile {
     /// The file.
     pub path: PathBuf,
     /// The approval, or why it is void.
@@ -53,7 +53,7 @@ pub struct Proposal {
 
 /// What came of signing.
 #[derive(Debug)]
-pub struct Signed {
+pub struct SignedApproval {
     /// The file.
     pub path: PathBuf,
     /// The approval.
@@ -81,14 +81,14 @@ impl Proposal {
     ///
     /// # Errors
     /// Where the run directory cannot be written.
-    pub fn sign(&self, key: &PrivateKey, approved_at: &str) -> Result<Signed> {
+    pub fn sign(&self, key: &PrivateKey, approved_at: &str) -> Result<SignedApproval> {
         let public = key.public();
         let folder = self.run.join(APPROVALS);
-        for Found { path, approval } in found(&self.run, &self.statement)? {
+        for ApprovalFile { path, approval } in found(&self.run, &self.statement)? {
             if let Ok(approval) = approval
                 && approval.key == public
             {
-                return Ok(Signed { path, approval, already: true });
+                return Ok(SignedApproval { path, approval, already: true });
             }
         }
         match fs::create_dir(&folder) {
@@ -98,7 +98,7 @@ impl Proposal {
         let path = folder.join(format!("{}.txt", public.hex()));
         let (approval, text) = self.statement.sign(key, approved_at);
         OutputFile::atomic(&path, Existing::Replace)?.finish_with(text.as_bytes())?;
-        Ok(Signed { path, approval, already: false })
+        Ok(SignedApproval { path, approval, already: false })
     }
 }
 
@@ -106,7 +106,7 @@ impl Proposal {
 ///
 /// # Errors
 /// Where the record or a manifest is not what was recorded, or the folder cannot be read.
-pub fn list(run: &Path) -> Result<Vec<Found>> {
+pub fn list(run: &Path) -> Result<Vec<ApprovalFile>> {
     single(run)?;
     let record = Record::read(run)?;
     found(run, &Statement::of(run, &record)?)
@@ -119,10 +119,10 @@ pub fn list(run: &Path) -> Result<Vec<Found>> {
 ///
 /// # Errors
 /// [`Error::Approval`] where they are too few, with what was found and does not count.
-pub fn check(run: &Path, required: &Required) -> Result<Vec<Approval>> {
+pub fn check(run: &Path, required: &RequiredApprovals) -> Result<Vec<Approval>> {
     let mut counted = BTreeMap::new();
     let mut rest = String::new();
-    for Found { path, approval } in list(run)? {
+    for ApprovalFile { path, approval } in list(run)? {
         match approval {
             Ok(mut approval) => match required.name(&approval.key) {
                 Some(name) => {
@@ -160,7 +160,7 @@ fn no_run(run: &Path) -> Error {
     }
 }
 
-fn found(run: &Path, statement: &Statement) -> Result<Vec<Found>> {
+fn found(run: &Path, statement: &Statement) -> Result<Vec<ApprovalFile>> {
     let folder = run.join(APPROVALS);
     let entries = match fs::read_dir(&folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -182,7 +182,7 @@ fn found(run: &Path, statement: &Statement) -> Result<Vec<Found>> {
         .into_iter()
         .map(|path| {
             let approval = read(&path).and_then(|text| statement.approval(&text));
-            Found { path, approval }
+            ApprovalFile { path, approval }
         })
         .collect())
 }

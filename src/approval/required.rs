@@ -13,9 +13,9 @@ use crate::error::{DocumentKind, Error, Result};
 /// Whose approval counts, and how many are needed.
 ///
 /// ```
-/// use smi_sweep::approval::Required;
+/// use smi_sweep::approval::RequiredApprovals;
 ///
-/// let required: Required = toml::from_str(
+/// let required: RequiredApprovals = toml::from_str(
 ///     r#"
 ///     needed = 1
 ///     [keys]
@@ -27,7 +27,7 @@ use crate::error::{DocumentKind, Error, Result};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Section<ApprovalsSection>")]
-pub struct Required {
+pub struct RequiredApprovals {
     keys: BTreeMap<String, PublicKey>,
     needed: usize,
 }
@@ -39,7 +39,7 @@ struct ApprovalsSection {
     keys: BTreeMap<String, PublicKey>,
 }
 
-impl TryFrom<Section<ApprovalsSection>> for Required {
+impl TryFrom<Section<ApprovalsSection>> for RequiredApprovals {
     type Error = String;
 
     fn try_from(section: Section<ApprovalsSection>) -> Result<Self, String> {
@@ -58,7 +58,7 @@ impl TryFrom<Section<ApprovalsSection>> for Required {
     }
 }
 
-impl Required {
+impl RequiredApprovals {
     /// Reads the table `[approvals]` of a configuration file; nothing else in the file is looked at.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ impl Required {
     pub fn load(path: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct File {
-            approvals: Required,
+            approvals: RequiredApprovals,
         }
         let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
         let source = path.display().to_string();

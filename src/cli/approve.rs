@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::figures::{count, table};
 use super::progress::now;
 use super::{Common, print, print_json, remark, watched};
-use crate::approval::{self, Found, PrivateKey, Proposal, PublicKey, Required};
+use crate::approval::{self, ApprovalFile, PrivateKey, Proposal, PublicKey, RequiredApprovals};
 use crate::error::{Error, Result};
 use crate::estate::time::format_instant;
 use crate::run::Record;
-use crate::run::record::Counts;
+use crate::run::record::TallyRecord;
 
 /// How many parties are listed: those with the most deletions.
 const NAMED: usize = 5;
@@ -128,10 +128,10 @@ fn number(text: &str) -> Option<u64> {
 }
 
 fn list(run: &Path, config: Option<&Path>, common: &Common) -> Result<()> {
-    let required = config.map(Required::load).transpose()?;
+    let required = config.map(RequiredApprovals::load).transpose()?;
     let found = approval::list(run)?;
     let checked = required.as_ref().map(|required| approval::check(run, required)).transpose();
-    let name = |found: &Found| {
+    let name = |found: &ApprovalFile| {
         let key = found.approval.as_ref().ok().map(|approval| &approval.key)?;
         required.as_ref()?.name(key)
     };
@@ -139,7 +139,7 @@ fn list(run: &Path, config: Option<&Path>, common: &Common) -> Result<()> {
         print_json(&ApprovalsDocument {
             run,
             approvals: found.iter().map(|found| ApprovalEntry::new(found, name(found))).collect(),
-            needed: required.as_ref().map(Required::needed),
+            needed: required.as_ref().map(RequiredApprovals::needed),
             approved: required.as_ref().map(|_| checked.is_ok()),
         })?;
     } else {
@@ -152,7 +152,7 @@ fn list(run: &Path, config: Option<&Path>, common: &Common) -> Result<()> {
 }
 
 /// An approval as a line of text. `name` is the holder of the key, where it is known.
-pub(super) fn line(found: &Found, name: Option<&str>) -> String {
+pub(super) fn line(found: &ApprovalFile, name: Option<&str>) -> String {
     match &found.approval {
         Ok(approval) => {
             let name = name.map(|name| format!(" ({})", name.escape_debug())).unwrap_or_default();
@@ -169,7 +169,7 @@ struct SignedDocument<'a> {
     key: &'a PublicKey,
     approved_at: &'a str,
     already: bool,
-    tally: &'a Counts,
+    tally: &'a TallyRecord,
     statement: &'a str,
 }
 
@@ -194,7 +194,7 @@ pub(super) struct ApprovalEntry<'a> {
 }
 
 impl<'a> ApprovalEntry<'a> {
-    pub(super) fn new(found: &'a Found, name: Option<&'a str>) -> Self {
+    pub(super) fn new(found: &'a ApprovalFile, name: Option<&'a str>) -> Self {
         let approval = found.approval.as_ref().ok();
         Self {
             path: &found.path,

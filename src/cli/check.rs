@@ -1,17 +1,16 @@
 //! `smi-sweep check`: what is wrong with a snapshot, and sealing it.
 
-use std::path::PathBuf;
+use std::path::Path;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out};
-use crate::check::{CheckFinding, Checked, check};
-use crate::error::{Error, Fault, Place, Result};
+use crate::check::{CheckFinding, CheckOutcome, CheckRequest, SealRequest, check_and_seal};
+use crate::error::{Fault, Place, Result};
 use crate::estate::time;
 use crate::policy::Policy;
-use crate::scan::Scan;
-use crate::snapshot::{SEAL_FILE, Seal, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// Check a snapshot for unknown spellings, nulls, wrong dates and repeated Device IDs; and seal it
 ///
@@ -41,44 +40,26 @@ pub struct Args {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let folder = if args.seal { Some(folder_to_seal(&args.snapshot.snapshot)?) } else { None };
-    let pool = common.pool();
+    let seal = SealRequest { taken_at: args.taken_at, despite_findings: !args.strict };
+    let request = CheckRequest {
+        snapshot: &args.snapshot.snapshot,
+        policy: &policy,
+        as_of: args.as_of,
+        seal: args.seal.then_some(seal),
+    };
     let progress = TerminalProgress::new(common);
-    let (paths, names) = (&args.snapshot.snapshot, &policy.spellings.columns);
-    // A seal that is about to be replaced has nothing to say any more.
-    let snapshot = if args.seal {
-        Snapshot::open_unverified(paths, names, &pool, &progress)?
-    } else {
-        Snapshot::open(paths, names, &pool, &progress)?
-    };
-    remark_left_out(common, &snapshot);
-    let as_of = match args.as_of.or(args.taken_at) {
-        Some(as_of) => Some(as_of),
-        None => snapshot.taken_at()?.map(|(as_of, _)| as_of),
-    };
-    let checked = check(&Scan::new(&snapshot, &pool, &progress), &policy, as_of)?;
-    snapshot.unchanged()?;
-    if args.strict && !checked.findings.is_empty() {
-        progress.finish();
-        show(common, &snapshot, as_of, &checked, None)?;
-        return Err(Place::file(&paths[0]).refuse(Fault::Findings(checked.findings.len())));
-    }
-    let mut sealed = None;
-    if let Some(folder) = folder {
-        let taken_at = match args.taken_at {
-            Some(micros) => {
-                contradiction(common, &snapshot, micros);
-                Some(micros)
-            }
-            None => snapshot.taken_at()?.map(|(micros, _)| micros),
-        };
-        let seal = Seal::of(folder, snapshot.files(), taken_at.map(time::format_instant), &pool, &progress)?;
-        snapshot.unchanged()?;
-        seal.write(folder)?;
-        sealed = Some(folder.join(SEAL_FILE));
-    }
+    let outcome = check_and_seal(&request, &common.pool(), &progress)?;
     progress.finish();
-    show(common, &snapshot, as_of, &checked, sealed)
+    remark_left_out(common, &outcome.snapshot);
+    if let (Some(_), Some(taken_at)) = (&outcome.sealed, args.taken_at) {
+        contradiction(common, &outcome.snapshot, taken_at);
+    }
+    show(common, &outcome)?;
+    let findings = outcome.checked.findings.len();
+    if args.strict && findings > 0 {
+        return Err(Place::file(&args.snapshot.snapshot[0]).refuse(Fault::Findings(findings)));
+    }
+    Ok(())
 }
 
 /// Says so where files are sealed as of another moment than they give themselves.
@@ -92,53 +73,63 @@ fn contradiction(common: &Common, snapshot: &Snapshot, taken_at: i64) {
     remark(common, &format!("warning: sealed as taken at {sealed}; the files themselves say {own}"));
 }
 
-fn folder_to_seal(paths: &[PathBuf]) -> Result<&PathBuf> {
-    match paths {
-        [folder] if folder.is_dir() => Ok(folder),
-        _ => Err(Error::Usage {
-            what: "a seal is of one folder".into(),
-            remedy: "put the files of the snapshot into one folder, and name that".into(),
-        }),
+/// The document of `--json`.
+#[derive(Serialize)]
+struct CheckDocument<'a> {
+    files: usize,
+    rows: u64,
+    bytes: u64,
+    as_of: Option<String>,
+    findings: Vec<FindingDocument<'a>>,
+    duplicate_device_ids: u64,
+    seal: Option<&'a Path>,
+}
+
+#[derive(Serialize)]
+struct FindingDocument<'a> {
+    kind: &'static str,
+    value: Option<&'a str>,
+    rows: u64,
+    first: Vec<RowPlace<'a>>,
+}
+
+/// Where a row is.
+#[derive(Serialize)]
+struct RowPlace<'a> {
+    source_file: &'a str,
+    row_in_file: u64,
+}
+
+/// The first rows of a finding.
+fn places<'a>(snapshot: &'a Snapshot, finding: &CheckFinding) -> Vec<RowPlace<'a>> {
+    let rows = finding.first.iter().filter_map(|&row| snapshot.locate(row));
+    rows.map(|(file, row)| RowPlace { source_file: &file.name, row_in_file: row }).collect()
+}
+
+fn document<'o>(outcome: &'o CheckOutcome) -> CheckDocument<'o> {
+    let CheckOutcome { snapshot, as_of, checked, sealed } = outcome;
+    let finding = |finding: &'o CheckFinding| FindingDocument {
+        kind: finding.kind.name(),
+        value: finding.value.as_deref(),
+        rows: finding.rows,
+        first: places(snapshot, finding),
+    };
+    CheckDocument {
+        files: snapshot.files().len(),
+        rows: snapshot.rows(),
+        bytes: snapshot.bytes(),
+        as_of: as_of.map(time::format_instant),
+        findings: checked.findings.iter().map(finding).collect(),
+        duplicate_device_ids: checked.duplicate_ids,
+        seal: sealed.as_deref(),
     }
 }
 
-fn show(
-    common: &Common,
-    snapshot: &Snapshot,
-    as_of: Option<i64>,
-    checked: &Checked,
-    sealed: Option<PathBuf>,
-) -> Result<()> {
-    let places = |finding: &CheckFinding| -> Vec<(String, u64)> {
-        finding
-            .first
-            .iter()
-            .filter_map(|&row| snapshot.locate(row))
-            .map(|(file, row)| (file.name.clone(), row))
-            .collect()
-    };
+fn show(common: &Common, outcome: &CheckOutcome) -> Result<()> {
     if common.json {
-        let findings: Vec<_> = checked
-            .findings
-            .iter()
-            .map(|finding| {
-                let first: Vec<_> = places(finding)
-                    .into_iter()
-                    .map(|(file, row)| json!({ "source_file": file, "row_in_file": row }))
-                    .collect();
-                json!({ "kind": finding.kind.name(), "value": finding.value, "rows": finding.rows, "first": first })
-            })
-            .collect();
-        return print_json(&json!({
-            "files": snapshot.files().len(),
-            "rows": snapshot.rows(),
-            "bytes": snapshot.bytes(),
-            "as_of": as_of.map(time::format_instant),
-            "findings": findings,
-            "duplicate_device_ids": checked.duplicate_ids,
-            "seal": sealed,
-        }));
+        return print_json(&document(outcome));
     }
+    let CheckOutcome { snapshot, as_of, checked, sealed } = outcome;
     if as_of.is_none() {
         remark(common, "nothing says when the snapshot was taken: dates in the future are not looked for");
     }
@@ -151,7 +142,10 @@ fn show(
         text.push_str("nothing is wrong\n");
     } else {
         let rows = checked.findings.iter().map(|finding| {
-            let first = places(finding).first().map_or_else(String::new, |(file, row)| format!("{file}, row {row}"));
+            let places = places(snapshot, finding);
+            let first = places
+                .first()
+                .map_or_else(String::new, |place| format!("{}, row {}", place.source_file, place.row_in_file));
             vec![
                 finding.kind.name().to_owned(),
                 finding.value.clone().unwrap_or_default(),

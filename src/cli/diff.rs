@@ -15,7 +15,7 @@ use super::{Common, parse_time, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::{format_day, format_instant};
 use crate::run::Record;
-use crate::run::diff::{Difference, Group, Only, Side, diff};
+use crate::run::diff::{DifferenceGroup, OneSidedDeletion, RunDifference, Side, diff};
 
 /// Compare two runs, or two policies on one snapshot: the devices that only one of them deletes
 ///
@@ -105,7 +105,7 @@ const fn letter(side: Side) -> &'static str {
     }
 }
 
-fn csv(only: &Only<'_>, text: &mut String) {
+fn csv(only: &OneSidedDeletion<'_>, text: &mut String) {
     text.push_str(letter(only.side));
     let (since, due_on) = (format_instant(only.since), format_day(only.due_on));
     let why = only.why.name();
@@ -132,7 +132,7 @@ struct ListedDevice<'a> {
     status_since: String,
 }
 
-fn json_line(only: &Only<'_>) -> Result<String> {
+fn json_line(only: &OneSidedDeletion<'_>) -> Result<String> {
     let device = ListedDevice {
         deleted_by: letter(only.side),
         device_id: only.id.to_string(),
@@ -173,7 +173,7 @@ struct OnlyGroup<'a> {
 }
 
 impl<'a> DiffDocument<'a> {
-    fn new([a, b]: [&'a PathBuf; 2], difference: &'a Difference) -> Self {
+    fn new([a, b]: [&'a PathBuf; 2], difference: &'a RunDifference) -> Self {
         let run = |path, record: &'a Record, side| ComparedRun {
             path,
             policy: &record.policy["name"],
@@ -182,7 +182,7 @@ impl<'a> DiffDocument<'a> {
             delete: record.tally.delete,
             only: difference.only(side),
         };
-        let group = |(group, &devices): (&'a Group, &u64)| OnlyGroup {
+        let group = |(group, &devices): (&'a DifferenceGroup, &u64)| OnlyGroup {
             deleted_by: letter(group.side),
             device_type: &group.device_type,
             notifying_party: group.party.as_deref(),
@@ -198,7 +198,7 @@ impl<'a> DiffDocument<'a> {
     }
 }
 
-fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
+fn figures([a, b]: [&PathBuf; 2], difference: &RunDifference) -> String {
     let mut text = String::new();
     for (side, path, record) in [(Side::A, a, &difference.a), (Side::B, b, &difference.b)] {
         let _ = writeln!(
@@ -243,7 +243,7 @@ fn figures([a, b]: [&PathBuf; 2], difference: &Difference) -> String {
 }
 
 /// The devices of a difference, summed over a part of their group.
-fn summed<'d, K: Ord>(difference: &'d Difference, key: impl Fn(&'d Group) -> K) -> BTreeMap<K, u64> {
+fn summed<'d, K: Ord>(difference: &'d RunDifference, key: impl Fn(&'d DifferenceGroup) -> K) -> BTreeMap<K, u64> {
     let mut sums = BTreeMap::new();
     for (group, devices) in &difference.only {
         *sums.entry(key(group)).or_default() += devices;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::figures::count;
 use super::progress::TerminalProgress;
 use super::{Common, parse_time, print, print_json, remark};
-use crate::approval::{self, Required};
+use crate::approval::{self, RequiredApprovals};
 use crate::error::Result;
 use crate::handover::{self, DuisHeader, Format, ManifestExport};
 
@@ -92,7 +92,7 @@ fn export(args: &ExportArgs, common: &Common) -> Result<()> {
         }
     };
     if let Some(config) = &args.config {
-        approval::check(&args.run, &Required::load(config)?)?;
+        approval::check(&args.run, &RequiredApprovals::load(config)?)?;
     }
     let progress = TerminalProgress::new(common);
     let export = handover::export_manifests(&args.run, &format, &args.out, &common.pool(), &progress)?;

@@ -85,7 +85,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     }
     show(common, &record);
     let from = match as_of_from {
-        AsOfFrom::Argument => "as told",
+        AsOfFrom::Argument => "as given",
         AsOfFrom::Seal => "as the seal says",
         AsOfFrom::Files => "as the files say",
     };

@@ -8,9 +8,10 @@ use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out, say};
 use crate::error::{Error, GuardTrip, Result, Stopped};
 use crate::policy::Policy;
-use crate::run::record::Counts;
+use crate::run::record::TallyRecord;
 use crate::run::{Publication, PublishedRun, Record, SweepRequest, sweep_into};
 use crate::scan::Reader;
+use crate::snapshot::AsOfFrom;
 use crate::sweep::guard::{self, Measure};
 use crate::sweep::{Expected, Headroom, Swept};
 
@@ -102,7 +103,7 @@ struct RunDocument<'a> {
 struct StoppedDocument<'a> {
     policy: &'a str,
     published: bool,
-    tally: Counts,
+    tally: TallyRecord,
     trips: Vec<TripDocument<'a>>,
 }
 
@@ -154,10 +155,10 @@ fn show_runs(
 
 fn moment(record: &Record, seconds: f64) -> String {
     let Record { as_of, snapshot, .. } = record;
-    let from = match snapshot.as_of_from.as_str() {
-        "seal" => "as the seal says",
-        "files" => "as the files say",
-        _ => "as told",
+    let from = match snapshot.as_of_from {
+        AsOfFrom::Seal => "as the seal says",
+        AsOfFrom::Files => "as the files say",
+        AsOfFrom::Argument => "as given",
     };
     let mut text = format!("as of {as_of} ({from}), {} in {seconds:.2} s", figures::counted(snapshot.rows, "row"));
     if let Some(taken_at) = snapshot.taken_at.as_ref().filter(|taken_at| *taken_at != as_of) {
@@ -189,7 +190,7 @@ fn stopped_document<'a>(policy: &'a Policy, swept: &'a Swept, expected: Expected
         way_on: &trip.flag,
     };
     let trips = tripped.zip(&swept.trips).map(trip).collect();
-    StoppedDocument { policy: &policy.name, published: false, tally: Counts::from(&total), trips }
+    StoppedDocument { policy: &policy.name, published: false, tally: TallyRecord::from(&total), trips }
 }
 
 /// What a policy came to, in figures.

@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::approve::{ApprovalEntry, line};
 use super::figures::{count, counted};
 use super::{Common, print, print_json};
-use crate::approval::{self, Found};
+use crate::approval::{self, ApprovalFile};
 use crate::error::{Error, Result};
-use crate::run::record::{Counts, OutputRecord};
+use crate::run::record::{OutputRecord, TallyRecord};
 use crate::run::verify::{Verified, verify};
 
 /// Check run directories, row by row, against their records
@@ -35,7 +35,7 @@ struct VerifiedRun<'a> {
     verified: bool,
     policy: &'a Value,
     as_of: &'a str,
-    tally: &'a Counts,
+    tally: &'a TallyRecord,
     outputs: &'a [OutputRecord],
     approvals: Vec<ApprovalEntry<'a>>,
 }
@@ -83,7 +83,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
 }
 
 /// Refuses a void approval: the run was changed after it was signed, or the approval was not made for it.
-fn none_void(found: &Found) -> Result<()> {
+fn none_void(found: &ApprovalFile) -> Result<()> {
     match &found.approval {
         Ok(_) => Ok(()),
         Err(why) => Err(Error::Approval {

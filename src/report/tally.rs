@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, PolicyAnswer, PolicyTally};
 use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
-use crate::run::record::Counts;
+use crate::run::record::TallyRecord;
 use crate::scan::PartyCounts;
 
 /// The thresholds, in months, for which tables and page show the counts where the caller names none.
@@ -73,8 +73,8 @@ struct PolicyDocument {
     policy: String,
     version: u32,
     digest: String,
-    tally: Counts,
-    by_type: BTreeMap<String, Counts>,
+    tally: TallyRecord,
+    by_type: BTreeMap<String, TallyRecord>,
     by_party: BTreeMap<String, PartyCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by_months: Option<Vec<MonthsDocument>>,
@@ -117,8 +117,8 @@ impl LedgerAnswers {
             policy: answer.policy.name.clone(),
             version: answer.policy.version,
             digest: answer.policy.digest(),
-            tally: Counts::from(&by_type.total()),
-            by_type: by_type.iter().map(|(code, tally)| (type_name(code), Counts::from(tally))).collect(),
+            tally: TallyRecord::from(&by_type.total()),
+            by_type: by_type.iter().map(|(code, tally)| (type_name(code), TallyRecord::from(tally))).collect(),
             by_party: by_party
                 .iter()
                 .map(|(party, counts)| (self.ledger.party_name(*party).to_owned(), *counts))

@@ -1,8 +1,8 @@
-//! What one run deletes and another does not, and why, as far as their records tell.
+//! What one run deletes and another does not, and why, as far as their records say.
 //!
 //! Both delete manifests are in the order of their Device IDs, so that one pass over both is enough; only the Device IDs
 //! of the quarantined rows are kept. Runs of different snapshots can be compared: a device that the other policy would
-//! have deleted is then [`Why::NotThere`].
+//! have deleted is then [`KeptBecause::NotThere`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -27,9 +27,9 @@ pub enum Side {
     B,
 }
 
-/// Why a run does not delete a device that another deletes.
+/// KeptBecause a run does not delete a device that another deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Why {
+pub enum KeptBecause {
     /// It cannot judge a row with this Device ID.
     Quarantined(Reason),
     /// Its policy does not know the type.
@@ -48,7 +48,7 @@ pub enum Why {
     NotThere,
 }
 
-impl Why {
+impl KeptBecause {
     /// The word for figures and listings.
     #[must_use]
     pub fn name(self) -> String {
@@ -68,7 +68,7 @@ impl Why {
 
 /// A device that only one of the runs deletes.
 #[derive(Debug, Clone, Copy)]
-pub struct Only<'r> {
+pub struct OneSidedDeletion<'r> {
     /// The run that deletes it.
     pub side: Side,
     /// The device.
@@ -81,26 +81,26 @@ pub struct Only<'r> {
     pub since: i64,
     /// When it became due, by the run that deletes it: days since 1970-01-01.
     pub due_on: i32,
-    /// Why the other run does not delete it.
-    pub why: Why,
+    /// KeptBecause the other run does not delete it.
+    pub why: KeptBecause,
 }
 
 /// What devices are counted by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Group {
+pub struct DifferenceGroup {
     /// The run that deletes them.
     pub side: Side,
     /// Their type.
     pub device_type: String,
     /// Who notified them.
     pub party: Option<String>,
-    /// Why the other run does not delete them.
-    pub why: Why,
+    /// KeptBecause the other run does not delete them.
+    pub why: KeptBecause,
 }
 
 /// How two runs differ.
 #[derive(Debug)]
-pub struct Difference {
+pub struct RunDifference {
     /// The record of the first.
     pub a: Record,
     /// The record of the second.
@@ -108,10 +108,10 @@ pub struct Difference {
     /// Devices that both delete.
     pub both: u64,
     /// Devices that only one deletes.
-    pub only: BTreeMap<Group, u64>,
+    pub only: BTreeMap<DifferenceGroup, u64>,
 }
 
-impl Difference {
+impl RunDifference {
     /// How many devices only this run deletes.
     #[must_use]
     pub fn only(&self, side: Side) -> u64 {
@@ -124,13 +124,13 @@ impl Difference {
 /// # Errors
 /// [`Error::Verification`] where a directory is not a run, or its manifests are not those recorded, and whatever `each`
 /// fails with.
-pub fn diff(a: &Path, b: &Path, each: &mut dyn FnMut(&Only<'_>) -> Result<()>) -> Result<Difference> {
-    let (mut run_a, mut run_b) = (Run::open(a)?, Run::open(b)?);
+pub fn diff(a: &Path, b: &Path, each: &mut dyn FnMut(&OneSidedDeletion<'_>) -> Result<()>) -> Result<RunDifference> {
+    let (mut run_a, mut run_b) = (DeleteCursor::open(a)?, DeleteCursor::open(b)?);
     let mut both = 0;
-    let mut only: BTreeMap<Group, u64> = BTreeMap::new();
-    let mut count = |side: Side, run: &Run, other: &Run| -> Result<()> {
+    let mut only: BTreeMap<DifferenceGroup, u64> = BTreeMap::new();
+    let mut count = |side: Side, run: &DeleteCursor, other: &DeleteCursor| -> Result<()> {
         let Some(device) = run.only(side, other) else { return Ok(()) };
-        let group = Group {
+        let group = DifferenceGroup {
             side,
             device_type: device.device_type.into(),
             party: device.party.map(Into::into),
@@ -157,11 +157,11 @@ pub fn diff(a: &Path, b: &Path, each: &mut dyn FnMut(&Only<'_>) -> Result<()>) -
             }
         }
     }
-    Ok(Difference { a: run_a.record, b: run_b.record, both, only })
+    Ok(RunDifference { a: run_a.record, b: run_b.record, both, only })
 }
 
-/// A run whose deletions are gone through one by one.
-struct Run {
+/// The deletions of a run, one at a time.
+struct DeleteCursor {
     folder: std::path::PathBuf,
     record: Record,
     basis: Basis,
@@ -173,7 +173,7 @@ struct Run {
     id: Option<DeviceId>,
 }
 
-impl Run {
+impl DeleteCursor {
     fn open(folder: &Path) -> Result<Self> {
         let record = Record::read(folder)?;
         digest(folder, &record, DELETE)?;
@@ -212,11 +212,11 @@ impl Run {
     }
 
     /// The current deletion, which `other` does not have.
-    fn only(&self, side: Side, other: &Self) -> Option<Only<'_>> {
+    fn only(&self, side: Side, other: &Self) -> Option<OneSidedDeletion<'_>> {
         let (id, batch, row) = (self.id?, self.batch.as_ref()?, self.row);
         let device_type = batch.device_type.value(row);
         let since = batch.since.value(row);
-        Some(Only {
+        Some(OneSidedDeletion {
             side,
             id,
             device_type,
@@ -227,35 +227,35 @@ impl Run {
         })
     }
 
-    /// Why this run does not delete a device that `deleting` deletes, in the order of the rule.
-    fn why_not(&self, id: DeviceId, device_type: &str, status: &str, since: i64, deleting: &Self) -> Why {
+    /// KeptBecause this run does not delete a device that `deleting` deletes, in the order of the rule.
+    fn why_not(&self, id: DeviceId, device_type: &str, status: &str, since: i64, deleting: &Self) -> KeptBecause {
         if let Some(&reason) = self.quarantined.get(&id) {
-            return Why::Quarantined(reason);
+            return KeptBecause::Quarantined(reason);
         }
         let (policy, rules) = (&self.basis.policy, &self.basis.rules);
         let type_code = policy.types.get(device_type).map_or(DeviceType::UNKNOWN, DeviceType::code);
         let status_code = SmiStatus::from_name(status).map_or(SmiStatus::UNKNOWN, SmiStatus::code);
         match rules.pair(status_code, type_code) {
-            Pair::NotCandidate => return Why::NotCandidate,
-            Pair::Excluded => return Why::Excluded,
-            Pair::Quarantine(Reason::UnknownType) => return Why::UnknownType,
-            Pair::Quarantine(reason) => return Why::Quarantined(reason),
+            Pair::NotCandidate => return KeptBecause::NotCandidate,
+            Pair::Excluded => return KeptBecause::Excluded,
+            Pair::Quarantine(Reason::UnknownType) => return KeptBecause::UnknownType,
+            Pair::Quarantine(reason) => return KeptBecause::Quarantined(reason),
             Pair::Judge => {}
         }
         if rules.judge_date(type_code, Some(since)) == DateVerdict::Due {
-            return Why::NotThere;
+            return KeptBecause::NotThere;
         }
         let theirs = &deleting.basis;
         let their_code = theirs.policy.types.get(device_type).map_or(type_code, DeviceType::code);
         let (mine, longer) = (rules.months(type_code), theirs.rules.months(their_code));
         if mine != longer && Cutoff::new(rules.as_of(), longer, rules.boundary()).is_due(since) {
-            Why::Threshold
+            KeptBecause::Threshold
         } else if rules.boundary() != theirs.rules.boundary()
             && Cutoff::new(rules.as_of(), mine, theirs.rules.boundary()).is_due(since)
         {
-            Why::Boundary
+            KeptBecause::Boundary
         } else {
-            Why::AsOf
+            KeptBecause::AsOf
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use maud::{Markup, html};
 
 use super::advice::advice;
-use super::record::{Counts, CutoffRecord, Record};
+use super::record::{CutoffRecord, Record, TallyRecord};
 use crate::error::Result;
 use crate::estate::{DeviceType, Reason, SmiStatus};
 use crate::output::OutputFile;
@@ -69,7 +69,7 @@ fn moment(record: &Record) -> Markup {
     }
 }
 
-fn tiles(tally: &Counts) -> Markup {
+fn tiles(tally: &TallyRecord) -> Markup {
     let tiles = [
         ("to be deleted", tally.delete),
         ("with an alert", tally.alerts),
@@ -105,7 +105,7 @@ fn guard_row(headroom: &Headroom) -> Markup {
 }
 
 /// A column of the table: its name, and its figure for a row.
-type FigureColumn = (&'static str, fn(&Counts) -> u64);
+type FigureColumn = (&'static str, fn(&TallyRecord) -> u64);
 
 fn dispositions(record: &Record, policy: &Policy) -> Markup {
     let columns: [FigureColumn; 8] = [
@@ -119,7 +119,7 @@ fn dispositions(record: &Record, policy: &Policy) -> Markup {
         ("quarantined", |counts| counts.quarantined),
     ];
     let header: Vec<&str> = ["type"].into_iter().chain(columns.iter().map(|(name, _)| *name)).collect();
-    let figures = |counts: &Counts| columns.map(|(_, figure)| count(figure(counts)));
+    let figures = |counts: &TallyRecord| columns.map(|(_, figure)| count(figure(counts)));
     // In the order of the types, and behind them what is none.
     let none = [DeviceType::UNKNOWN, DeviceType::NULL].map(|code| policy.types.name(code));
     let names = policy.types.iter().map(|(_, name)| name).chain(none);
@@ -189,7 +189,7 @@ fn since(cutoff: &CutoffRecord) -> String {
     words
 }
 
-fn quarantine(tally: &Counts) -> Markup {
+fn quarantine(tally: &TallyRecord) -> Markup {
     let found = Reason::ALL.into_iter().filter_map(|reason| {
         let rows = tally.quarantine_reasons.get(reason.name())?;
         let (meaning, remedy) = advice(reason);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::manifest::{self, Manifests, Output};
+use super::manifest::{self, ManifestFile, Manifests};
 use super::page;
 use super::record::{EngineRecord, OptionsRecord, Record, SweepContext};
 use crate::error::{Error, Result, Stopped};
@@ -92,7 +92,7 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     let folder_in = |root: &Path, policy: &Policy| {
         if policies.len() == 1 { root.to_path_buf() } else { root.join(&policy.name) }
     };
-    let mut written: Vec<Vec<Output>> = Vec::new();
+    let mut written: Vec<Vec<ManifestFile>> = Vec::new();
     for (policy, swept) in policies.iter().zip(&swept) {
         let folder = folder_in(directory.path(), policy);
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;

@@ -110,7 +110,7 @@ impl Manifest for Deletes {
     const NAME: &'static str = DELETE;
 
     fn columns(batch: &RecordBatch) -> Result<Self, String> {
-        let columns = Columns::of(batch, 7)?;
+        let columns = BatchColumns::of(batch, 7)?;
         Ok(Self {
             id: columns.text("device_id", false)?,
             device_type: columns.text("device_type", false)?,
@@ -147,7 +147,7 @@ impl Manifest for Alerts {
     const NAME: &'static str = ALERTS;
 
     fn columns(batch: &RecordBatch) -> Result<Self, String> {
-        let columns = Columns::of(batch, 6)?;
+        let columns = BatchColumns::of(batch, 6)?;
         Ok(Self {
             code: columns.text("alert_code", false)?,
             party: columns.text("notifying_party", false)?,
@@ -187,7 +187,7 @@ impl Manifest for Quarantine {
     const NAME: &'static str = QUARANTINE;
 
     fn columns(batch: &RecordBatch) -> Result<Self, String> {
-        let columns = Columns::of(batch, 8)?;
+        let columns = BatchColumns::of(batch, 8)?;
         Ok(Self {
             reason: columns.text("reason", false)?,
             id: columns.text("device_id", true)?,
@@ -212,9 +212,9 @@ pub fn text(column: &StringArray, row: usize) -> Option<&str> {
 }
 
 /// A batch whose columns are asked for by name, type and nulls.
-struct Columns<'b>(&'b RecordBatch);
+struct BatchColumns<'b>(&'b RecordBatch);
 
-impl<'b> Columns<'b> {
+impl<'b> BatchColumns<'b> {
     fn of(batch: &'b RecordBatch, count: usize) -> Result<Self, String> {
         match batch.num_columns() {
             found if found == count => Ok(Self(batch)),

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::manifest::Output;
+use super::manifest::ManifestFile;
 use crate::error::{Error, Result};
 use crate::estate::{Column, Reason, Tally, TypeNames, time};
 use crate::output::{OutputFile, json};
@@ -28,8 +28,8 @@ pub const SCHEMA: &str = "smi-sweep/run/1";
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: String,
-    /// `published`: a record that can be read is that of a whole run.
-    pub status: String,
+    /// A record that can be read is that of a whole run.
+    pub status: RunStatus,
     /// The moment that was judged by, RFC 3339.
     pub as_of: String,
     /// What was asked for besides.
@@ -42,9 +42,9 @@ pub struct Record {
     /// What was read.
     pub snapshot: SnapshotRecord,
     /// Counts of the whole.
-    pub tally: Counts,
+    pub tally: TallyRecord,
     /// Counts of each type that occurs.
-    pub by_type: BTreeMap<String, Counts>,
+    pub by_type: BTreeMap<String, TallyRecord>,
     /// Deletions and alerts of each Notifying Party.
     pub by_party: BTreeMap<String, PartyCounts>,
     /// Deletions of devices that have no Notifying Party; they are silent.
@@ -54,6 +54,14 @@ pub struct Record {
     pub outputs: Vec<OutputRecord>,
     /// How it was done.
     pub engine: EngineRecord,
+}
+
+/// The state of a run that has a record. A run is published by one rename, so there is only one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Its directory is whole.
+    Published,
 }
 
 /// What was asked for besides policy and moment.
@@ -93,8 +101,8 @@ pub struct CutoffRecord {
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
-    /// Where the moment was taken from: `argument`, `seal` or `files`.
-    pub as_of_from: String,
+    /// Where the moment was taken from.
+    pub as_of_from: AsOfFrom,
     /// When the snapshot itself says it was taken, where it does, RFC 3339.
     #[serde(default)]
     pub taken_at: Option<String>,
@@ -125,7 +133,7 @@ pub struct FileRecord {
 
 /// A tally, as recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct TallyRecord {
     /// All rows.
     pub rows: u64,
     /// Rows whose status is not swept.
@@ -147,7 +155,7 @@ pub struct Counts {
     pub quarantine_reasons: BTreeMap<String, u64>,
 }
 
-impl From<&Tally> for Counts {
+impl From<&Tally> for TallyRecord {
     fn from(tally: &Tally) -> Self {
         let reasons = Reason::ALL.into_iter().zip(tally.quarantined).filter(|(_, rows)| *rows > 0);
         Self {
@@ -164,13 +172,13 @@ impl From<&Tally> for Counts {
     }
 }
 
-impl From<&Counts> for Guarded {
-    fn from(counts: &Counts) -> Self {
+impl From<&TallyRecord> for Guarded {
+    fn from(counts: &TallyRecord) -> Self {
         Self { rows: counts.rows, deletes: counts.delete, quarantined: counts.quarantined }
     }
 }
 
-impl Counts {
+impl TallyRecord {
     /// Whether the figures add up.
     #[must_use]
     pub fn add_up(&self) -> bool {
@@ -193,8 +201,8 @@ pub struct OutputRecord {
     pub blake3: String,
 }
 
-impl From<&Output> for OutputRecord {
-    fn from(output: &Output) -> Self {
+impl From<&ManifestFile> for OutputRecord {
+    fn from(output: &ManifestFile) -> Self {
         Self {
             path: output.path.into(),
             rows: output.rows,
@@ -235,7 +243,7 @@ impl Record {
         context: &SweepContext<'_>,
         policy: &Policy,
         swept: &Swept,
-        outputs: &[Output],
+        outputs: &[ManifestFile],
         engine: EngineRecord,
     ) -> Self {
         let SweepContext { snapshot, as_of_from, options } = *context;
@@ -244,13 +252,13 @@ impl Record {
         policy_record["digest"] = policy.digest().into();
         Self {
             schema: SCHEMA.into(),
-            status: "published".into(),
+            status: RunStatus::Published,
             as_of: time::format_instant(rules.as_of()),
             options,
             policy: policy_record,
             cutoffs: cutoffs(policy, rules),
             snapshot: SnapshotRecord {
-                as_of_from: as_of_from.name().into(),
+                as_of_from,
                 // A snapshot that contradicts itself is judged as of what the user said, or not at all.
                 taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
                 rows: snapshot.rows(),
@@ -348,7 +356,7 @@ pub fn cutoffs(policy: &Policy, rules: &Rules) -> BTreeMap<String, CutoffRecord>
         .collect()
 }
 
-fn by_type(findings: &Findings, types: &TypeNames) -> BTreeMap<String, Counts> {
+fn by_type(findings: &Findings, types: &TypeNames) -> BTreeMap<String, TallyRecord> {
     findings.by_type.iter().map(|(code, tally)| (types.name(code).to_owned(), tally.into())).collect()
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::approval::Required;
+use crate::approval::RequiredApprovals;
 use crate::config::{Document, Section, Whole};
 use crate::error::{DocumentKind, Error, Result};
 use crate::estate::Column;
@@ -23,7 +23,7 @@ pub struct Config {
     /// How a load behaves.
     pub load: Load,
     /// The approvals that a run needs; without this table none is needed.
-    pub approvals: Option<Required>,
+    pub approvals: Option<RequiredApprovals>,
 }
 
 /// The device table.
@@ -117,7 +117,7 @@ impl Load {
 struct ConfigFile {
     inventory: Option<Section<Inventory>>,
     load: Option<Section<Load>>,
-    approvals: Option<Required>,
+    approvals: Option<RequiredApprovals>,
 }
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

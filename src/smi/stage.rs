@@ -12,7 +12,7 @@ use super::config::Config;
 use super::copy::{CopyWriter, Value};
 use super::fault::failed;
 use super::table::{Table, qualified, quoted};
-use crate::approval::{self, Approval, Required};
+use crate::approval::{self, Approval, RequiredApprovals};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, DeviceType, SmiStatus, time};
 use crate::policy::Policy;
@@ -47,7 +47,7 @@ impl Plan {
     ///
     /// # Errors
     /// A run that is not what its record says, several at once, too few approvals.
-    pub fn of(run: &Path, required: Option<&Required>, pool: &Pool) -> Result<Self> {
+    pub fn of(run: &Path, required: Option<&RequiredApprovals>, pool: &Pool) -> Result<Self> {
         let mut verified = verify(run, pool)?;
         let (Some(Verified { path, record }), true) = (verified.pop(), verified.is_empty()) else {
             return Err(Error::Usage {

@@ -19,13 +19,16 @@ pub use mapping::install_sigbus_handler;
 pub use seal::{SEAL_FILE, Seal, SealedFile};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Fault, Place, Result};
 use crate::estate::{Column, time};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 
 /// Where the as-of time of a sweep comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AsOfFrom {
     /// The user said so.
     Argument,

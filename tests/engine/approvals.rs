@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::common::{Workspace, fixtures, run};
 use serde_json::Value;
 use smi_sweep::Error;
-use smi_sweep::approval::{self, KeyPair, PrivateKey, Proposal, Required};
+use smi_sweep::approval::{self, KeyPair, PrivateKey, Proposal, RequiredApprovals};
 use smi_sweep::pool::Pool;
 use tempfile::TempDir;
 
@@ -51,13 +51,13 @@ impl ApprovedRun {
         signed.path
     }
 
-    fn required(&self, needed: usize, names: &[&str]) -> Required {
+    fn required(&self, needed: usize, names: &[&str]) -> RequiredApprovals {
         let keys = names.iter().map(|name| format!("{name} = \"{}\"\n", self.key(name).public()));
         toml::from_str(&format!("needed = {needed}\n[keys]\n{}", keys.collect::<String>())).unwrap()
     }
 
     /// Names of those whose approval of the run counts; what it says where they are too few.
-    fn check(&self, run: &str, required: &Required) -> Result<Vec<String>, String> {
+    fn check(&self, run: &str, required: &RequiredApprovals) -> Result<Vec<String>, String> {
         match approval::check(&self.path(run), required) {
             Ok(approvals) => Ok(approvals.into_iter().map(|approval| approval.name.unwrap()).collect()),
             Err(error) => {
@@ -337,7 +337,7 @@ fn a_table_of_approvers_that_makes_no_sense_is_refused() {
         ("[approvals\n".into(), ".toml:1:"),
     ] {
         fs::write(&path, &text).unwrap();
-        let error = Required::load(&path).unwrap_err();
+        let error = RequiredApprovals::load(&path).unwrap_err();
         assert!(matches!(error, Error::Document { .. }), "{error}");
         assert!(error.to_string().contains(says), "`{says}` is not in: {error}");
     }

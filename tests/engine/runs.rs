@@ -227,7 +227,7 @@ fn figures_that_were_changed_are_noticed() {
     spoilt("policy", |record| record["policy"]["exclude"]["types"] = json!([]));
     spoilt("the cutoff of", |record| record["as_of"] = json!("2026-01-01T00:00:00Z"));
     spoilt("smi-sweep/run/1", |record| *record = json!({ "schema": "smi-sweep/run/2" }));
-    spoilt("status", |record| record["status"] = json!("draft"));
+    spoilt("unknown variant `draft`", |record| record["status"] = json!("draft"));
     spoilt("the cutoff of ESME", |record| record["cutoffs"]["ESME"]["due_if_since"] = json!("2025-11-02"));
     spoilt("types that the policy does not know", |record| {
         record["cutoffs"]["SAPC"] = record["cutoffs"]["ESME"].clone();

@@ -23,7 +23,7 @@ pub use input::{ALERTS, DELETE, Manifests, QUARANTINE};
 
 /// A manifest that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
+pub struct ManifestFile {
     /// Name within the run directory.
     pub path: &'static str,
     /// Its rows.
@@ -36,7 +36,7 @@ pub struct Output {
 ///
 /// # Errors
 /// Where a file cannot be written.
-pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<Output>> {
+pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Vec<ManifestFile>> {
     let Findings { due, parties, quarantined, .. } = manifests.findings;
     let (alerting, days) = pool.join(|| by_party(manifests.findings), || DueDays::of(due, &*manifests.due_on));
     let counted = manifests.findings.by_type.total();
@@ -63,9 +63,9 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
     let (delete_file, alert_file) = table::write(folder, &delete, &alerts, pool)?;
     let quarantine_file = quarantine::write(&folder.join(QUARANTINE), manifests, quarantined)?;
     Ok(vec![
-        Output { path: DELETE, rows: due.len() as u64, written: delete_file },
-        Output { path: ALERTS, rows: alerting.len() as u64, written: alert_file },
-        Output { path: QUARANTINE, rows: quarantined.len() as u64, written: quarantine_file },
+        ManifestFile { path: DELETE, rows: due.len() as u64, written: delete_file },
+        ManifestFile { path: ALERTS, rows: alerting.len() as u64, written: alert_file },
+        ManifestFile { path: QUARANTINE, rows: quarantined.len() as u64, written: quarantine_file },
     ])
 }
 

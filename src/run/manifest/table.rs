@@ -19,7 +19,7 @@ use crate::sweep::{Due, DueRows, Spot};
 
 /// A column of the two manifests of due rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum DueColumn {
     AlertCode,
     DeviceId,
     DeviceType,
@@ -30,26 +30,26 @@ pub(super) enum Field {
     Alert,
 }
 
-pub(super) const DELETE_COLUMNS: [Field; 7] = [
-    Field::DeviceId,
-    Field::DeviceType,
-    Field::SmiStatus,
-    Field::StatusSince,
-    Field::DueOn,
-    Field::Party { optional: true },
-    Field::Alert,
+pub(super) const DELETE_COLUMNS: [DueColumn; 7] = [
+    DueColumn::DeviceId,
+    DueColumn::DeviceType,
+    DueColumn::SmiStatus,
+    DueColumn::StatusSince,
+    DueColumn::DueOn,
+    DueColumn::Party { optional: true },
+    DueColumn::Alert,
 ];
 
-pub(super) const ALERT_COLUMNS: [Field; 6] = [
-    Field::AlertCode,
-    Field::Party { optional: false },
-    Field::DeviceId,
-    Field::DeviceType,
-    Field::StatusSince,
-    Field::DueOn,
+pub(super) const ALERT_COLUMNS: [DueColumn; 6] = [
+    DueColumn::AlertCode,
+    DueColumn::Party { optional: false },
+    DueColumn::DeviceId,
+    DueColumn::DeviceType,
+    DueColumn::StatusSince,
+    DueColumn::DueOn,
 ];
 
-impl Field {
+impl DueColumn {
     fn schema(self) -> Result<Type, ParquetError> {
         let text = |name: &'static str, optional: bool| {
             let repetition = if optional { Repetition::OPTIONAL } else { Repetition::REQUIRED };
@@ -81,7 +81,7 @@ impl Field {
 
 /// A manifest of due rows.
 pub(super) struct DueTable<'a> {
-    pub(super) columns: &'a [Field],
+    pub(super) columns: &'a [DueColumn],
     pub(super) due: &'a DueRows,
     /// Which of them it has, in its order; all as they are where there is none.
     pub(super) order: Option<&'a [Spot]>,
@@ -120,21 +120,21 @@ impl DueTable<'_> {
 
     fn encode_column(
         &self,
-        column: Field,
+        column: DueColumn,
         descriptor: ColumnDescPtr,
         due: &[Due],
     ) -> Result<EncodedChunk, ParquetError> {
         let mut chunk = ChunkWriter::new(descriptor);
         let len = due.len();
         match column {
-            Field::DeviceId => {
+            DueColumn::DeviceId => {
                 if let (None, Some(first), Some(last)) = (self.order, due.first(), due.last()) {
                     chunk.bounds(&first.id.to_text(), &last.id.to_text());
                 }
                 chunk.device_ids(len, |row| due[row].id);
             }
-            Field::StatusSince => chunk.plain(len, |row| due[row].since.to_le_bytes()),
-            Field::DueOn => {
+            DueColumn::StatusSince => chunk.plain(len, |row| due[row].since.to_le_bytes()),
+            DueColumn::DueOn => {
                 let days = &self.days.days;
                 if days.len() > MOST_DAYS {
                     chunk.plain(len, |row| days[self.days.place(&due[row]) as usize].to_le_bytes());
@@ -143,22 +143,22 @@ impl DueTable<'_> {
                     chunk.codes(len, days.len(), |row| self.days.place(&due[row]));
                 }
             }
-            Field::Alert => chunk.booleans(len, |row| due[row].alert),
-            Field::AlertCode => {
+            DueColumn::Alert => chunk.booleans(len, |row| due[row].alert),
+            DueColumn::AlertCode => {
                 chunk.text_dictionary([self.alert_code.as_bytes()].into_iter());
                 chunk.codes(len, 1, |_| 0);
             }
-            Field::DeviceType => {
+            DueColumn::DeviceType => {
                 let names: Vec<&[u8]> = self.types.iter().map(|(_, name)| name.as_bytes()).collect();
                 chunk.text_dictionary(names.iter().copied());
                 chunk.codes(len, names.len(), |row| u32::from(due[row].type_code));
             }
-            Field::SmiStatus => {
+            DueColumn::SmiStatus => {
                 let names = SmiStatus::ALL.map(|status| status.name().as_bytes());
                 chunk.text_dictionary(names.into_iter());
                 chunk.codes(len, names.len(), |row| u32::from(due[row].status_code));
             }
-            Field::Party { optional } => {
+            DueColumn::Party { optional } => {
                 let names = self.parties.names();
                 let own = PartyCodes::of(due, names.len());
                 chunk.text_dictionary(own.parties.iter().map(|&party| names[party as usize].as_bytes()));

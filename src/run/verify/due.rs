@@ -24,12 +24,12 @@ pub(super) struct AlertedDeletion {
 }
 
 /// Days on which devices become due. There are few days and many rows; each day is kept in the place it falls on.
-struct DueDays<'r> {
+struct DueDayCache<'r> {
     rules: &'r Rules,
     known: Vec<Option<(u8, i32, i32)>>,
 }
 
-impl<'r> DueDays<'r> {
+impl<'r> DueDayCache<'r> {
     const PLACES: usize = 1 << 13;
 
     fn new(rules: &'r Rules) -> Self {
@@ -60,7 +60,7 @@ pub(super) fn deletes(
     let path = folder.join(DELETE);
     let mut batches = Batches::<Deletes>::open(folder)?;
     let mut alerted = Vec::new();
-    let mut days = DueDays::new(&basis.rules);
+    let mut days = DueDayCache::new(&basis.rules);
     let mut by_type = [PartyCounts::default(); DeviceType::CODES];
     let mut by_party = vec![PartyCounts::default(); basis.parties.len() + 1];
     let mut before = None;
@@ -92,7 +92,7 @@ pub(super) fn deletes(
 }
 
 /// Judges a deletion again.
-fn deletion(batch: &Deletes, row: usize, basis: &Basis, days: &mut DueDays<'_>) -> Result<AlertedDeletion, String> {
+fn deletion(batch: &Deletes, row: usize, basis: &Basis, days: &mut DueDayCache<'_>) -> Result<AlertedDeletion, String> {
     let id = canonical(batch.id.value(row))?;
     let (type_name, status, since) = (batch.device_type.value(row), batch.status.value(row), batch.since.value(row));
     let device_type = basis.policy.types.get(type_name).ok_or_else(|| format!("type `{type_name}` is unknown"))?;

@@ -1,0 +1,284 @@
+//! The check of a snapshot: what is wrong with it, counted, with the first places.
+//!
+//! Unlike a sweep, which reads only what it needs, the check reads every value of every column of the contract.
+
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use crate::estate::{Column, DeviceType, Reason, SmiStatus, TypeSet, time};
+use crate::policy::{DateVerdict, Pair, Policy, RoleField, Rules};
+use crate::progress::Stage;
+use crate::scan::columns::codes::Codes;
+use crate::scan::duplicates::{Duplicates, duplicates};
+use crate::scan::{RangeReader, Scan, dates, values};
+use crate::snapshot::Form;
+
+/// What can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FlawKind {
+    /// A status that the policy does not know.
+    UnknownStatus,
+    /// No status, on a device that is not Type 2.
+    MissingStatus,
+    /// A type that the policy does not know.
+    UnknownType,
+    /// No type.
+    MissingType,
+    /// No date, on a candidate.
+    MissingDate,
+    /// A date after the moment the snapshot was taken.
+    FutureDate,
+    /// A date before the year 1.
+    ImplausibleDate,
+    /// No Device ID.
+    MissingDeviceId,
+    /// A Device ID that is not eight hex pairs.
+    MalformedDeviceId,
+    /// A Device ID that other rows have as well.
+    DuplicateDeviceId,
+    /// No party, or a blank one, on a candidate whose deletion would raise an alert.
+    MissingParty,
+    /// A value that is not the name of a party, on a candidate whose deletion would raise an alert.
+    BadParty,
+    /// A role that is neither `ServiceUser` nor `CSP`.
+    UnknownRole,
+}
+
+impl FlawKind {
+    /// The word for reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownStatus => "unknown_status",
+            Self::MissingStatus => "missing_status",
+            Self::UnknownType => "unknown_type",
+            Self::MissingType => "missing_type",
+            Self::MissingDate => "missing_date",
+            Self::FutureDate => "future_date",
+            Self::ImplausibleDate => "implausible_date",
+            Self::MissingDeviceId => "missing_device_id",
+            Self::MalformedDeviceId => "malformed_device_id",
+            Self::DuplicateDeviceId => "duplicate_device_id",
+            Self::MissingParty => "missing_party",
+            Self::BadParty => "bad_party",
+            Self::UnknownRole => "unknown_role",
+        }
+    }
+}
+
+/// One kind of finding, for a spelling where spellings matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckFinding {
+    /// What is wrong.
+    pub kind: FlawKind,
+    /// The spelling that is not known, or an example of what is malformed.
+    pub value: Option<String>,
+    /// How many rows.
+    pub rows: u64,
+    /// The first of them, as numbers within the snapshot.
+    pub first: Vec<u64>,
+}
+
+/// How many places are kept of each finding.
+const PLACES: usize = 3;
+/// How many different spellings are told apart; the rest is counted together.
+const SPELLINGS: usize = 50;
+
+/// Everything that was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// By kind and spelling.
+    pub findings: Vec<CheckFinding>,
+    /// How many different Device IDs occur more than once.
+    pub duplicate_ids: u64,
+}
+
+/// Checks a snapshot. Without a moment no date that the calendar has is in the future.
+///
+/// # Errors
+/// Damaged data, or an interruption.
+pub fn check(scan: &Scan<'_>, policy: &Policy, as_of: Option<i64>) -> Result<Checked> {
+    let duplicates = duplicates(scan)?;
+    let rules = policy.bind(as_of.unwrap_or(time::day_start(time::LAST_DAY + 1) - 1));
+    let checker = Checker { policy, rules, duplicates: &duplicates };
+    let scanned = scan.run(Stage::Scan, CheckBuffers::default, |range, buffers| checker.range(range, buffers))?;
+    let mut all = Flaws::default();
+    for part in scanned.parts {
+        all.merge(part);
+    }
+    let findings =
+        all.0.into_iter().map(|((kind, value), (rows, first))| CheckFinding { kind, value, rows, first }).collect();
+    Ok(Checked { findings, duplicate_ids: duplicates.ids.len() as u64 })
+}
+
+/// Findings by kind and spelling; ranges are merged in order, so that places stay the first.
+#[derive(Debug, Default)]
+struct Flaws(BTreeMap<(FlawKind, Option<String>), (u64, Vec<u64>)>);
+
+impl Flaws {
+    fn add(&mut self, kind: FlawKind, value: Option<String>, row: u64) {
+        self.add_rows(kind, value, 1, &[row]);
+    }
+
+    fn add_rows(&mut self, kind: FlawKind, value: Option<String>, rows: u64, first: &[u64]) {
+        let mut key = (kind, value);
+        if self.0.len() >= SPELLINGS && !self.0.contains_key(&key) {
+            key.1 = key.1.map(|_| "(other spellings)".into());
+        }
+        let (total, places) = self.0.entry(key).or_default();
+        *total += rows;
+        places.extend(first.iter().take(PLACES - places.len().min(PLACES)));
+    }
+
+    fn merge(&mut self, other: Self) {
+        for ((kind, value), (rows, first)) in other.0 {
+            self.add_rows(kind, value, rows, &first);
+        }
+    }
+}
+
+/// What a worker keeps from range to range.
+#[derive(Debug, Default)]
+struct CheckBuffers {
+    status: Codes,
+    device_type: Codes,
+}
+
+struct Checker<'a> {
+    policy: &'a Policy,
+    rules: Rules,
+    duplicates: &'a Duplicates,
+}
+
+/// Status and type codes of the rows of a range.
+struct RangePairs {
+    first_row: u32,
+    pairs: Vec<(u8, u8)>,
+}
+
+impl RangePairs {
+    /// The codes of a row, by its number in the row group.
+    fn of(&self, row: u32) -> (u8, u8) {
+        self.pairs[(row - self.first_row) as usize]
+    }
+}
+
+impl Checker<'_> {
+    fn range(&self, range: &mut RangeReader<'_>, buffers: &mut CheckBuffers) -> Result<Flaws> {
+        let mut flaws = Flaws::default();
+        let pairs = self.pairs(range, buffers)?;
+        let all = range.all_rows();
+        for &row in &all {
+            let (status, device_type) = pairs.of(row);
+            if status == SmiStatus::NULL && !TypeSet::TYPE_2.contains_code(device_type) {
+                flaws.add(FlawKind::MissingStatus, None, range.range.row_number(row));
+            }
+            if device_type == DeviceType::NULL {
+                flaws.add(FlawKind::MissingType, None, range.range.row_number(row));
+            }
+        }
+        let mut roles = vec![RoleField::Absent; all.len()];
+        // The role before the party: whether an alert is due follows from both.
+        for column in [
+            Column::SmiStatus,
+            Column::DeviceType,
+            Column::DeviceId,
+            Column::StatusSince,
+            Column::NotifyingRole,
+            Column::NotifyingParty,
+        ] {
+            let Some(bound) = range.file.columns.get(column) else { continue };
+            let wanted = self.wanted(column, &all, &pairs);
+            let place = range.range;
+            range.values(column, &wanted, |index, value| {
+                let row = wanted[index];
+                let role = &mut roles[(row - pairs.first_row) as usize];
+                if column == Column::NotifyingRole {
+                    *role = RoleField::from(value.bytes);
+                }
+                let checked = CheckedValue { column, form: bound.form, bytes: value.bytes };
+                if let Some((kind, spelling)) = self.flaw(&checked, pairs.of(row), *role) {
+                    flaws.add(kind, spelling, place.row_number(row));
+                }
+            })?;
+        }
+        Ok(flaws)
+    }
+
+    /// The rows whose values of a column are looked at. Of status and type only unknown spellings are of interest.
+    fn wanted(&self, column: Column, all: &[u32], pairs: &RangePairs) -> Vec<u32> {
+        let is_wanted = |row: &u32| {
+            let (status, device_type) = pairs.of(*row);
+            match column {
+                Column::SmiStatus => status == SmiStatus::UNKNOWN,
+                Column::DeviceType => device_type == DeviceType::UNKNOWN,
+                Column::NotifyingParty => self.rules.pair(status, device_type) == Pair::Judge,
+                _ => true,
+            }
+        };
+        all.iter().copied().filter(is_wanted).collect()
+    }
+
+    /// Status and type of each row, as codes.
+    fn pairs(&self, range: &mut RangeReader<'_>, buffers: &mut CheckBuffers) -> Result<RangePairs> {
+        let CheckBuffers { status, device_type } = buffers;
+        let status_code = |value: Option<&[u8]>| value.map_or(SmiStatus::NULL, |text| self.policy.status_code(text));
+        let type_code = |value: Option<&[u8]>| value.map_or(DeviceType::NULL, |text| self.policy.type_code(text));
+        range.codes(Column::SmiStatus, &status_code, status)?;
+        range.codes(Column::DeviceType, &type_code, device_type)?;
+        let pairs = status.iter().zip(device_type.iter()).collect();
+        Ok(RangePairs { first_row: range.range.rows.start, pairs })
+    }
+
+    /// What is wrong with one value, in a row of this status and type, and where it is known, of this role.
+    fn flaw(
+        &self,
+        value: &CheckedValue<'_>,
+        (status, device_type): (u8, u8),
+        role: RoleField,
+    ) -> Option<(FlawKind, Option<String>)> {
+        let spelling = || value.bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let kind = match (value.column, value.bytes) {
+            (Column::SmiStatus, Some(_)) => return Some((FlawKind::UnknownStatus, spelling())),
+            (Column::DeviceType, Some(_)) => return Some((FlawKind::UnknownType, spelling())),
+            (Column::NotifyingRole, Some(_)) if role == RoleField::Unknown => {
+                return Some((FlawKind::UnknownRole, spelling()));
+            }
+            (Column::DeviceId, None) => FlawKind::MissingDeviceId,
+            (Column::DeviceId, Some(bytes)) => match values::device_id(value.form, bytes) {
+                None => FlawKind::MalformedDeviceId,
+                Some(id) if self.duplicates.ids.binary_search(&id).is_ok() => FlawKind::DuplicateDeviceId,
+                Some(_) => return None,
+            },
+            // A date that is there is looked at in every row, one that is missing where the date decides.
+            (Column::StatusSince, None) if self.rules.pair(status, device_type) != Pair::Judge => return None,
+            (Column::StatusSince, bytes) => {
+                let since = bytes.map(|bytes| dates::micros(value.form, bytes));
+                match self.rules.judge_date(device_type, since) {
+                    DateVerdict::Quarantine(Reason::MissingDate) => FlawKind::MissingDate,
+                    DateVerdict::Quarantine(Reason::FutureDate) => FlawKind::FutureDate,
+                    DateVerdict::Quarantine(_) => FlawKind::ImplausibleDate,
+                    DateVerdict::Due | DateVerdict::NotDue => return None,
+                }
+            }
+            (Column::NotifyingParty, bytes) => {
+                let party = values::party_field(value.form, bytes);
+                match self.rules.addressee(device_type, role, (&party).into()) {
+                    Err(Reason::MissingParty) => FlawKind::MissingParty,
+                    Err(Reason::BadParty) => FlawKind::BadParty,
+                    // An unknown role is a finding of its own.
+                    Ok(_) | Err(_) => return None,
+                }
+            }
+            _ => return None,
+        };
+        Some((kind, None))
+    }
+}
+
+/// One value of a row.
+struct CheckedValue<'a> {
+    column: Column,
+    form: Form,
+    bytes: Option<&'a [u8]>,
+}

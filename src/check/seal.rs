@@ -1,0 +1,89 @@
+//! A check as one call: from the paths of a snapshot to its findings, and to its seal where that is asked for.
+
+use std::path::{Path, PathBuf};
+
+use super::flaws::{Checked, check};
+use crate::error::{Error, Result};
+use crate::estate::time;
+use crate::policy::Policy;
+use crate::pool::Pool;
+use crate::progress::Progress;
+use crate::scan::Scan;
+use crate::snapshot::{SEAL_FILE, Seal, Snapshot};
+
+/// What to check, and whether to seal it.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckRequest<'a> {
+    /// Files and folders of the snapshot; to seal it, one folder.
+    pub snapshot: &'a [PathBuf],
+    /// The policy whose spellings hold.
+    pub policy: &'a Policy,
+    /// The moment after which dates are in the future, UTC microseconds since 1970; `None` takes the one that the
+    /// snapshot gives. Without either, such dates are not looked for.
+    pub as_of: Option<i64>,
+    /// Whether a seal is written into the folder.
+    pub seal: Option<SealRequest>,
+}
+
+/// How to seal a snapshot.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SealRequest {
+    /// When the snapshot was taken, UTC microseconds since 1970; `None` takes what its files say.
+    pub taken_at: Option<i64>,
+    /// Whether a snapshot with findings is sealed as well.
+    pub despite_findings: bool,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct CheckOutcome {
+    /// What was read.
+    pub snapshot: Snapshot,
+    /// The moment after which dates were taken for future ones.
+    pub as_of: Option<i64>,
+    /// The findings.
+    pub checked: Checked,
+    /// The seal, where one was written.
+    pub sealed: Option<PathBuf>,
+}
+
+/// Checks every value of a snapshot, and seals it where that is asked for.
+///
+/// # Errors
+/// [`Error::Usage`] where a seal is asked for anything but one folder; a snapshot that is refused or changes meanwhile; a
+/// folder that cannot be written; an interruption. Findings are no error.
+pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CheckOutcome> {
+    let seal = request.seal.map(|seal| Ok::<_, Error>((seal, folder_to_seal(request.snapshot)?))).transpose()?;
+    let columns = &request.policy.spellings.columns;
+    // A seal that is about to be replaced is not verified.
+    let snapshot = match seal {
+        Some(_) => Snapshot::open_unverified(request.snapshot, columns, pool, progress)?,
+        None => Snapshot::open(request.snapshot, columns, pool, progress)?,
+    };
+    let own_moment = || Ok::<_, Error>(snapshot.taken_at()?.map(|(micros, _)| micros));
+    let given = request.as_of.or(seal.and_then(|(seal, _)| seal.taken_at));
+    let as_of = given.map_or_else(own_moment, |as_of| Ok(Some(as_of)))?;
+    let checked = check(&Scan::new(&snapshot, pool, progress), request.policy, as_of)?;
+    snapshot.unchanged()?;
+    let mut sealed = None;
+    if let Some((seal, folder)) = seal
+        && (seal.despite_findings || checked.findings.is_empty())
+    {
+        let taken_at = seal.taken_at.map_or_else(own_moment, |taken_at| Ok(Some(taken_at)))?;
+        let seal = Seal::of(folder, snapshot.files(), taken_at.map(time::format_instant), pool, progress)?;
+        snapshot.unchanged()?;
+        seal.write(folder)?;
+        sealed = Some(folder.join(SEAL_FILE));
+    }
+    Ok(CheckOutcome { snapshot, as_of, checked, sealed })
+}
+
+fn folder_to_seal(paths: &[PathBuf]) -> Result<&Path> {
+    match paths {
+        [folder] if folder.is_dir() => Ok(folder),
+        _ => Err(Error::Usage {
+            what: "a seal is of one folder".into(),
+            remedy: "put the files of the snapshot into one folder, and name that".into(),
+        }),
+    }
+}
