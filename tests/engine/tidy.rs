@@ -1,4 +1,4 @@
-//! The house rules that a compiler does not check. Each finding names file, line and the mend.
+//! The house rules that a compiler does not check. Each finding names file, line and the fix.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,45 @@ const FLOORS: &[&[&str]] = &[
 /// Where `unsafe` may stand.
 const UNSAFE: [&str; 2] = ["src/snapshot/mapping.rs", "src/snapshot/encoded/snappy.rs"];
 
-/// Lines that a file may have: nobody wants to live in a longer one.
+/// Lines that a file may have.
 const LONGEST: usize = 600;
+
+/// Blocks that may be nested inside a function.
+const DEEPEST: usize = 4;
+
+/// Cycles between files that are not yet undone. The list may only shrink.
+const KNOWN_CYCLES: &[[&str; 2]] = &[
+    ["src/output/parquet/chunk_writer.rs", "src/output/parquet/delta.rs"],
+    ["src/scan/columns/codes.rs", "src/scan/columns/reference.rs"],
+    ["src/smi/outcome.rs", "src/smi/state.rs"],
+    ["src/stock/book.rs", "src/stock/book_parquet.rs"],
+    ["src/stock/bucket.rs", "src/stock/rules.rs"],
+];
+
+/// Files with a function that is deeper than [`DEEPEST`]. The list may only shrink.
+const KNOWN_DEEP: &[&str] =
+    &["src/handover/duis.rs", "src/run/verify/quarantine.rs", "src/scan/columns/pick_values.rs"];
+
+/// Type names that still mean two things. The list may only shrink.
+const KNOWN_NAMES: &[&str] = &[
+    "Bound",
+    "Change",
+    "Counts",
+    "Field",
+    "Form",
+    "Found",
+    "Group",
+    "Inventory",
+    "Measure",
+    "Output",
+    "OutputRecord",
+    "Record",
+    "Refusal",
+    "Spellings",
+    "Summary",
+    "Task",
+    "Unit",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -183,6 +220,138 @@ fn links_live() {
                 if !outside && !document.parent().unwrap().join(target).exists() {
                     findings.push(format!("{}:{}: {target} is not there", document.display(), index + 1));
                 }
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// The files that a file of the same folder imports: from `use super::name` and `use crate::folder::name`.
+fn siblings_used(file: &str, lines: &[(usize, String)], siblings: &[&str]) -> Vec<(usize, String)> {
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let within = folder.strip_prefix("src/").unwrap_or_default().replace('/', "::");
+    let mut used = Vec::new();
+    for (line, text) in lines {
+        for start in ["super::".to_owned(), format!("crate::{within}::")] {
+            for after in text.split(start.as_str()).skip(1) {
+                // `super::{a, b::c}` names several files.
+                let names = after.strip_prefix('{').map_or(vec![after], |group| group.split([',', '}']).collect());
+                for name in names {
+                    let name: String = name
+                        .trim()
+                        .chars()
+                        .take_while(|c| c.is_ascii_lowercase() || "_0123456789".contains(*c))
+                        .collect();
+                    let path = format!("{folder}/{name}.rs");
+                    if path != file && siblings.contains(&path.as_str()) {
+                        used.push((*line, path));
+                    }
+                }
+            }
+        }
+    }
+    used
+}
+
+/// Files of one folder do not import each other in a circle. A `mod.rs` and the files below it may.
+#[test]
+fn files_of_a_folder_have_no_cycles() {
+    let sources = sources();
+    let names: Vec<&str> =
+        sources.iter().map(|(file, _)| file.as_str()).filter(|file| !file.ends_with("mod.rs")).collect();
+    let imports: Vec<(&str, Vec<(usize, String)>)> = sources
+        .iter()
+        .filter(|(file, _)| names.contains(&file.as_str()))
+        .map(|(file, lines)| (file.as_str(), siblings_used(file, lines, &names)))
+        .collect();
+    let used_by = |file: &str| -> Vec<&str> {
+        let found = imports.iter().find(|(name, _)| *name == file);
+        found.map(|(_, used)| used.iter().map(|(_, other)| other.as_str()).collect()).unwrap_or_default()
+    };
+    let mut findings = Vec::new();
+    for (file, used) in &imports {
+        for (line, other) in used {
+            let (mut reached, mut next) = (vec![other.as_str()], 0);
+            while next < reached.len() {
+                let further = used_by(reached[next]);
+                reached.extend(further.into_iter().filter(|one| !reached.contains(one)).collect::<Vec<_>>());
+                next += 1;
+            }
+            let known = KNOWN_CYCLES.iter().any(|pair| pair.contains(file) && pair.contains(&other.as_str()));
+            if reached.contains(file) && !known {
+                findings.push(format!(
+                    "{file}:{line}: imports {other}, which imports it; move what both need to a third file"
+                ));
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// Whether a line that ends with `{` opens a block that counts as a level, and not a struct literal or an item.
+fn opens_block(line: &str) -> bool {
+    let words = ["if ", "else ", "else{", "for ", "while ", "loop ", "match ", "unsafe "];
+    let starts = ["=> {", "| {", "= {"];
+    line == "{" || words.iter().any(|word| line.contains(word)) || starts.iter().any(|end| line.ends_with(end))
+}
+
+#[test]
+fn functions_are_flat() {
+    let mut findings = Vec::new();
+    for (file, lines) in sources() {
+        // Indentation, and whether it is a level, of every block that is open.
+        let mut open: Vec<(usize, bool)> = Vec::new();
+        for (line, text) in lines {
+            let trimmed = text.trim();
+            if trimmed.is_empty() {
+                continue;
+            }
+            let indent = text.len() - text.trim_start().len();
+            open.retain(|(outer, _)| *outer < indent);
+            if trimmed.ends_with('{') {
+                let item = ["fn ", "impl ", "impl<", "mod ", "struct ", "enum ", "trait "].iter().any(|word| {
+                    let rest = trimmed.trim_start_matches("pub ").trim_start_matches("pub(super) ");
+                    rest.trim_start_matches("pub(crate) ").trim_start_matches("const ").starts_with(word)
+                });
+                open.push((indent, !item && opens_block(trimmed)));
+                let depth = open.iter().filter(|(_, level)| *level).count();
+                let known = KNOWN_DEEP.contains(&file.as_str());
+                if depth > DEEPEST && !known {
+                    findings.push(format!(
+                        "{file}:{line}: {depth} blocks deep; return early, or make the inner part a function"
+                    ));
+                }
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// Names that each room may use for itself.
+const SHARED_NAMES: [&str; 3] = ["Args", "Error", "Result"];
+
+/// One name means one thing: no two rooms have a visible type of the same name.
+#[test]
+fn a_type_name_has_one_meaning() {
+    let mut known: Vec<(String, String, usize)> = Vec::new();
+    let mut findings = Vec::new();
+    for (file, lines) in sources() {
+        for (line, text) in lines {
+            let Some(rest) = text.strip_prefix("pub") else { continue };
+            let rest = rest.trim_start_matches("(crate)").trim_start_matches("(super)").trim_start();
+            let item = ["struct ", "enum ", "trait ", "type "].iter().find_map(|kind| rest.strip_prefix(kind));
+            let Some(item) = item else { continue };
+            let name: String = item.chars().take_while(char::is_ascii_alphanumeric).collect();
+            if SHARED_NAMES.contains(&name.as_str()) || KNOWN_NAMES.contains(&name.as_str()) {
+                continue;
+            }
+            match known.iter().find(|(other, place, _)| *other == name && room_of(place) != room_of(&file)) {
+                Some((_, place, at)) => {
+                    findings.push(format!(
+                        "{file}:{line}: `{name}` is also at {place}:{at}; give it a name that says which"
+                    ));
+                }
+                None => known.push((name, file.clone(), line)),
             }
         }
     }
