@@ -1,17 +1,15 @@
-//! `smi-sweep stock`: Comms Hubs in stock, and who is charged for them.
+//! `smi-sweep stock`: Comms Hubs in stock, and the parties that are charged for them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
-use crate::error::{Error, Result};
-use crate::estate::time;
-use crate::output::OutputDirectory;
+use crate::error::Result;
 use crate::policy::Policy;
-use crate::snapshot::{AsOfFrom, Snapshot};
-use crate::stock::{self, Record, Sources, StockRules, Tariff, Terms};
+use crate::snapshot::AsOfFrom;
+use crate::stock::{self, StockOptions, StockRecord, StockRules, Tariff, count_to_folder};
 
 /// Count Comms Hubs that were delivered and accepted but not commissioned, and the charge of each party
 ///
@@ -53,55 +51,51 @@ pub struct Args {
     out: PathBuf,
 }
 
+/// The JSON document of `stock`.
+#[derive(Serialize)]
+struct StockDocument<'a> {
+    path: &'a PathBuf,
+    record: &'a StockRecord,
+    seconds: f64,
+}
+
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let rules = args.rules.as_deref().map_or_else(|| Ok(StockRules::default()), StockRules::load)?;
     let tariff = args.tariff.as_deref().map(Tariff::load).transpose()?;
-    let staging = OutputDirectory::create(&args.out)?;
-    let pool = common.pool();
+    let options = StockOptions {
+        snapshot: &args.snapshot.snapshot,
+        orders: &args.orders,
+        returns: &args.returns,
+        runs: &args.runs,
+        as_if_loaded: args.as_if_loaded,
+        policy: &policy,
+        rules: &rules,
+        tariff: tariff.as_ref(),
+        as_of: args.as_of,
+        out: &args.out,
+    };
     let progress = TerminalProgress::new(common);
-
-    let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
-    let (as_of, as_of_from) = snapshot.as_of(args.as_of)?;
-    let terms = Terms { policy: &policy, rules: &rules, tariff: tariff.as_ref(), count_day: time::day_of(as_of) };
-    let sources =
-        Sources { orders: &args.orders, returns: &args.returns, runs: &args.runs, as_if_loaded: args.as_if_loaded };
-    let counted = stock::count(&snapshot, sources, terms, &pool, &progress)?;
-
-    let (orders, returns) = (names(&args.orders), names(&args.returns));
-    let outputs = stock::write(staging.path(), &counted, &returns, &progress)?;
-    let record = Record::new(&counted, terms, &snapshot, &orders, &returns, &outputs);
-    record.write(staging.path())?;
-    stock::write_page(staging.path(), &record)?;
+    let counted = count_to_folder(&options, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
-    if crate::progress::Progress::interrupted(&progress) {
-        return Err(Error::Interrupted);
-    }
-    staging.publish(&pool)?;
-
+    let record = &counted.record;
     if common.json {
-        return print_json(&json!({ "path": args.out, "record": record, "seconds": seconds }));
+        return print_json(&StockDocument { path: &args.out, record, seconds });
     }
-    show(common, &record);
-    let from = match as_of_from {
+    show(common, record);
+    let from = match counted.as_of_from {
         AsOfFrom::Argument => "as given",
         AsOfFrom::Seal => "as the seal says",
         AsOfFrom::Files => "as the files say",
     };
-    let rows = figures::count(snapshot.rows());
+    let rows = figures::count(record.sources.snapshot_rows);
     remark(common, &format!("counted on {} ({from}), {rows} rows in {seconds:.2} s", record.counted_on));
     print(&format!("{}\n", args.out.display()))
 }
 
-/// What files are called: their names, whatever folder they lie in.
-fn names(paths: &[PathBuf]) -> Vec<String> {
-    let name = |path: &PathBuf| path.file_name().unwrap_or(Path::new(path).as_os_str()).to_string_lossy().into_owned();
-    paths.iter().map(name).collect()
-}
-
-/// Prints what the count came to, on standard error.
-fn show(common: &Common, record: &Record) {
+/// Prints the figures of the count on standard error.
+fn show(common: &Common, record: &StockRecord) {
     let buckets = record.buckets.iter().filter(|bucket| bucket.hubs > 0).map(|bucket| {
         let charged = if bucket.charged { bucket.hubs } else { 0 };
         vec![bucket.means.to_owned(), figures::count(bucket.hubs), figures::count(charged)]
@@ -121,11 +115,11 @@ fn show(common: &Common, record: &Record) {
     let missed = figures::count(record.missed.hubs);
     let mut line = format!("a count of the SMI alone misses {missed} charged hubs");
     if let (Some(all), Some(part)) = (&record.charged.pounds, &record.missed.pounds) {
-        line = format!("£{} in all; {line}, £{}", stock::grouped(all), stock::grouped(part));
+        line = format!("£{} in total; {line}, £{}", stock::grouped(all), stock::grouped(part));
     }
     remark(common, &line);
     if record.sources.deleted_still_there > 0 {
         let hubs = figures::count(record.sources.deleted_still_there);
-        remark(common, &format!("{hubs} hubs that runs deleted are in the snapshot: were the runs loaded?"));
+        remark(common, &format!("{hubs} hubs that runs deleted are in the snapshot; check that the runs were loaded"));
     }
 }

@@ -1,14 +1,16 @@
-//! The order book: which hubs were ordered, by whom, for which region, and when they were delivered and accepted.
+//! The order book: the hubs that were ordered, with party, region, variant, and the days of delivery and acceptance.
 //!
-//! Sixteen bytes for each hub, by Device ID. Who is charged, region and variant are kept once for each combination that
-//! occurs. A book that cannot be right is refused, whole: an error in it would be an error in somebody's bill.
+//! Each hub takes sixteen bytes. Each combination of party, region and variant is stored once. A book with an error is
+//! refused as a whole, because an error in it would be an error in a bill.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexSet;
+
 use super::book_parquet;
 use super::region::Region;
-use super::table::{CsvTable, Day, Days, Line};
+use super::table::{CsvLine, CsvTable, Day, Days};
 use crate::error::{DocumentPlace, Error, Result, did_you_mean};
 use crate::estate::{DeviceId, Party, time};
 use crate::pool::Pool;
@@ -17,47 +19,47 @@ use crate::progress::Progress;
 /// The columns of an order book.
 pub const COLUMNS: [&str; 6] = ["device_id", "ordering_party", "region", "variant", "delivered", "accepted"];
 
-/// Who is charged for which kind of hub.
+/// Hubs of one party, region and variant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Group {
-    /// Who ordered the hub, and is charged for it.
+pub struct OrderGroup {
+    /// The ordering party, which is charged.
     pub party: String,
-    /// For which region.
+    /// The CSP region.
     pub region: Region,
-    /// Which hub variant.
+    /// The hub variant.
     pub variant: String,
 }
 
 /// A hub of the order book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hub {
-    /// Its CHF.
+    /// The Device ID of its CHF.
     pub id: DeviceId,
-    /// Index among the groups.
+    /// Index of its group.
     pub group: u32,
-    /// When it was delivered.
+    /// The day of delivery.
     pub delivered: Day,
-    /// When it was accepted.
+    /// The day of acceptance.
     pub accepted: Day,
 }
 
 /// An order book.
 #[derive(Debug, Default)]
 pub struct Book {
-    /// The hubs, by ascending Device ID; each ID is there once.
+    /// The hubs by ascending Device ID. Device IDs are unique.
     pub hubs: Vec<Hub>,
     /// The groups, in ascending order.
-    pub groups: Vec<Group>,
+    pub groups: Vec<OrderGroup>,
 }
 
 impl Book {
     /// Reads an order book from CSV files, and from Parquet files where a name ends in `.parquet`.
     ///
     /// # Errors
-    /// The first slip, with its file, line and field; a hub that is there twice; an interruption.
+    /// The first error, with its file, line and field; a hub that is ordered twice; an interruption.
     pub fn read(paths: &[PathBuf], pool: &Pool, progress: &dyn Progress) -> Result<Self> {
         let parts = pool.map(paths.to_vec(), |path| {
-            let mut gather = Gather::default();
+            let mut gather = BookBuilder::default();
             each_order(&path, &mut |order, place| {
                 if gather.hubs.len().is_multiple_of(1 << 16) && progress.interrupted() {
                     return Err(Error::Interrupted);
@@ -74,35 +76,35 @@ impl Book {
             );
         }
         if let Some([hub, _]) = book.hubs.array_windows().find(|[hub, next]| hub.id == next.id) {
-            return Err(doubled(paths, hub.id));
+            return Err(ordered_twice(paths, hub.id));
         }
         Ok(book)
     }
 
-    /// The index of a hub.
+    /// The index of a hub, by binary search.
     #[must_use]
     pub fn find(&self, id: DeviceId) -> Option<usize> {
         self.hubs.binary_search_by_key(&id, |hub| hub.id).ok()
     }
 }
 
-/// An order, as it stands in a file.
+/// An order as found in a file.
 #[derive(Debug, Clone, Copy)]
 pub struct Order<'a> {
     /// The Device ID.
-    pub device: Cell<'a>,
+    pub device: OrderField<'a>,
     /// The ordering party, the region and the variant.
-    pub words: [&'a [u8]; 3],
-    /// When it was delivered.
-    pub delivered: Cell<'a>,
-    /// When it was accepted.
-    pub accepted: Cell<'a>,
+    pub group: [&'a [u8]; 3],
+    /// The day of delivery.
+    pub delivered: OrderField<'a>,
+    /// The day of acceptance.
+    pub accepted: OrderField<'a>,
 }
 
-/// A Device ID or a date, as it stands in a file.
+/// A Device ID or a date as found in a file.
 #[derive(Debug, Clone, Copy)]
-pub enum Cell<'a> {
-    /// Text; empty where there is nothing.
+pub enum OrderField<'a> {
+    /// Text; empty for a null.
     Text(&'a [u8]),
     /// A Device ID as its number.
     Id(DeviceId),
@@ -110,7 +112,7 @@ pub enum Cell<'a> {
     Day(i32),
 }
 
-/// Who takes an order, and says where it stands if something is wrong.
+/// Takes an order and the place of its line, which errors name.
 pub type TakeOrder<'a> = &'a mut dyn FnMut(&Order<'_>, &dyn Fn() -> DocumentPlace) -> Result<()>;
 
 fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
@@ -118,17 +120,17 @@ fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
         return book_parquet::each_order(path, take);
     }
     let mut table = CsvTable::open(path, &COLUMNS)?;
-    let mut line = Line::default();
+    let mut line = CsvLine::default();
     while table.read(&mut line)? {
         if !table.is_whole(&line) {
             return Err(table.ragged(&line));
         }
         let cell = |name| table.cell(&line, name);
         let order = Order {
-            device: Cell::Text(cell(0)),
-            words: [cell(1), cell(2), cell(3)],
-            delivered: Cell::Text(cell(4)),
-            accepted: Cell::Text(cell(5)),
+            device: OrderField::Text(cell(0)),
+            group: [cell(1), cell(2), cell(3)],
+            delivered: OrderField::Text(cell(4)),
+            accepted: OrderField::Text(cell(5)),
         };
         take(&order, &|| table.place(&line))?;
     }
@@ -137,28 +139,28 @@ fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
 
 /// The orders of one file.
 #[derive(Debug, Default)]
-struct Gather {
+struct BookBuilder {
     hubs: Vec<Hub>,
-    groups: Vec<Group>,
-    /// Groups by the words as they stand in the file.
-    known: HashMap<Box<[u8]>, u32>,
+    groups: IndexSet<OrderGroup>,
+    /// Indexes of groups by the text in the file, so that a line needs one look-up.
+    by_text: HashMap<Box<[u8]>, u32>,
     key: Vec<u8>,
     days: Days,
 }
 
-impl Gather {
+impl BookBuilder {
     fn take(&mut self, order: &Order<'_>, place: &dyn Fn() -> DocumentPlace) -> Result<()> {
         let id = match order.device {
-            Cell::Id(id) => Some(id),
-            Cell::Text(text) => DeviceId::from_text(text),
-            Cell::Day(_) => None,
+            OrderField::Id(id) => Some(id),
+            OrderField::Text(text) => DeviceId::from_text(text),
+            OrderField::Day(_) => None,
         };
         let id = id.ok_or_else(|| {
-            let found = if let Cell::Text(text) = order.device { shown(text) } else { "(none)".into() };
+            let found = if let OrderField::Text(text) = order.device { shown(text) } else { "(none)".into() };
             let remedy = "write eight hex pairs joined by `-`, as in 00-DB-12-34-56-78-90-A0";
             place().field(COLUMNS[0]).refuse(format!("`{found}` is not a Device ID"), remedy)
         })?;
-        let group = self.group(order.words, place)?;
+        let group = self.group(order.group, place)?;
         let delivered = self.day(order.delivered, COLUMNS[4], place)?;
         let accepted = self.day(order.accepted, COLUMNS[5], place)?;
         if accepted != Day::NONE && !delivered.is_by(accepted) {
@@ -167,53 +169,50 @@ impl Gather {
             } else {
                 format!("accepted on {}, before it was delivered on {}", accepted.text(), delivered.text())
             };
-            return Err(place().field(COLUMNS[5]).refuse(what, "mend the dates: delivery comes first"));
+            return Err(place().field(COLUMNS[5]).refuse(what, "correct the dates: delivery comes first"));
         }
         self.hubs.push(Hub { id, group, delivered, accepted });
         Ok(())
     }
 
-    fn group(&mut self, words: [&[u8]; 3], place: &dyn Fn() -> DocumentPlace) -> Result<u32> {
+    fn group(&mut self, texts: [&[u8]; 3], place: &dyn Fn() -> DocumentPlace) -> Result<u32> {
         self.key.clear();
-        for word in words {
-            self.key.extend_from_slice(&(word.len() as u32).to_le_bytes());
-            self.key.extend_from_slice(word);
+        for text in texts {
+            self.key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            self.key.extend_from_slice(text);
         }
-        if let Some(group) = self.known.get(self.key.as_slice()) {
+        if let Some(group) = self.by_text.get(self.key.as_slice()) {
             return Ok(*group);
         }
-        let [party, region, variant] = words;
+        let [party, region, variant] = texts;
         let name = text(region);
         let region = Region::from_name(&name).ok_or_else(|| {
             let remedy = format!("{}there are {}", did_you_mean(&name, Region::NAMES), Region::NAMES.join(", "));
             place().field(COLUMNS[2]).refuse(format!("`{}` is not a region", shown(region)), remedy)
         })?;
-        let party = word(party).map_err(|(what, remedy)| place().field(COLUMNS[1]).refuse(what, remedy))?;
-        let variant = word(variant).map_err(|(what, remedy)| place().field(COLUMNS[3]).refuse(what, remedy))?;
-        let group = Group { party, region, variant };
-        // Two spellings of a party are one group.
-        let index = self.groups.iter().position(|known| *known == group).unwrap_or_else(|| {
-            self.groups.push(group);
-            self.groups.len() - 1
-        });
-        self.known.insert(self.key.as_slice().into(), index as u32);
+        let party = canonical_name(party).map_err(|(what, remedy)| place().field(COLUMNS[1]).refuse(what, remedy))?;
+        let variant =
+            canonical_name(variant).map_err(|(what, remedy)| place().field(COLUMNS[3]).refuse(what, remedy))?;
+        let group = OrderGroup { party, region, variant };
+        // Several spellings of a party have one canonical name, and so one group.
+        let (index, _) = self.groups.insert_full(group);
+        self.by_text.insert(self.key.as_slice().into(), index as u32);
         Ok(index as u32)
     }
 
-    fn day(&mut self, cell: Cell<'_>, field: &str, place: &dyn Fn() -> DocumentPlace) -> Result<Day> {
+    fn day(&mut self, cell: OrderField<'_>, field: &str, place: &dyn Fn() -> DocumentPlace) -> Result<Day> {
         let day = match cell {
-            Cell::Text(b"") => return Ok(Day::NONE),
-            Cell::Text(text) => self.days.read(text),
-            Cell::Day(day) => Some(day),
-            Cell::Id(_) => None,
+            OrderField::Text(b"") => return Ok(Day::NONE),
+            OrderField::Text(text) => self.days.read(text),
+            OrderField::Day(day) => Some(day),
+            OrderField::Id(_) => None,
         };
         day.and_then(Day::new).ok_or_else(|| {
             let (what, remedy) = match (day, cell) {
-                (Some(day), _) => (
-                    format!("{} is not a day on which a hub can have been delivered", time::format_day(day)),
-                    "days from 2000 to 2179 make sense",
-                ),
-                (None, Cell::Text(text)) => (format!("`{}` is not a date", shown(text)), "write 2026-11-01"),
+                (Some(day), _) => {
+                    (format!("{} is not a plausible day", time::format_day(day)), "write a day from 2000 to 2179")
+                }
+                (None, OrderField::Text(text)) => (format!("`{}` is not a date", shown(text)), "write 2026-11-01"),
                 (None, _) => ("is not a date".into(), "write a date"),
             };
             place().field(field).refuse(what, remedy)
@@ -221,12 +220,12 @@ impl Gather {
     }
 }
 
-/// A party or a variant: a party has the name by which runs know it.
-fn word(bytes: &[u8]) -> Result<String, (String, String)> {
+/// The canonical name of a party or a variant, as in runs.
+fn canonical_name(bytes: &[u8]) -> Result<String, (String, String)> {
     let what = match Party::of(bytes) {
         Party::Named(name) => return Ok(name.into_owned()),
         Party::Missing => "is empty".into(),
-        Party::Bad => format!("`{}` is no name", shown(bytes)),
+        Party::Bad => format!("`{}` is not a valid name", shown(bytes)),
     };
     Err((what, format!("write text of up to {} bytes", Party::MAX_BYTES)))
 }
@@ -235,15 +234,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A cell as errors quote it.
+/// A cell as error messages quote it: at most 40 characters, without control characters.
 pub fn shown(bytes: &[u8]) -> String {
     let text: String = text(bytes).chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
     if text.chars().count() <= 40 { text } else { text.chars().take(39).chain(['…']).collect() }
 }
 
-/// All files as one book: groups are numbered in ascending order, hubs sorted.
-fn join(parts: Vec<Gather>) -> Book {
-    let mut groups: Vec<Group> = parts.iter().flat_map(|part| part.groups.iter().cloned()).collect();
+/// The orders of all files as one book. Groups are sorted and numbered, hubs sorted.
+fn join(parts: Vec<BookBuilder>) -> Book {
+    let mut groups: Vec<OrderGroup> = parts.iter().flat_map(|part| part.groups.iter().cloned()).collect();
     groups.sort_unstable();
     groups.dedup();
     let mut hubs: Vec<Hub> = Vec::new();
@@ -264,16 +263,16 @@ fn join(parts: Vec<Gather>) -> Book {
     Book { hubs, groups }
 }
 
-/// Where a hub stands that is ordered twice. Lines are not remembered, as there are tens of millions: the files are read
-/// again.
-fn doubled(paths: &[PathBuf], id: DeviceId) -> Error {
+/// The error for a hub that is ordered twice. Line numbers are not stored for tens of millions of hubs, so the files are read
+/// again to find them.
+fn ordered_twice(paths: &[PathBuf], id: DeviceId) -> Error {
     let mut first: Option<DocumentPlace> = None;
     for path in paths {
         let found = each_order(path, &mut |order, place| {
             let own = match order.device {
-                Cell::Id(own) => Some(own),
-                Cell::Text(text) => DeviceId::from_text(text),
-                Cell::Day(_) => None,
+                OrderField::Id(own) => Some(own),
+                OrderField::Text(text) => DeviceId::from_text(text),
+                OrderField::Day(_) => None,
             };
             match &first {
                 _ if own != Some(id) => Ok(()),
@@ -282,7 +281,7 @@ fn doubled(paths: &[PathBuf], id: DeviceId) -> Error {
                     Ok(())
                 }
                 Some(first) => {
-                    let remedy = "leave one of the two orders; a hub is charged once";
+                    let remedy = "remove one of the two orders; a hub is charged once";
                     Err(place().field(COLUMNS[0]).refuse(format!("{id} is ordered twice, first at {first}"), remedy))
                 }
             }
@@ -294,5 +293,5 @@ fn doubled(paths: &[PathBuf], id: DeviceId) -> Error {
     let path = paths.first().cloned().unwrap_or_default();
     DocumentPlace::table(&path)
         .field(COLUMNS[0])
-        .refuse(format!("{id} is ordered twice"), "leave one of the two orders")
+        .refuse(format!("{id} is ordered twice"), "remove one of the two orders")
 }

@@ -1,4 +1,4 @@
-//! Order books in Parquet, in the forms that snapshots may have.
+//! Order books in Parquet, in the physical types that snapshots may have.
 
 use std::fs::File;
 use std::path::Path;
@@ -13,23 +13,23 @@ use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use super::book::{COLUMNS, Cell, Order, TakeOrder};
+use super::book::{COLUMNS, Order, OrderField, TakeOrder};
 use super::table::columns;
 use crate::error::{DocumentPlace, Error, Position, Result};
 use crate::estate::{DeviceId, time};
 use crate::scan::columns::reference::guarded;
 
-/// Rows that are held at a time.
+/// Rows in memory at a time.
 const BATCH_ROWS: usize = 64 * 1024;
 
-/// Hands over every order of a file.
+/// Calls `take` with every order of a file.
 ///
 /// # Errors
 /// Columns that are missing or of another type, damage, or the first error of `take`.
 pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let damaged = |what: String| DocumentPlace::table(path).refuse(what, "export or copy the file again");
-    // The Parquet types alone decide; a schema that somebody embedded does not.
+    // Only the Parquet types count. An embedded Arrow schema is ignored.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
         .map_err(|error| damaged(format!("not a Parquet file: {error}")))?;
@@ -40,36 +40,36 @@ pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
     let mut before = 0;
     loop {
         let next = guarded(|| reader.next());
-        let next = next.ok_or_else(|| damaged("has a page whose lengths contradict each other".into()))?;
+        let next = next.ok_or_else(|| damaged("has a page with contradicting lengths".into()))?;
         let Some(batch) = next else { return Ok(()) };
         let batch = batch.map_err(|error| damaged(format!("cannot be read: {error}")))?;
-        let sheet = Sheet::of(&batch, &order, path)?;
+        let columns = OrderColumns::of(&batch, &order, path)?;
         for row in 0..batch.num_rows() {
             let place = || DocumentPlace::table(path).at(Position::Row(before + row as u64 + 1));
-            take(&sheet.order(row), &place)?;
+            take(&columns.order(row), &place)?;
         }
         before += batch.num_rows() as u64;
     }
 }
 
 /// The columns of a batch.
-struct Sheet {
-    device: Values,
-    words: [Values; 3],
-    delivered: Values,
-    accepted: Values,
+struct OrderColumns {
+    device: ColumnValues,
+    group: [ColumnValues; 3],
+    delivered: ColumnValues,
+    accepted: ColumnValues,
 }
 
-/// A column in one of the forms that are understood.
-enum Values {
+/// A column in one of the supported types.
+enum ColumnValues {
     Bytes(BinaryArray),
     Ids(Vec<Option<DeviceId>>),
     Days(Vec<Option<i32>>),
 }
 
-impl Sheet {
+impl OrderColumns {
     fn of(batch: &RecordBatch, order: &[usize], path: &Path) -> Result<Self> {
-        let column = |name: usize| -> Result<Values> {
+        let column = |name: usize| -> Result<ColumnValues> {
             let array = order.get(name).map(|index| batch.column(*index));
             let field = COLUMNS[name];
             let refuse = |found: String| {
@@ -86,24 +86,24 @@ impl Sheet {
         };
         Ok(Self {
             device: column(0)?,
-            words: [column(1)?, column(2)?, column(3)?],
+            group: [column(1)?, column(2)?, column(3)?],
             delivered: column(4)?,
             accepted: column(5)?,
         })
     }
 
     fn order(&self, row: usize) -> Order<'_> {
-        let [party, region, variant] = &self.words;
+        let [party, region, variant] = &self.group;
         Order {
             device: self.device.cell(row),
-            words: [party.bytes(row), region.bytes(row), variant.bytes(row)],
+            group: [party.bytes(row), region.bytes(row), variant.bytes(row)],
             delivered: self.delivered.cell(row),
             accepted: self.accepted.cell(row),
         }
     }
 }
 
-impl Values {
+impl ColumnValues {
     fn bytes(&self, row: usize) -> &[u8] {
         match self {
             Self::Bytes(array) if array.is_valid(row) => array.value(row),
@@ -111,26 +111,26 @@ impl Values {
         }
     }
 
-    fn cell(&self, row: usize) -> Cell<'_> {
+    fn cell(&self, row: usize) -> OrderField<'_> {
         let found = match self {
             Self::Bytes(_) => None,
-            Self::Ids(ids) => ids.get(row).copied().flatten().map(Cell::Id),
-            Self::Days(days) => days.get(row).copied().flatten().map(Cell::Day),
+            Self::Ids(ids) => ids.get(row).copied().flatten().map(OrderField::Id),
+            Self::Days(days) => days.get(row).copied().flatten().map(OrderField::Day),
         };
-        found.unwrap_or_else(|| Cell::Text(self.bytes(row)))
+        found.unwrap_or_else(|| OrderField::Text(self.bytes(row)))
     }
 }
 
-fn bytes(array: &ArrayRef) -> Option<Values> {
+fn bytes(array: &ArrayRef) -> Option<ColumnValues> {
     match array.data_type() {
         DataType::Utf8 | DataType::Binary => {
-            cast(array, &DataType::Binary).ok().map(|array| Values::Bytes(array.as_binary::<i32>().clone()))
+            cast(array, &DataType::Binary).ok().map(|array| ColumnValues::Bytes(array.as_binary::<i32>().clone()))
         }
         _ => None,
     }
 }
 
-fn ids(array: &ArrayRef) -> Option<Values> {
+fn ids(array: &ArrayRef) -> Option<ColumnValues> {
     let ids = match array.data_type() {
         DataType::FixedSizeBinary(8) => {
             array.as_fixed_size_binary().iter().map(|id| id.and_then(DeviceId::from_bytes)).collect()
@@ -145,10 +145,10 @@ fn ids(array: &ArrayRef) -> Option<Values> {
         }
         _ => return bytes(array),
     };
-    Some(Values::Ids(ids))
+    Some(ColumnValues::Ids(ids))
 }
 
-fn days(array: &ArrayRef) -> Option<Values> {
+fn days(array: &ArrayRef) -> Option<ColumnValues> {
     fn scaled<T: arrow_array::ArrowPrimitiveType<Native = i64>>(
         array: &PrimitiveArray<T>,
         micros: impl Fn(i64) -> i64,
@@ -171,5 +171,5 @@ fn days(array: &ArrayRef) -> Option<Values> {
         }
         _ => return bytes(array),
     };
-    Some(Values::Days(days))
+    Some(ColumnValues::Days(days))
 }

@@ -1,38 +1,38 @@
-//! Where a hub of the order book ends up, and what is known of it that decides so.
+//! The buckets of a count, and the facts about a hub that decide its bucket.
 
 use std::fmt;
 
 use super::rules::StockRules;
 use super::table::Day;
 
-/// The one place in the count for a hub, in the order in which a hub is tried.
+/// The bucket of a hub. The first that applies, in this order, is the hub's bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Bucket {
-    /// Ordered, and not delivered by the count date.
+    /// Not delivered by the count date.
     NotDelivered,
-    /// Given back: a return was accepted.
+    /// Returned by the count date: a return was accepted.
     Returned,
-    /// Delivered, and not accepted by the count date.
+    /// Delivered, not accepted by the count date.
     NotAccepted,
-    /// The inventory says that it was commissioned.
+    /// In the inventory in a commissioned status.
     Commissioned,
-    /// The inventory says that it is commissioned, but only since after the count date.
+    /// In the inventory in a commissioned status that began after the count date.
     CommissionedLater,
-    /// The inventory has it in a status that is neither charged nor stands for commissioning.
+    /// In the inventory in a status that is neither charged nor commissioned.
     Exempt,
-    /// The inventory has it, and it is not commissioned: what a count of the inventory sees.
+    /// In the inventory in a charged status.
     InStock,
-    /// The inventory has it no more: a past run deleted it.
+    /// Not in the inventory: a past run deleted it.
     Deleted,
-    /// The inventory does not have it, and no run that was named deleted it.
+    /// Not in the inventory, and none of the given runs deleted it.
     Unknown,
-    /// The inventory contradicts itself, or has a status that nobody knows.
+    /// In the inventory with contradicting rows or an unknown status.
     Unclear,
 }
 
 impl Bucket {
-    /// How many there are.
+    /// Number of buckets.
     pub const COUNT: usize = 10;
     /// All of them, in order.
     pub const ALL: [Self; Self::COUNT] = [
@@ -48,7 +48,7 @@ impl Bucket {
         Self::Unclear,
     ];
 
-    /// The word in files.
+    /// Its name in files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Bucket {
         }
     }
 
-    /// What it means, for people.
+    /// Its description on pages and in the record.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -82,7 +82,7 @@ impl Bucket {
         }
     }
 
-    /// Whether a count of the inventory alone has it as stock.
+    /// Whether a count of the inventory alone counts these hubs as stock.
     #[must_use]
     pub const fn is_seen_by_the_smi(self) -> bool {
         matches!(self, Self::InStock)
@@ -90,23 +90,23 @@ impl Bucket {
 
     /// The bucket of a hub that was delivered and accepted on these days.
     #[must_use]
-    pub fn of(marks: Marks, delivered: Day, accepted: Day, count: Day) -> Self {
+    pub fn of(flags: HubFlags, delivered: Day, accepted: Day, count: Day) -> Self {
         if !delivered.is_by(count) {
             return Self::NotDelivered;
         }
-        if marks.has(Marks::RETURNED) {
+        if flags.has(HubFlags::RETURNED) {
             return Self::Returned;
         }
         if !accepted.is_by(count) {
             return Self::NotAccepted;
         }
-        match marks.0 & Marks::INVENTORY {
-            0 if marks.has(Marks::DELETED) => Self::Deleted,
+        match flags.0 & HubFlags::INVENTORY {
+            0 if flags.has(HubFlags::DELETED) => Self::Deleted,
             0 => Self::Unknown,
-            Marks::IN_STOCK => Self::InStock,
-            Marks::COMMISSIONED => Self::Commissioned,
-            Marks::LATER => Self::CommissionedLater,
-            Marks::EXEMPT => Self::Exempt,
+            HubFlags::IN_STOCK => Self::InStock,
+            HubFlags::COMMISSIONED => Self::Commissioned,
+            HubFlags::LATER => Self::CommissionedLater,
+            HubFlags::EXEMPT => Self::Exempt,
             _ => Self::Unclear,
         }
     }
@@ -118,29 +118,29 @@ impl fmt::Display for Bucket {
     }
 }
 
-/// What was seen of a hub, one bit each. Bits are only ever added, so that the order of what is seen does not matter.
+/// Facts about a hub, one bit each. Bits are only set, never cleared, so the order of rows and threads has no effect.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Marks(pub u8);
+pub struct HubFlags(pub u8);
 
-impl Marks {
+impl HubFlags {
     /// A row of the inventory in a charged status.
     pub const IN_STOCK: u8 = 1;
-    /// A row in a status that stands for commissioning, by the count date.
+    /// A row in a commissioned status that began by the count date.
     pub const COMMISSIONED: u8 = 1 << 1;
-    /// A row in such a status, since after the count date.
+    /// A row in a commissioned status that began after the count date.
     pub const LATER: u8 = 1 << 2;
     /// A row in any other status.
     pub const EXEMPT: u8 = 1 << 3;
-    /// A row without a status, or with one that nobody knows.
+    /// A row with a null or unknown status.
     pub const UNCLEAR: u8 = 1 << 4;
-    /// A row in a status in which a hub is in service, so that it cannot have been returned.
+    /// A row in a status of a hub in service, for which a return is refused.
     pub const IN_SERVICE: u8 = 1 << 5;
     /// A past run deleted it.
     pub const DELETED: u8 = 1 << 6;
     /// A return by the count date was accepted.
     pub const RETURNED: u8 = 1 << 7;
 
-    /// The bits that say where the inventory has the hub. More than one is a contradiction.
+    /// The bits set by rows of the inventory, besides `IN_SERVICE`. More than one is a contradiction.
     pub const INVENTORY: u8 = Self::IN_STOCK | Self::COMMISSIONED | Self::LATER | Self::EXEMPT | Self::UNCLEAR;
 
     /// Whether any of these bits is set.
@@ -149,7 +149,7 @@ impl Marks {
         self.0 & bits != 0
     }
 
-    /// What a row of the inventory says. `count` is the last microsecond of the count date.
+    /// The flags of a row of the inventory. `count` is the last microsecond of the count date.
     #[must_use]
     pub fn of_row(rules: &StockRules, status: u8, since: Option<i64>, count: i64) -> Self {
         let service = if rules.in_service.contains_code(status) { Self::IN_SERVICE } else { 0 };

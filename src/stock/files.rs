@@ -1,4 +1,4 @@
-//! What a count writes: figures, answers, and every hub with its place in the count.
+//! The tables of a count.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use arrow_schema::{DataType, Field, Schema};
 use parquet::basic::Encoding;
 use parquet::schema::types::ColumnPath;
 
-use super::{Bucket, Stock};
+use super::book::OrderGroup;
+use super::bucket::Bucket;
+use super::count::StockCount;
 use crate::error::{Error, Result};
 use crate::estate::{SmiStatus, time};
 use crate::output::csv::CsvFile;
@@ -22,19 +24,19 @@ use crate::progress::{Progress, Stage};
 pub const STOCK: &str = "stock.csv";
 /// Every hub of the order book.
 pub const HUBS: &str = "hubs.parquet";
-/// Hubs that a count of the inventory alone does not see.
+/// Charged hubs that a count of the inventory alone misses.
 pub const MISSED: &str = "missed.csv";
-/// Hubs of the inventory that nobody ordered.
+/// Hubs of the inventory that are not in the order book.
 pub const NOT_ORDERED: &str = "not_ordered.csv";
 /// Answers to returns.
 pub const RESPONSES: &str = "responses.csv";
 
-/// Hubs that are handed to the Parquet writer at a time.
+/// Hubs that are encoded at a time.
 const BATCH: usize = 32 * 1024;
 
 /// A file that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
+pub struct StockFile {
     /// Its name.
     pub path: &'static str,
     /// Its rows, without the header.
@@ -43,17 +45,19 @@ pub struct Output {
     pub written: Written,
 }
 
-/// Writes everything but the record and the page into a directory. `returns` is what the files of returns are called.
+/// Writes all tables into a directory. `returns` are the names of the files of returns.
 ///
 /// # Errors
 /// Where a file cannot be written, or on an interruption.
-pub fn write(folder: &Path, stock: &Stock, returns: &[String], progress: &dyn Progress) -> Result<Vec<Output>> {
+pub fn write(folder: &Path, stock: &StockCount, returns: &[String], progress: &dyn Progress) -> Result<Vec<StockFile>> {
     progress.begin(Stage::Write, stock.book.hubs.len() as u64);
     Ok(vec![
         table(folder, STOCK, STOCK_COLUMNS, |lines| stock_lines(stock, lines))?,
         hubs(folder, stock, progress)?,
         table(folder, MISSED, MISSED_COLUMNS, |lines| missed_lines(stock, lines))?,
-        table(folder, NOT_ORDERED, ["device_id", "smi_status", "status_since"], |lines| stray_lines(stock, lines))?,
+        table(folder, NOT_ORDERED, ["device_id", "smi_status", "status_since"], |lines| {
+            not_ordered_lines(stock, lines)
+        })?,
         table(folder, RESPONSES, RESPONSE_COLUMNS, |lines| response_lines(stock, returns, lines))?,
     ])
 }
@@ -70,14 +74,14 @@ fn table<const N: usize>(
     name: &'static str,
     columns: [&str; N],
     write_lines: impl FnOnce(&mut CsvFile) -> Result<()>,
-) -> Result<Output> {
+) -> Result<StockFile> {
     let mut table = CsvFile::create(&folder.join(name), columns)?;
     write_lines(&mut table)?;
     let (rows, written) = table.finish()?;
-    Ok(Output { path: name, rows, written })
+    Ok(StockFile { path: name, rows, written })
 }
 
-fn stock_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
+fn stock_lines(stock: &StockCount, lines: &mut CsvFile) -> Result<()> {
     for (group, counts) in stock.book.groups.iter().zip(&stock.groups) {
         for bucket in Bucket::ALL.into_iter().filter(|bucket| counts.of(*bucket) > 0) {
             let charged = stock.rules.charges(bucket);
@@ -98,7 +102,7 @@ fn stock_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
     Ok(())
 }
 
-fn missed_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
+fn missed_lines(stock: &StockCount, lines: &mut CsvFile) -> Result<()> {
     for (index, hub) in stock.book.hubs.iter().enumerate() {
         let bucket = stock.bucket(index);
         if !stock.rules.charges(bucket) || bucket.is_seen_by_the_smi() {
@@ -119,29 +123,29 @@ fn missed_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
     Ok(())
 }
 
-fn stray_lines(stock: &Stock, lines: &mut CsvFile) -> Result<()> {
-    for stray in &stock.inventory.strays {
+fn not_ordered_lines(stock: &StockCount, lines: &mut CsvFile) -> Result<()> {
+    for hub in &stock.inventory.unordered {
         lines.write([
-            &stray.id.map_or_else(String::new, |id| id.to_string()),
-            status_name(stray.status),
-            &stray.since.map_or_else(String::new, time::format_instant),
+            &hub.id.map_or_else(String::new, |id| id.to_string()),
+            status_name(hub.status),
+            &hub.since.map_or_else(String::new, time::format_instant),
         ])?;
     }
     Ok(())
 }
 
-/// The name of a status code; `(unknown)` and `(null)` for what is none.
+/// The name of a status code: `(unknown)` and `(null)` for a value that is no status.
 pub fn status_name(code: u8) -> &'static str {
     let known = SmiStatus::ALL.into_iter().find(|status| status.code() == code);
     known.map_or(if code == SmiStatus::NULL { "(null)" } else { "(unknown)" }, SmiStatus::name)
 }
 
-fn response_lines(stock: &Stock, files: &[String], lines: &mut CsvFile) -> Result<()> {
+fn response_lines(stock: &StockCount, files: &[String], lines: &mut CsvFile) -> Result<()> {
     for entry in &stock.returns {
         let [device, kind, reason, date] = &entry.cells;
         let (answer, why, says) = match entry.refusal {
             None => ("accepted", "", ""),
-            Some(refusal) => ("refused", refusal.name(), refusal.says()),
+            Some(refusal) => ("refused", refusal.name(), refusal.message()),
         };
         let file = files.get(entry.file).map_or("", String::as_str);
         lines.write([file, &entry.line.to_string(), device, kind, reason, date, answer, why, says])?;
@@ -149,8 +153,8 @@ fn response_lines(stock: &Stock, files: &[String], lines: &mut CsvFile) -> Resul
     Ok(())
 }
 
-/// Writes every hub of the order book with its place in the count.
-fn hubs(folder: &Path, stock: &Stock, progress: &dyn Progress) -> Result<Output> {
+/// Writes every hub of the order book with its bucket.
+fn hubs(folder: &Path, stock: &StockCount, progress: &dyn Progress) -> Result<StockFile> {
     let path = folder.join(HUBS);
     let id = ColumnPath::from("device_id");
     let properties = writer_properties()
@@ -159,15 +163,15 @@ fn hubs(folder: &Path, stock: &Stock, progress: &dyn Progress) -> Result<Output>
         .set_column_encoding(id, Encoding::DELTA_BYTE_ARRAY)
         .set_max_row_group_row_count(Some(1 << 19))
         .build();
-    let word = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
     let schema = Arc::new(Schema::new(vec![
         Field::new("device_id", DataType::Utf8, false),
-        Field::new("ordering_party", word.clone(), false),
-        Field::new("region", word.clone(), false),
-        Field::new("variant", word.clone(), false),
+        Field::new("ordering_party", text.clone(), false),
+        Field::new("region", text.clone(), false),
+        Field::new("variant", text.clone(), false),
         Field::new("delivered", DataType::Date32, true),
         Field::new("accepted", DataType::Date32, true),
-        Field::new("bucket", word, false),
+        Field::new("bucket", text, false),
         Field::new("charged", DataType::Boolean, false),
         Field::new("deleted_as_of", DataType::Date32, true),
     ]));
@@ -181,29 +185,29 @@ fn hubs(folder: &Path, stock: &Stock, progress: &dyn Progress) -> Result<Output>
         file.write(hub_columns(stock, start..end))?;
         progress.advance((end - start) as u64);
     }
-    Ok(Output { path: HUBS, rows: total as u64, written: file.finish()? })
+    Ok(StockFile { path: HUBS, rows: total as u64, written: file.finish()? })
 }
 
-fn hub_columns(stock: &Stock, rows: std::ops::Range<usize>) -> Vec<ArrayRef> {
+fn hub_columns(stock: &StockCount, rows: std::ops::Range<usize>) -> Vec<ArrayRef> {
     let hubs = || stock.book.hubs[rows.clone()].iter();
-    let words = |each: &dyn Fn(usize) -> &'static str| -> ArrayRef {
+    let text_column = |each: &dyn Fn(usize) -> &'static str| -> ArrayRef {
         let mut builder = StringDictionaryBuilder::<Int32Type>::new();
         rows.clone().for_each(|index| builder.append_value(each(index)));
         Arc::new(builder.finish())
     };
-    let names = |each: fn(&super::Group) -> &str| -> ArrayRef {
+    let group_column = |each: fn(&OrderGroup) -> &str| -> ArrayRef {
         let mut builder = StringDictionaryBuilder::<Int32Type>::new();
         hubs().for_each(|hub| builder.append_value(each(&stock.book.groups[hub.group as usize])));
         Arc::new(builder.finish())
     };
     vec![
         Arc::new(hubs().map(|hub| Some(hub.id.to_string())).collect::<StringArray>()),
-        names(|group| &group.party),
-        names(|group| group.region.name()),
-        names(|group| &group.variant),
+        group_column(|group| &group.party),
+        group_column(|group| group.region.name()),
+        group_column(|group| &group.variant),
         Arc::new(hubs().map(|hub| hub.delivered.get()).collect::<Date32Array>()),
         Arc::new(hubs().map(|hub| hub.accepted.get()).collect::<Date32Array>()),
-        words(&|index| stock.bucket(index).name()),
+        text_column(&|index| stock.bucket(index).name()),
         Arc::new(rows.clone().map(|index| Some(stock.rules.charges(stock.bucket(index)))).collect::<BooleanArray>()),
         Arc::new(rows.clone().map(|index| stock.deletions.day(index).get()).collect::<Date32Array>()),
     ]

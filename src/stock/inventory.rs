@@ -1,106 +1,102 @@
-//! What the inventory says of the hubs of the order book, and which hubs it has besides.
+//! Hubs in the inventory, and hubs that past runs deleted from it, matched with the order book.
 //!
-//! The inventory is the only large table beside the book. Hubs of a row group are sorted and looked up in one walk
-//! through the book, which marks them; marks are bits that are only ever added, so that neither threads nor the order of
-//! rows can be told from the result.
+//! The hubs of a range of rows are sorted and merged with the book, which is sorted too. A match only sets bits of the
+//! hub's [`HubFlags`], so the result does not depend on the order of rows or on threads.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::Terms;
 use super::book::{Book, Hub};
-use super::bucket::Marks;
+use super::bucket::HubFlags;
+use super::inputs::StockInputs;
 use super::rules::StockRules;
 use super::table::Day;
 use crate::error::Result;
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
 use crate::pool::Pool;
-use crate::progress::{Progress, Stage};
+use crate::progress::Stage;
 use crate::run::read::{Batches, Deletes, Manifest};
 use crate::run::verify::verify;
 use crate::scan::Scan;
 use crate::scan::types::{TypeBuffers, TypedDevice, scan_types};
-use crate::snapshot::Snapshot;
 
-/// A hub that the inventory has and the order book has not.
+/// A hub of the inventory that is not in the order book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stray {
-    /// Its Device ID, where it can be read.
+pub struct UnorderedHub {
+    /// Its Device ID, where it is well-formed.
     pub id: Option<DeviceId>,
     /// Code of its status.
     pub status: u8,
-    /// From when the status has applied, UTC microseconds.
+    /// The moment from which the status has applied, UTC microseconds.
     pub since: Option<i64>,
 }
 
-/// What the inventory says.
+/// Counts of the hubs of the inventory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Inventory {
+pub struct InventoryCounts {
     /// Rows of hubs, by status code.
     pub by_status: [u64; SmiStatus::CODES],
-    /// Of those, rows that the order book does not have, by status code.
-    pub strays_by_status: [u64; SmiStatus::CODES],
-    /// Of those, the ones that were not commissioned, by Device ID.
-    pub strays: Vec<Stray>,
-    /// Rows of any kind whose type is missing or unknown: they may be hubs.
+    /// Of those, rows that are not in the order book, by status code.
+    pub unordered_by_status: [u64; SmiStatus::CODES],
+    /// Of those, rows that are not commissioned, by Device ID.
+    pub unordered: Vec<UnorderedHub>,
+    /// Rows whose type is null or unknown. They may be hubs.
     pub untyped: u64,
 }
 
-impl Inventory {
+impl InventoryCounts {
     fn add(&mut self, other: Self) {
         for (mine, theirs) in self.by_status.iter_mut().zip(other.by_status) {
             *mine += theirs;
         }
-        for (mine, theirs) in self.strays_by_status.iter_mut().zip(other.strays_by_status) {
+        for (mine, theirs) in self.unordered_by_status.iter_mut().zip(other.unordered_by_status) {
             *mine += theirs;
         }
-        self.strays.extend(other.strays);
+        self.unordered.extend(other.unordered);
         self.untyped += other.untyped;
     }
 }
 
-/// Reads the inventory, and marks the hubs of the book. A hub's other device, the GPF, is the same box and not looked at.
-/// Rows that are `gone`, ascending, are passed over.
+/// Counts the hubs of the inventory, and sets the flags of the hubs of the book. Only CHF rows are read: the GPF is the
+/// other half of the same box. Rows in `deleted`, which is sorted, are left out.
 ///
 /// # Errors
-/// Damaged data, a file that changed meanwhile, or an interruption.
+/// Damaged data, a file that changed during the scan, or an interruption.
 pub fn read(
-    snapshot: &Snapshot,
-    terms: Terms<'_>,
+    scan: &Scan<'_>,
+    inputs: &StockInputs<'_>,
     book: &Book,
-    gone: &[Gone],
-    pool: &Pool,
-    progress: &dyn Progress,
-) -> Result<(Inventory, Vec<Marks>)> {
-    let Terms { policy, rules, count_day, .. } = terms;
-    let marks: Vec<AtomicU8> = (0..book.hubs.len()).map(|_| AtomicU8::new(0)).collect();
+    deleted: &[DeletedRow],
+) -> Result<(InventoryCounts, Vec<HubFlags>)> {
+    let StockInputs { policy, rules, count_day, .. } = *inputs;
+    let flags: Vec<AtomicU8> = (0..book.hubs.len()).map(|_| AtomicU8::new(0)).collect();
     let last_instant = time::day_start(count_day.saturating_add(1)).saturating_sub(1);
     let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();
-    let scan = Scan::new(snapshot, pool, progress);
     let scanned = scan.run(Stage::Scan, TypeBuffers::default, |range, buffers| {
         let untyped = scan_types(range, policy, hubs, buffers)?;
-        let mut own = Inventory { untyped, ..Inventory::default() };
-        buffers.devices.retain(|row| !is_gone(row, gone));
-        look_up(&mut buffers.devices, &book.hubs, &mut own, rules, &|row, index| {
-            let seen = Marks::of_row(rules, row.status, row.since, last_instant);
-            marks[index].fetch_or(seen.0, Ordering::Relaxed);
+        let mut own = InventoryCounts { untyped, ..InventoryCounts::default() };
+        buffers.devices.retain(|row| !is_deleted(row, deleted));
+        match_book(&mut buffers.devices, &book.hubs, &mut own, rules, &|row, index| {
+            let seen = HubFlags::of_row(rules, row.status, row.since, last_instant);
+            flags[index].fetch_or(seen.0, Ordering::Relaxed);
         });
         Ok(own)
     })?;
-    snapshot.unchanged()?;
-    let mut all = Inventory::default();
+    scan.snapshot.unchanged()?;
+    let mut all = InventoryCounts::default();
     for part in scanned.parts {
         all.add(part);
     }
-    all.strays.sort_unstable();
-    Ok((all, marks.into_iter().map(|mark| Marks(mark.into_inner())).collect()))
+    all.unordered.sort_unstable();
+    Ok((all, flags.into_iter().map(|flags| HubFlags(flags.into_inner())).collect()))
 }
 
-/// Looks hubs of the inventory up in the book, in one walk through both.
-fn look_up(
+/// Counts hubs of the inventory, and calls `found` with each that is in the book and its index there. Both are sorted and
+/// merged.
+fn match_book(
     rows: &mut [TypedDevice],
     hubs: &[Hub],
-    own: &mut Inventory,
+    own: &mut InventoryCounts,
     rules: &StockRules,
     found: &dyn Fn(&TypedDevice, usize),
 ) {
@@ -116,14 +112,14 @@ fn look_up(
                 continue;
             }
         }
-        own.strays_by_status[status] += 1;
+        own.unordered_by_status[status] += 1;
         if !rules.commissioned.contains_code(row.status) {
-            own.strays.push(Stray { id: row.id, status: row.status, since: row.since });
+            own.unordered.push(UnorderedHub { id: row.id, status: row.status, since: row.since });
         }
     }
 }
 
-/// How many hubs come before an ID: first in strides that double, so that near ones are found soon.
+/// The number of hubs before an ID, by galloping search: matches are usually near.
 fn ahead(hubs: &[Hub], id: DeviceId) -> usize {
     let mut reach = 1;
     while hubs.get(reach).is_some_and(|hub| hub.id < id) {
@@ -136,37 +132,38 @@ fn ahead(hubs: &[Hub], id: DeviceId) -> usize {
 
 /// A row that a past run deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Gone {
+pub struct DeletedRow {
     /// The hub.
     pub id: DeviceId,
-    /// From when its status had applied, UTC microseconds.
+    /// The moment from which its status had applied, UTC microseconds.
     pub since: i64,
     /// Code of its status.
     pub status: u8,
-    /// The day as of which it was deleted.
+    /// The as-of day of the run.
     pub day: Day,
 }
 
-fn is_gone(row: &TypedDevice, gone: &[Gone]) -> bool {
+fn is_deleted(row: &TypedDevice, deleted: &[DeletedRow]) -> bool {
     let (Some(id), Some(since)) = (row.id, row.since) else { return false };
-    gone.binary_search_by_key(&(id, since, row.status), |gone| (gone.id, gone.since, gone.status)).is_ok()
+    let key = |deleted: &DeletedRow| (deleted.id, deleted.since, deleted.status);
+    deleted.binary_search_by_key(&(id, since, row.status), key).is_ok()
 }
 
-/// What past runs deleted.
+/// Hubs that past runs deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Past {
+pub struct PastDeletions {
     /// The runs.
     pub runs: Vec<PastRun>,
-    /// Rows of hubs, ascending.
-    pub gone: Vec<Gone>,
+    /// Their rows, sorted.
+    pub deleted: Vec<DeletedRow>,
 }
 
 /// A past run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PastRun {
-    /// The moment it was judged by.
+    /// Its as-of moment.
     pub as_of: String,
-    /// Its policy.
+    /// Name of its policy.
     pub policy: String,
     /// Hubs that it deleted.
     pub hubs: u64,
@@ -176,68 +173,73 @@ pub struct PastRun {
 ///
 /// # Errors
 /// A run that does not verify.
-pub fn past(folders: &[PathBuf], pool: &Pool) -> Result<Past> {
-    let mut past = Past::default();
-    let chf = DeviceType::BUILT_IN[usize::from(DeviceType::CHF.code())];
+pub fn read_runs(folders: &[PathBuf], pool: &Pool) -> Result<PastDeletions> {
+    let mut past = PastDeletions::default();
     for folder in folders {
         for run in verify(folder, pool)? {
             let day = time::parse(&run.record.as_of).map(time::day_of).and_then(Day::new).unwrap_or(Day::NONE);
-            let before = past.gone.len();
-            let mut batches: Batches<Deletes> = Batches::open(&run.path)?;
-            while let Some(batch) = batches.next_batch()? {
-                for row in (0..batch.len()).filter(|&row| batch.device_type.value(row) == chf) {
-                    // A run that verifies has Device IDs only that can be read.
-                    let Some(id) = DeviceId::from_text(batch.id.value(row).as_bytes()) else { continue };
-                    let status =
-                        SmiStatus::from_name(batch.status.value(row)).map_or(SmiStatus::UNKNOWN, SmiStatus::code);
-                    past.gone.push(Gone { id, since: batch.since.value(row), status, day });
-                }
-            }
+            let before = past.deleted.len();
+            read_deletions(&run.path, day, &mut past.deleted)?;
             let policy = run.record.policy["name"].as_str().unwrap_or_default().to_owned();
-            let hubs = (past.gone.len() - before) as u64;
+            let hubs = (past.deleted.len() - before) as u64;
             past.runs.push(PastRun { as_of: run.record.as_of, policy, hubs });
         }
     }
     past.runs.sort_unstable();
-    past.gone.sort_unstable();
+    past.deleted.sort_unstable();
     Ok(past)
+}
+
+/// Adds the CHF rows of a delete manifest.
+fn read_deletions(run: &Path, day: Day, deleted: &mut Vec<DeletedRow>) -> Result<()> {
+    let chf = DeviceType::BUILT_IN[usize::from(DeviceType::CHF.code())];
+    let mut batches: Batches<Deletes> = Batches::open(run)?;
+    while let Some(batch) = batches.next_batch()? {
+        for row in (0..batch.len()).filter(|&row| batch.device_type.value(row) == chf) {
+            // All Device IDs of a verified run are well-formed.
+            let Some(id) = DeviceId::from_text(batch.id.value(row).as_bytes()) else { continue };
+            let status = SmiStatus::from_name(batch.status.value(row)).map_or(SmiStatus::UNKNOWN, SmiStatus::code);
+            deleted.push(DeletedRow { id, since: batch.since.value(row), status, day });
+        }
+    }
+    Ok(())
 }
 
 /// Hubs of the book that past runs deleted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deletions {
-    /// Index of the hub, and the earliest day as of which a run deleted it; by index.
+    /// Index of the hub, and the earliest as-of day of a run that deleted it; by index.
     pub days: Vec<(u32, Day)>,
-    /// Hubs that runs deleted and the order book does not have.
+    /// Hubs that runs deleted and that are not in the order book.
     pub not_ordered: u64,
-    /// Hubs that runs deleted and the inventory still has: were the runs loaded?
+    /// Hubs that runs deleted and that are in the inventory: perhaps the runs were not loaded.
     pub still_there: u64,
     /// The runs.
     pub runs: Vec<PastRun>,
 }
 
 impl Deletions {
-    /// Marks the hubs of the book that past runs deleted.
+    /// Sets the flags of the hubs of the book that past runs deleted.
     #[must_use]
-    pub fn mark(past: Past, book: &Book, marks: &mut [Marks]) -> Self {
+    pub fn mark(past: PastDeletions, book: &Book, flags: &mut [HubFlags]) -> Self {
         let mut all = Self { runs: past.runs, ..Self::default() };
-        for gone in &past.gone {
-            match book.find(gone.id) {
-                Some(index) => all.days.push((index as u32, gone.day)),
+        for deleted in &past.deleted {
+            match book.find(deleted.id) {
+                Some(index) => all.days.push((index as u32, deleted.day)),
                 None => all.not_ordered += 1,
             }
         }
         all.days.sort_unstable();
         all.days.dedup_by_key(|(index, _)| *index);
         for (index, _) in &all.days {
-            let mark = &mut marks[*index as usize];
-            all.still_there += u64::from(mark.has(Marks::INVENTORY));
-            mark.0 |= Marks::DELETED;
+            let flags = &mut flags[*index as usize];
+            all.still_there += u64::from(flags.has(HubFlags::INVENTORY));
+            flags.0 |= HubFlags::DELETED;
         }
         all
     }
 
-    /// The day as of which a hub was deleted.
+    /// The as-of day of the run that deleted a hub, by its index.
     #[must_use]
     pub fn day(&self, hub: usize) -> Day {
         let found = self.days.binary_search_by_key(&hub, |(index, _)| *index as usize);

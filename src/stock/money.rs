@@ -1,14 +1,14 @@
-//! Money: pounds sterling, exact to a hundredth of a penny. Nothing is ever rounded.
+//! Amounts in pounds sterling, exact to a hundredth of a penny. Nothing is rounded.
 
 use std::fmt;
 use std::ops::AddAssign;
 
 /// Ten-thousandths of a pound.
 const POUND: u128 = 10_000;
-/// The highest rate that makes sense, in pounds.
+/// The limit of a price, in pounds.
 const HIGHEST: u128 = 1_000_000;
 
-/// An amount, never below zero. A count of 64 bits at the highest rate fits.
+/// An amount of zero or more. The highest price times the highest count of 64 bits fits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Money(u128);
 
@@ -16,7 +16,7 @@ impl Money {
     /// Reads `0.42`, with up to four decimals.
     ///
     /// # Errors
-    /// Says why the text is not a rate.
+    /// The reason why the text is not a price.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.starts_with('-') {
             return Err("is negative");
@@ -34,7 +34,7 @@ impl Money {
         Ok(Self(whole * POUND + parts))
     }
 
-    /// So many times the amount.
+    /// The amount times a count.
     #[must_use]
     pub fn times(self, count: u64) -> Self {
         Self(self.0 * u128::from(count))
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_amount() {
+    fn invalid_amounts_are_refused() {
         for text in ["-1", "-0.10", "", ".", "1.", ".5", "1,50", "1e3", "0.12345", "1000000", "£1", " 1"] {
             assert!(Money::parse(text).is_err(), "{text}");
         }

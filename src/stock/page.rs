@@ -1,11 +1,11 @@
-//! The page of a count: for those who sign the charge, and for those who are charged.
+//! The page of a count.
 
 use std::path::Path;
 
 use maud::{Markup, PreEscaped, html};
 
-use super::AGES;
-use super::record::{Charge, PartyRecord, Record};
+use super::count::AGES;
+use super::record::{Charge, PartyRecord, StockRecord};
 use crate::error::Result;
 use crate::output::OutputFile;
 use crate::output::html::{self, TableStyle, count};
@@ -14,22 +14,22 @@ use crate::plot::{self, Arrangement, Caption, Series, Unit};
 /// Name of the page within the directory.
 pub const PAGE: &str = "stock.html";
 
-/// How many parties a picture shows; the rest is summed up.
+/// Parties that a picture shows; all others are one bar.
 const DRAWN: usize = 15;
-/// How many variants a picture tells apart.
+/// The most variants for which there is a picture: more colours cannot be told apart.
 const VARIANTS: usize = 8;
 
 /// Writes the page into the directory.
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn write(folder: &Path, record: &Record) -> Result<()> {
+pub fn write(folder: &Path, record: &StockRecord) -> Result<()> {
     let path = folder.join(PAGE);
     OutputFile::create(&path)?.finish_with(render(record).as_bytes()).map(drop)
 }
 
 /// Renders the page.
-fn render(record: &Record) -> String {
+fn render(record: &StockRecord) -> String {
     let mut lead = format!(
         "On {}, {} of {} hubs of the order book are charged as stock",
         record.counted_on,
@@ -56,7 +56,7 @@ fn render(record: &Record) -> String {
     html::page(&format!("Comms Hub stock on {}", record.counted_on), &lead, &body)
 }
 
-fn bridge(record: &Record) -> Markup {
+fn bridge(record: &StockRecord) -> Markup {
     let rows = html! {
         @for step in &record.bridge {
             @let hubs = [signed(step.hubs, step.total)];
@@ -81,7 +81,7 @@ fn signed(hubs: i64, total: bool) -> String {
     format!("{sign}{}", count(hubs.unsigned_abs()))
 }
 
-fn buckets(record: &Record) -> Markup {
+fn buckets(record: &StockRecord) -> Markup {
     let rows = html! {
         @for bucket in &record.buckets {
             @let charged = if bucket.charged { bucket.hubs } else { 0 };
@@ -95,7 +95,7 @@ fn buckets(record: &Record) -> Markup {
     }
 }
 
-fn parties(record: &Record) -> Markup {
+fn parties(record: &StockRecord) -> Markup {
     let mut parties: Vec<&PartyRecord> = record.by_party.iter().filter(|party| party.charged.hubs > 0).collect();
     parties.sort_by_key(|party| std::cmp::Reverse(party.charged.hubs));
     let mut header = vec!["charged party", "hubs charged"];
@@ -152,7 +152,7 @@ fn party_bars(parties: &[&PartyRecord]) -> String {
     plot::bars(&caption, &names, &series)
 }
 
-fn regions_and_variants(record: &Record) -> Markup {
+fn regions_and_variants(record: &StockRecord) -> Markup {
     let header = ["region, variant", "hubs ordered", "hubs charged", "pounds for each", "pounds"];
     let rows = html! {
         @for kind in &record.by_region_and_variant {
@@ -175,7 +175,7 @@ fn regions_and_variants(record: &Record) -> Markup {
 }
 
 /// The picture of regions and variants; empty where there are too many variants for colours to tell them apart.
-fn region_columns(record: &Record) -> String {
+fn region_columns(record: &StockRecord) -> String {
     let mut regions: Vec<String> = record.by_region_and_variant.iter().map(|kind| kind.region.to_owned()).collect();
     regions.dedup();
     let mut variants: Vec<&str> = record.by_region_and_variant.iter().map(|kind| kind.variant.as_str()).collect();
@@ -203,7 +203,7 @@ fn region_columns(record: &Record) -> String {
     plot::columns(&caption, &regions, &series, Arrangement::Stacked)
 }
 
-fn returns(record: &Record) -> Markup {
+fn returns(record: &StockRecord) -> Markup {
     let rows = html! {
         (html::row("accepted", &[count(record.returns.accepted)]))
         @for (reason, lines) in &record.returns.refused {
@@ -219,7 +219,7 @@ fn returns(record: &Record) -> Markup {
     }
 }
 
-fn inventory(record: &Record) -> Markup {
+fn inventory(record: &StockRecord) -> Markup {
     let inventory = &record.inventory;
     let strays = |status: &str| inventory.not_ordered.get(status).copied().unwrap_or_default();
     let all: u64 = inventory.by_status.values().sum();
@@ -237,7 +237,7 @@ fn inventory(record: &Record) -> Markup {
     }
 }
 
-fn evidence(record: &Record) -> Markup {
+fn evidence(record: &StockRecord) -> Markup {
     let (rules, sources) = (&record.rules, &record.sources);
     let rows = html! {
         @for output in &record.outputs {
@@ -253,7 +253,7 @@ fn evidence(record: &Record) -> Markup {
             @if let Some(name) = &record.tariff { "Tariff: " (name) "." } @else { "No tariff." }
         }
         @for run in &sources.runs {
-            p { "Past run as of " (run.as_of) " by " (run.policy) ": " (count(run.hubs)) " hubs deleted." }
+            p { "PastDeletions run as of " (run.as_of) " by " (run.policy) ": " (count(run.hubs)) " hubs deleted." }
         }
     }
 }

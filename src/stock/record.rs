@@ -1,73 +1,78 @@
-//! `stock.json`: what was counted, from what, by which rules, and what it comes to.
+//! `stock.json`: the record of a count, with its inputs, rules and figures.
 //!
-//! The same tables, snapshot and rules give the same record, in whatever order files and lines came.
+//! The same tables, snapshot and rules give the same record, whatever the order of files and lines.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
 
-use super::files::{Output, status_name};
-use super::{AGES, Bucket, Charges, Money, Refusal, Region, Stock, Terms};
+use super::bucket::Bucket;
+use super::count::{AGES, StockCount};
+use super::files::{StockFile, status_name};
+use super::inputs::{StockInputs, file_names};
+use super::money::Money;
+use super::region::Region;
+use super::returns::Refusal;
+use super::rules::Charges;
 use crate::error::Result;
 use crate::estate::{SmiStatus, StatusSet};
 use crate::output::{OutputFile, json};
-use crate::snapshot::Snapshot;
 
 /// Name of the record within the directory.
 pub const RECORD: &str = "stock.json";
 /// The version of the format.
 pub const SCHEMA: &str = "smi-sweep/stock/1";
 
-/// A count, as recorded.
+/// The record of a count.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Record {
+pub struct StockRecord {
     /// [`SCHEMA`].
     pub schema: &'static str,
-    /// The count date.
+    /// The count date, as `2026-11-01`.
     pub counted_on: String,
     /// The rules.
     pub rules: RulesRecord,
     /// Name of the tariff, where there is one.
     pub tariff: Option<String>,
-    /// What was read.
+    /// The inputs.
     pub sources: SourcesRecord,
     /// Hubs of the order book.
     pub hubs: u64,
     /// By bucket, in order; the hubs of all add up to those of the order book.
     pub buckets: Vec<BucketRecord>,
-    /// What is charged, in all.
+    /// All charged hubs.
     pub charged: Charge,
-    /// What a count of the inventory alone would have missed of it.
+    /// Charged hubs that a count of the inventory alone misses.
     pub missed: Charge,
-    /// From a count of the inventory to what is charged, step by step.
-    pub bridge: Vec<Step>,
+    /// The steps from a count of the inventory alone to the charged hubs.
+    pub bridge: Vec<BridgeStep>,
     /// By charged party, in the order of the names.
     pub by_party: Vec<PartyRecord>,
     /// By region and variant.
-    pub by_region_and_variant: Vec<KindRecord>,
+    pub by_region_and_variant: Vec<RegionVariantRecord>,
     /// Answers to returns.
     pub returns: ReturnsRecord,
     /// Hubs of the inventory.
-    pub inventory: InventoryRecord,
-    /// The files.
-    pub outputs: Vec<OutputRecord>,
+    pub inventory: HubInventoryRecord,
+    /// The tables.
+    pub outputs: Vec<StockFileRecord>,
 }
 
-/// The rules, as recorded.
+/// The rules of a count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RulesRecord {
-    /// Statuses that stand for commissioning.
+    /// Commissioned statuses.
     pub commissioned: Vec<&'static str>,
-    /// Statuses that are charged.
+    /// Charged statuses.
     pub charged: Vec<&'static str>,
     /// Statuses in which a return is refused.
     pub in_service: Vec<&'static str>,
-    /// What is charged besides.
+    /// Buckets that are charged besides hubs in stock in the inventory.
     pub charge: Charges,
 }
 
-/// What was read.
+/// The inputs of a count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourcesRecord {
     /// Rows of the snapshot.
@@ -76,22 +81,22 @@ pub struct SourcesRecord {
     pub orders: Vec<String>,
     /// Names of the files of returns.
     pub returns: Vec<String>,
-    /// Past runs.
-    pub runs: Vec<RunRecord>,
-    /// Whether it was counted as if they had been loaded.
+    /// PastDeletions runs.
+    pub runs: Vec<PastRunRecord>,
+    /// Whether the count was made as if they had been loaded.
     pub as_if_loaded: bool,
-    /// Hubs that runs deleted, and nobody ordered.
+    /// Hubs that runs deleted and that are not in the order book.
     pub deleted_not_ordered: u64,
-    /// Hubs that runs deleted, and the inventory still has.
+    /// Hubs that runs deleted and that are in the inventory.
     pub deleted_still_there: u64,
 }
 
 /// A past run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunRecord {
-    /// The moment it was judged by.
+pub struct PastRunRecord {
+    /// Its as-of moment.
     pub as_of: String,
-    /// Its policy.
+    /// Name of its policy.
     pub policy: String,
     /// Hubs that it deleted.
     pub hubs: u64,
@@ -102,7 +107,7 @@ pub struct RunRecord {
 pub struct BucketRecord {
     /// Its name.
     pub bucket: &'static str,
-    /// What it means.
+    /// Its description.
     pub means: &'static str,
     /// Hubs in it.
     pub hubs: u64,
@@ -110,21 +115,21 @@ pub struct BucketRecord {
     pub charged: bool,
 }
 
-/// Hubs that are charged, and what they cost.
+/// Charged hubs and their price.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Charge {
     /// Hubs.
     pub hubs: u64,
-    /// Pounds, where there is a tariff.
+    /// Price of all of them in pounds, where there is a tariff.
     pub pounds: Option<String>,
 }
 
 /// A step of the bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// What it is.
+pub struct BridgeStep {
+    /// Its description.
     pub step: String,
-    /// Hubs that it adds, or takes away where it is negative; a total where it is one.
+    /// Hubs that it adds (negative: that it takes away), or the total.
     pub hubs: i64,
     /// Whether it is a total of the steps so far.
     pub total: bool,
@@ -137,26 +142,26 @@ pub struct PartyRecord {
     pub party: String,
     /// Hubs that it ordered.
     pub hubs: u64,
-    /// What is charged.
+    /// Charged hubs.
     pub charged: Charge,
-    /// What a count of the inventory alone would have missed of it.
+    /// Charged hubs that a count of the inventory alone misses.
     pub missed: Charge,
-    /// Hubs that are charged, by age.
+    /// Charged hubs by age band.
     pub by_age: BTreeMap<&'static str, u64>,
 }
 
-/// A region and a variant.
+/// Hubs of a region and a variant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KindRecord {
+pub struct RegionVariantRecord {
     /// The region.
     pub region: &'static str,
     /// The variant.
     pub variant: String,
     /// Hubs that were ordered.
     pub hubs: u64,
-    /// What a hub costs, where there is a tariff.
+    /// Price of a hub in pounds, where there is a tariff.
     pub pounds_per_hub: Option<String>,
-    /// What is charged.
+    /// Charged hubs.
     pub charged: Charge,
 }
 
@@ -173,36 +178,36 @@ pub struct ReturnsRecord {
 
 /// Hubs of the inventory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct InventoryRecord {
+pub struct HubInventoryRecord {
     /// Rows of hubs, by status.
     pub by_status: BTreeMap<&'static str, u64>,
-    /// Of those, rows that the order book does not have, by status.
+    /// Of those, rows that are not in the order book, by status.
     pub not_ordered: BTreeMap<&'static str, u64>,
-    /// Rows of any kind without a type that is known: they may be hubs.
+    /// Rows whose type is null or unknown. They may be hubs.
     pub untyped_rows: u64,
 }
 
-/// A file.
+/// A table that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OutputRecord {
+pub struct StockFileRecord {
     /// Its name.
     pub path: &'static str,
     /// Its rows.
     pub rows: u64,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Its digest.
+    /// Its BLAKE3 digest in hex.
     pub blake3: String,
 }
 
-/// Adds hubs and their price up.
+/// A sum of hubs and their price.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sum {
+struct PricedHubs {
     hubs: u64,
     money: Money,
 }
 
-impl Sum {
+impl PricedHubs {
     fn add(&mut self, hubs: u64, rate: Option<Money>) {
         self.hubs += hubs;
         self.money += rate.unwrap_or_default().times(hubs);
@@ -213,25 +218,18 @@ impl Sum {
     }
 }
 
-impl Record {
-    /// Puts a record together. `orders` and `returns` are what the files are called.
+impl StockRecord {
+    /// The record of a count of a snapshot of `snapshot_rows` rows.
     #[must_use]
-    pub fn new(
-        stock: &Stock,
-        terms: Terms<'_>,
-        snapshot: &Snapshot,
-        orders: &[String],
-        returns: &[String],
-        outputs: &[Output],
-    ) -> Self {
-        let priced = terms.tariff.is_some();
-        let (mut charged, mut missed) = (Sum::default(), Sum::default());
+    pub fn new(stock: &StockCount, inputs: &StockInputs<'_>, snapshot_rows: u64, files: &[StockFile]) -> Self {
+        let priced = inputs.tariff.is_some();
+        let (mut charged, mut missed) = (PricedHubs::default(), PricedHubs::default());
         for counts in &stock.groups {
             charged.add(counts.charged(&stock.rules), counts.rate);
             missed.add(counts.missed(&stock.rules), counts.rate);
         }
-        let sorted = |names: &[String]| {
-            let mut names = names.to_vec();
+        let sorted_names = |paths| {
+            let mut names = file_names(paths);
             names.sort_unstable();
             names
         };
@@ -240,13 +238,13 @@ impl Record {
             schema: SCHEMA,
             counted_on: stock.count.text(),
             rules: rules(stock),
-            tariff: terms.tariff.map(|tariff| tariff.name.clone()),
+            tariff: inputs.tariff.map(|tariff| tariff.name.clone()),
             sources: SourcesRecord {
-                snapshot_rows: snapshot.rows(),
-                orders: sorted(orders),
-                returns: sorted(returns),
+                snapshot_rows,
+                orders: sorted_names(inputs.orders),
+                returns: sorted_names(inputs.returns),
                 runs: runs
-                    .map(|run| RunRecord { as_of: run.as_of.clone(), policy: run.policy.clone(), hubs: run.hubs })
+                    .map(|run| PastRunRecord { as_of: run.as_of.clone(), policy: run.policy.clone(), hubs: run.hubs })
                     .collect(),
                 as_if_loaded: stock.as_if_loaded,
                 deleted_not_ordered: stock.deletions.not_ordered,
@@ -258,16 +256,16 @@ impl Record {
             missed: missed.charge(priced),
             bridge: bridge(stock),
             by_party: by_party(stock, priced),
-            by_region_and_variant: by_kind(stock, priced),
+            by_region_and_variant: by_region_and_variant(stock, priced),
             returns: answers(stock),
-            inventory: InventoryRecord {
+            inventory: HubInventoryRecord {
                 by_status: by_status(&stock.inventory.by_status),
-                not_ordered: by_status(&stock.inventory.strays_by_status),
+                not_ordered: by_status(&stock.inventory.unordered_by_status),
                 untyped_rows: stock.inventory.untyped,
             },
-            outputs: outputs
+            outputs: files
                 .iter()
-                .map(|output| OutputRecord {
+                .map(|output| StockFileRecord {
                     path: output.path,
                     rows: output.rows,
                     bytes: output.written.bytes,
@@ -286,7 +284,7 @@ impl Record {
     }
 }
 
-fn rules(stock: &Stock) -> RulesRecord {
+fn rules(stock: &StockCount) -> RulesRecord {
     let names = |set: StatusSet| set.iter().map(SmiStatus::name).collect();
     RulesRecord {
         commissioned: names(stock.rules.commissioned),
@@ -296,7 +294,7 @@ fn rules(stock: &Stock) -> RulesRecord {
     }
 }
 
-fn buckets(stock: &Stock) -> Vec<BucketRecord> {
+fn buckets(stock: &StockCount) -> Vec<BucketRecord> {
     let record = |(bucket, hubs): (Bucket, u64)| BucketRecord {
         bucket: bucket.name(),
         means: bucket.meaning(),
@@ -306,13 +304,13 @@ fn buckets(stock: &Stock) -> Vec<BucketRecord> {
     Bucket::ALL.into_iter().zip(stock.buckets()).map(record).collect()
 }
 
-/// The bridge, without steps that nobody takes.
-fn bridge(stock: &Stock) -> Vec<Step> {
+/// The bridge without its empty steps.
+fn bridge(stock: &StockCount) -> Vec<BridgeStep> {
     let bridge = &stock.bridge;
-    let mut steps: Vec<Step> = Vec::new();
+    let mut steps: Vec<BridgeStep> = Vec::new();
     let mut step = |text: String, hubs: i64, total: bool| {
         if total || hubs != 0 {
-            steps.push(Step { step: text, hubs, total });
+            steps.push(BridgeStep { step: text, hubs, total });
         }
     };
     step("counted in the SMI alone".into(), bridge.smi_only as i64, true);
@@ -334,15 +332,15 @@ fn bridge(stock: &Stock) -> Vec<Step> {
     steps
 }
 
-fn by_party(stock: &Stock, priced: bool) -> Vec<PartyRecord> {
+fn by_party(stock: &StockCount, priced: bool) -> Vec<PartyRecord> {
     #[derive(Default)]
-    struct Own {
+    struct PartyTotals {
         hubs: u64,
-        charged: Sum,
-        missed: Sum,
+        charged: PricedHubs,
+        missed: PricedHubs,
         ages: [u64; AGES.len()],
     }
-    let mut parties: BTreeMap<&str, Own> = BTreeMap::new();
+    let mut parties: BTreeMap<&str, PartyTotals> = BTreeMap::new();
     for (group, counts) in stock.book.groups.iter().zip(&stock.groups) {
         let own = parties.entry(&group.party).or_default();
         own.hubs += counts.buckets.iter().sum::<u64>();
@@ -352,7 +350,7 @@ fn by_party(stock: &Stock, priced: bool) -> Vec<PartyRecord> {
             *sum += hubs;
         }
     }
-    let record = |(party, own): (&str, Own)| PartyRecord {
+    let record = |(party, own): (&str, PartyTotals)| PartyRecord {
         party: party.into(),
         hubs: own.hubs,
         charged: own.charged.charge(priced),
@@ -362,26 +360,28 @@ fn by_party(stock: &Stock, priced: bool) -> Vec<PartyRecord> {
     parties.into_iter().map(record).collect()
 }
 
-fn by_kind(stock: &Stock, priced: bool) -> Vec<KindRecord> {
-    let mut kinds: BTreeMap<(Region, &str), (u64, Sum, Option<Money>)> = BTreeMap::new();
+fn by_region_and_variant(stock: &StockCount, priced: bool) -> Vec<RegionVariantRecord> {
+    let mut kinds: BTreeMap<(Region, &str), (u64, PricedHubs, Option<Money>)> = BTreeMap::new();
     for (group, counts) in stock.book.groups.iter().zip(&stock.groups) {
         let (hubs, charged, rate) = kinds.entry((group.region, &group.variant)).or_default();
         *hubs += counts.buckets.iter().sum::<u64>();
         charged.add(counts.charged(&stock.rules), counts.rate);
-        // The rate is one of region and variant: the same for all parties.
+        // The price depends on region and variant only, so it is the same for all parties.
         *rate = counts.rate;
     }
-    let record = |((region, variant), (hubs, charged, rate)): ((Region, &str), (u64, Sum, Option<Money>))| KindRecord {
-        region: region.name(),
-        variant: variant.into(),
-        hubs,
-        pounds_per_hub: rate.map(|rate| rate.to_string()),
-        charged: charged.charge(priced),
+    let record = |((region, variant), (hubs, charged, rate)): ((Region, &str), (u64, PricedHubs, Option<Money>))| {
+        RegionVariantRecord {
+            region: region.name(),
+            variant: variant.into(),
+            hubs,
+            pounds_per_hub: rate.map(|rate| rate.to_string()),
+            charged: charged.charge(priced),
+        }
     };
     kinds.into_iter().map(record).collect()
 }
 
-fn answers(stock: &Stock) -> ReturnsRecord {
+fn answers(stock: &StockCount) -> ReturnsRecord {
     let mut refused: BTreeMap<&'static str, u64> = BTreeMap::new();
     for refusal in stock.returns.iter().filter_map(|entry| entry.refusal) {
         *refused.entry(Refusal::name(refusal)).or_default() += 1;

@@ -1,13 +1,13 @@
-//! CSP regions, as DUIS lists them.
+//! CSP regions of the DUIS V5.4 schema.
 
 use std::fmt;
 
-/// A region. They are in the order in which DUIS lists them.
+/// A region, ordered as in the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(u8);
 
 impl Region {
-    /// The names.
+    /// The names of all regions.
     pub const NAMES: [&'static str; 8] =
         ["North", "Central", "South", "4G North", "4G Central", "4G South", "Unknown", "SMETS1"];
 

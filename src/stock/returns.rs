@@ -1,23 +1,23 @@
-//! Returns: what ordering parties say they gave back, and the answer that each line gets.
+//! Returns of hubs by ordering parties, and the answer to each line.
 //!
-//! Types and reasons are those that DUIS lists. A line is answered on its own merits, but for one thing: of several good
-//! lines for a hub the one of the earliest date is accepted, so that the order of the lines does not decide.
+//! Return types and fault reasons are those of the DUIS V5.4 schema. Each line is answered by itself, with one exception: of
+//! several valid lines for a hub the one with the earliest date is accepted, so that the order of lines has no effect.
 
 use std::path::{Path, PathBuf};
 
 use super::book::Book;
-use super::bucket::Marks;
-use super::table::{CsvTable, Days, Line};
+use super::bucket::HubFlags;
+use super::table::{CsvLine, CsvTable, Days};
 use crate::error::Result;
 use crate::estate::DeviceId;
 
 /// The columns of a file of returns.
 pub const COLUMNS: [&str; 4] = ["device_id", "return_type", "fault_reason", "returned"];
 
-/// Types of a return because of a fault, which needs a reason.
+/// Return types for a fault. They need a fault reason.
 pub const FAULT_TYPES: [&str; 2] = ["Fault identified prior to installation", "Fault identified post installation"];
 
-/// Reasons of a fault.
+/// Fault reasons.
 pub const FAULT_REASONS: [&str; 9] = [
     "Damaged case",
     "Damaged Connector",
@@ -30,7 +30,7 @@ pub const FAULT_REASONS: [&str; 9] = [
     "Manufacturing defect",
 ];
 
-/// Types of a return without a fault, which has no reason.
+/// Return types without a fault. They have no fault reason.
 pub const NO_FAULT_TYPES: [&str; 5] = [
     "No Fault Return (general)",
     "No Fault Return (non-dom opt out)",
@@ -39,28 +39,28 @@ pub const NO_FAULT_TYPES: [&str; 5] = [
     "Lost or Stolen Hub",
 ];
 
-/// Why a line is refused, in the order in which it is tried.
+/// The reason why a line is refused. The first that applies, in this order, is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
-    /// It has not as many cells as the header.
+    /// The line has more or fewer cells than the header.
     BadLine,
     /// The Device ID is malformed.
     BadDeviceId,
-    /// The order book does not have the hub.
+    /// The hub is not in the order book.
     UnknownHub,
-    /// The type is none of DUIS.
+    /// The return type is not one of DUIS.
     BadType,
-    /// The reason is none of DUIS, is missing for a fault, or given without one.
+    /// The fault reason is not one of DUIS, is missing for a fault, or is given without a fault.
     BadReason,
-    /// The date is missing, or is none.
+    /// The date is missing or malformed.
     BadDate,
     /// The hub was never delivered.
     NotDelivered,
-    /// The date lies before delivery.
+    /// The date is before the delivery.
     DateBeforeDelivery,
-    /// The inventory says that the hub is at work.
+    /// The inventory has the hub in service.
     Commissioned,
-    /// Another line returned the hub.
+    /// Another line for the hub was accepted.
     AlreadyReturned,
 }
 
@@ -79,7 +79,7 @@ impl Refusal {
         Self::AlreadyReturned,
     ];
 
-    /// The word in the response file.
+    /// Its name in the response file.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -96,9 +96,9 @@ impl Refusal {
         }
     }
 
-    /// What to tell the party.
+    /// The message to the party in the response file.
     #[must_use]
-    pub const fn says(self) -> &'static str {
+    pub const fn message(self) -> &'static str {
         match self {
             Self::BadLine => "the line does not have as many cells as the header",
             Self::BadDeviceId => "the Device ID is not eight hex pairs joined by -",
@@ -116,28 +116,28 @@ impl Refusal {
 
 /// A line of a file of returns, and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Return {
+pub struct HubReturn {
     /// Index of its file.
     pub file: usize,
-    /// Its line.
+    /// Number of the line, from 1.
     pub line: u64,
-    /// Its cells, in the order of the columns of such files, as they were found.
+    /// Its cells as found, in the order of [`COLUMNS`].
     pub cells: [String; 4],
-    /// Its cells make no sense: why.
+    /// What is wrong with its cells.
     flaw: Option<Refusal>,
     /// Index of its hub in the order book.
     hub: Option<usize>,
     /// Its date, days since 1970-01-01.
     day: i32,
-    /// The answer: accepted where there is none.
+    /// The reason why it is refused; `None`: it is accepted.
     pub refusal: Option<Refusal>,
 }
 
-/// Reads files of returns. What is wrong with a line is its answer, not an error.
+/// Reads files of returns. An invalid line is refused in its answer and is not an error.
 ///
 /// # Errors
-/// A file that cannot be read, or whose columns are others.
-pub fn read(paths: &[PathBuf], book: &Book) -> Result<Vec<Return>> {
+/// A file that cannot be read, or that has other columns.
+pub fn read(paths: &[PathBuf], book: &Book) -> Result<Vec<HubReturn>> {
     let mut returns = Vec::new();
     let mut days = Days::default();
     for (file, path) in paths.iter().enumerate() {
@@ -146,9 +146,9 @@ pub fn read(paths: &[PathBuf], book: &Book) -> Result<Vec<Return>> {
     Ok(returns)
 }
 
-fn read_file(path: &Path, file: usize, book: &Book, days: &mut Days, returns: &mut Vec<Return>) -> Result<()> {
+fn read_file(path: &Path, file: usize, book: &Book, days: &mut Days, returns: &mut Vec<HubReturn>) -> Result<()> {
     let mut table = CsvTable::open(path, &COLUMNS)?;
-    let mut line = Line::default();
+    let mut line = CsvLine::default();
     while table.read(&mut line)? {
         let cells = [0, 1, 2, 3].map(|name| String::from_utf8_lossy(table.cell(&line, name)).into_owned());
         let [device, kind, reason, date] = &cells;
@@ -167,29 +167,29 @@ fn read_file(path: &Path, file: usize, book: &Book, days: &mut Days, returns: &m
         ];
         let flaw = tries.into_iter().find(|(fails, _)| *fails).map(|(_, refusal)| refusal);
         let day = day.unwrap_or_default();
-        returns.push(Return { file, line: line.number, cells, flaw, hub, day, refusal: flaw });
+        returns.push(HubReturn { file, line: line.number, cells, flaw, hub, day, refusal: flaw });
     }
     Ok(())
 }
 
-/// Answers every line, and marks the hubs whose return lies on or before the count date.
-pub fn settle(returns: &mut [Return], book: &Book, marks: &mut [Marks], count: i32) {
+/// Answers every line, and sets the flags of hubs that were returned by the count date.
+pub fn settle(returns: &mut [HubReturn], book: &Book, flags: &mut [HubFlags], count: i32) {
     for entry in &mut *returns {
-        let Some((hub, mark)) = entry.hub.map(|index| (&book.hubs[index], marks[index])) else { continue };
+        let Some((hub, seen)) = entry.hub.map(|index| (&book.hubs[index], flags[index])) else { continue };
         entry.refusal = entry.flaw.or_else(|| match hub.delivered.get() {
             None => Some(Refusal::NotDelivered),
             Some(delivered) if entry.day < delivered => Some(Refusal::DateBeforeDelivery),
-            Some(_) => mark.has(Marks::IN_SERVICE).then_some(Refusal::Commissioned),
+            Some(_) => seen.has(HubFlags::IN_SERVICE).then_some(Refusal::Commissioned),
         });
     }
-    let mut good: Vec<usize> = (0..returns.len()).filter(|&index| returns[index].refusal.is_none()).collect();
-    good.sort_by(|&a, &b| {
-        let key = |entry: &Return| (entry.hub, entry.day);
+    let mut valid: Vec<usize> = (0..returns.len()).filter(|&index| returns[index].refusal.is_none()).collect();
+    valid.sort_by(|&a, &b| {
+        let key = |entry: &HubReturn| (entry.hub, entry.day);
         let (a, b) = (&returns[a], &returns[b]);
         key(a).cmp(&key(b)).then_with(|| a.cells.cmp(&b.cells)).then_with(|| (a.file, a.line).cmp(&(b.file, b.line)))
     });
     let mut last = None;
-    for index in good {
+    for index in valid {
         let entry = &mut returns[index];
         if last == entry.hub {
             entry.refusal = Some(Refusal::AlreadyReturned);
@@ -199,7 +199,7 @@ pub fn settle(returns: &mut [Return], book: &Book, marks: &mut [Marks], count: i
         if entry.day <= count
             && let Some(hub) = entry.hub
         {
-            marks[hub].0 |= Marks::RETURNED;
+            flags[hub].0 |= HubFlags::RETURNED;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How stock is counted, as far as nothing public says so: TOML, with documented defaults.
+//! The rules of a count that no public text states: TOML, with documented defaults.
 
 use std::path::Path;
 
@@ -12,28 +12,28 @@ use crate::estate::{SmiStatus, StatusSet};
 /// The rules of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StockRules {
-    /// Statuses that a hub has once it was commissioned.
+    /// Statuses of a hub that is or was commissioned.
     pub commissioned: StatusSet,
     /// Statuses of a hub in stock.
     pub charged: StatusSet,
-    /// Statuses of a hub in service, whose return is refused.
+    /// Statuses of a hub in service, for which a return is refused.
     pub in_service: StatusSet,
-    /// Which hubs are charged besides those in stock and in the inventory.
+    /// Buckets that are charged besides [`Bucket::InStock`].
     pub charges: Charges,
 }
 
-/// Which hubs are charged besides those in stock and in the inventory.
+/// Buckets that are charged besides [`Bucket::InStock`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of the document")]
 pub struct Charges {
-    /// Hubs that a run deleted from the inventory.
+    /// [`Bucket::Deleted`].
     pub deleted: bool,
-    /// Hubs that the inventory does not have, for no known reason.
+    /// [`Bucket::Unknown`].
     pub unknown: bool,
-    /// Hubs that were commissioned after the count date.
+    /// [`Bucket::CommissionedLater`].
     pub commissioned_later: bool,
-    /// Hubs whose status is unknown or missing.
+    /// [`Bucket::Unclear`].
     pub unclear: bool,
 }
 
@@ -86,13 +86,13 @@ impl StockRules {
     /// Reads rules from a file.
     ///
     /// # Errors
-    /// The first slip, with its line and column.
+    /// The first error, with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
         let text = config::read_file(DocumentKind::StockRules, path)?;
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Reads rules. `source` is what errors call them.
+    /// Reads rules. `source` is their name in messages.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_keeps_its_default() {
+    fn missing_keys_have_their_default() {
         let rules = StockRules::parse("[charge]\nunknown = false\n", "r").unwrap();
         assert_eq!(
             rules,
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_are_refused_with_their_place() {
+    fn errors_are_refused_with_their_place() {
         for (text, says) in [
             ("[charge]\nunknwon = true\n", "r:2:1: unknown key `unknwon`"),
             ("[charge]\nunknown = \"yes\"\n", "r:2:11: found string"),

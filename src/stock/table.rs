@@ -1,4 +1,4 @@
-//! Tables as text: lines of a CSV file by the names of their columns, and days.
+//! CSV files with known columns, and days in two bytes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use crate::error::{DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::time;
 
-/// A day from 2000-01-01 to 2179-06-05, or none: two bytes, since there are tens of millions.
+/// A day from 2000-01-01 to 2179-06-05, or none. It takes two bytes, because a book has tens of millions of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(u16);
 
@@ -18,7 +18,7 @@ pub struct Day(u16);
 const FIRST: i32 = 10_957;
 
 impl Day {
-    /// No day. It comes after all others.
+    /// No day. It sorts after all days.
     pub const NONE: Self = Self(u16::MAX);
 
     /// The day of a number of days since 1970-01-01; `None` where it is out of range.
@@ -46,7 +46,7 @@ impl Day {
     }
 }
 
-/// Turns text into days, and remembers the dates that it met: a table has few.
+/// Parses dates, and caches them: a table has few different dates.
 #[derive(Debug, Default)]
 pub struct Days(HashMap<[u8; 10], i32>);
 
@@ -65,16 +65,16 @@ impl Days {
     }
 }
 
-/// A CSV file whose columns are known.
+/// A CSV file with known columns.
 pub struct CsvTable {
     path: PathBuf,
     reader: Reader<BufReader<File>>,
     names: &'static [&'static str],
-    /// For each of the names the index of its column.
+    /// For each name the index of its column in the file.
     columns: Vec<usize>,
-    /// Columns of the file.
+    /// Number of columns of the file.
     width: usize,
-    /// Where the last line ends, if no line feed ends it.
+    /// Byte position of the end of the last line, if it has no line feed.
     open_end: Option<u64>,
 }
 
@@ -85,16 +85,15 @@ impl std::fmt::Debug for CsvTable {
 }
 
 impl CsvTable {
-    /// Opens a file that has exactly these columns, in any order. A byte order mark, which spreadsheets write, is passed
-    /// over.
+    /// Opens a file that has exactly these columns, in any order. A byte order mark, as spreadsheets write it, is skipped.
     ///
     /// # Errors
-    /// A file that cannot be read, or whose columns are others.
+    /// A file that cannot be read, or that has other columns.
     pub fn open(path: &Path, names: &'static [&'static str]) -> Result<Self> {
         let mut file = File::open(path).map_err(Error::io("read", path))?;
         let open_end = begin(&mut file).map_err(Error::io("read", path))?;
         let file = BufReader::with_capacity(1 << 18, file);
-        // A line ends with a line feed, and a carriage return before it is blank: so line numbers can be told.
+        // Only a line feed ends a line; a carriage return before it is trimmed. So line numbers are those of an editor.
         let mut reader =
             ReaderBuilder::new().has_headers(false).flexible(true).terminator(Terminator::Any(b'\n')).from_reader(file);
         let mut header = ByteRecord::new();
@@ -114,12 +113,12 @@ impl CsvTable {
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn read(&mut self, line: &mut Line) -> Result<bool> {
+    pub fn read(&mut self, line: &mut CsvLine) -> Result<bool> {
         loop {
             let there =
                 self.reader.read_byte_record(&mut line.record).map_err(|error| unreadable(&self.path, error))?;
             let end = self.reader.position();
-            // The reader's own number is that of the first blank line before a line: count back from the end instead.
+            // The reader reports the first of the blank lines before a line, so the number is counted back from the end.
             let ended = u64::from(self.open_end != Some(end.byte()));
             let within = line.record.as_slice().split(|byte| *byte == b'\n').skip(1).count() as u64;
             line.number = end.line().saturating_sub(ended + within);
@@ -129,28 +128,27 @@ impl CsvTable {
         }
     }
 
-    /// The cell of a line in one of the names, by its index, without blanks around it; empty where the line is too
-    /// short.
+    /// The trimmed cell of a line, by the index of its column's name; empty where the line is too short.
     #[must_use]
-    pub fn cell<'l>(&self, line: &'l Line, name: usize) -> &'l [u8] {
+    pub fn cell<'l>(&self, line: &'l CsvLine, name: usize) -> &'l [u8] {
         self.columns.get(name).and_then(|column| line.record.get(*column)).unwrap_or_default().trim_ascii()
     }
 
     /// Whether a line has as many cells as the header.
     #[must_use]
-    pub fn is_whole(&self, line: &Line) -> bool {
+    pub fn is_whole(&self, line: &CsvLine) -> bool {
         line.record.len() == self.width
     }
 
     /// The place of a line.
     #[must_use]
-    pub fn place(&self, line: &Line) -> DocumentPlace {
+    pub fn place(&self, line: &CsvLine) -> DocumentPlace {
         DocumentPlace::table(&self.path).at(Position::Line(line.number))
     }
 
     /// The error for a line that is not [whole](Self::is_whole).
     #[must_use]
-    pub fn ragged(&self, line: &Line) -> Error {
+    pub fn ragged(&self, line: &CsvLine) -> Error {
         let (cells, width) = (line.record.len(), self.width);
         let what = format!("has {cells} cells where the header has {width}");
         self.place(line).refuse(what, format!("write one cell for each of {}", self.names.join(", ")))
@@ -159,16 +157,16 @@ impl CsvTable {
 
 /// A line of a [`CsvTable`].
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct CsvLine {
     record: ByteRecord,
     /// Its number in the file, from 1.
     pub number: u64,
 }
 
-/// Refuses files of which one is named twice: its lines would count twice.
+/// Refuses a file that is named twice, because its lines would count twice.
 ///
 /// # Errors
-/// The first such file, or one that is not there.
+/// The first such file, or one that does not exist.
 pub fn named_once(paths: &[PathBuf]) -> Result<()> {
     let mut seen = HashSet::new();
     for path in paths {
@@ -183,7 +181,7 @@ pub fn named_once(paths: &[PathBuf]) -> Result<()> {
 /// For each of the names the index of its column among those found.
 ///
 /// # Errors
-/// A column that is missing, unknown, or there twice.
+/// A column that is missing, unknown, or occurs twice.
 pub fn columns(
     found: &[String],
     names: &'static [&'static str],
@@ -196,7 +194,7 @@ pub fn columns(
             return Err(place().field(name).refuse("unknown column", format!("{near}{}", all())));
         }
         if found[..index].contains(name) {
-            return Err(place().field(name).refuse("the column is there twice", all()));
+            return Err(place().field(name).refuse("the column occurs twice", all()));
         }
     }
     let column = |name: &&'static str| {
@@ -213,7 +211,7 @@ fn unreadable(path: &Path, error: csv::Error) -> Error {
     }
 }
 
-/// Goes to where the text begins, and says where the last line ends, counted from there, if no line feed ends it.
+/// Skips a byte order mark. Returns the end of the last line, counted from there, if it has no line feed.
 fn begin(file: &mut File) -> std::io::Result<Option<u64>> {
     let mut mark = Vec::new();
     file.by_ref().take(3).read_to_end(&mut mark)?;
@@ -248,7 +246,7 @@ mod tests {
         let path = folder.path().join("t.csv");
         std::fs::write(&path, "\u{feff}b,a\r\n1, x \r\n\r\n\n\"2\n2\",y\r\n3\r\n4,z").unwrap();
         let mut table = CsvTable::open(&path, &["a", "b"]).unwrap();
-        let (mut line, mut seen) = (Line::default(), Vec::new());
+        let (mut line, mut seen) = (CsvLine::default(), Vec::new());
         while table.read(&mut line).unwrap() {
             let cell = |name| String::from_utf8_lossy(table.cell(&line, name)).into_owned();
             seen.push((line.number, cell(0), cell(1), table.is_whole(&line)));

@@ -1,7 +1,7 @@
-//! What a hub in stock costs: rates by region and variant, from dates on.
+//! The price of a hub in stock: rates by region and variant, each from a date on.
 //!
-//! A rate without regions or variants is for all of them. Of the rates for a region and a variant the latest that has
-//! begun applies; two that begin on the same day are refused, so that no order of precedence has to be remembered.
+//! A rate without regions or variants is for all of them. Of the rates for a region and a variant the latest that has begun
+//! applies. Two that begin on the same day are refused, so that there is no order of precedence.
 
 use std::path::Path;
 
@@ -18,13 +18,13 @@ use crate::estate::time;
 pub struct Tariff {
     /// Its name.
     pub name: String,
-    /// What errors call it.
+    /// Its name in messages.
     pub source: String,
-    rates: Vec<Rate>,
+    rates: Vec<TariffRate>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Rate {
+struct TariffRate {
     from: i32,
     /// `None`: all.
     regions: Option<Vec<Region>>,
@@ -54,20 +54,20 @@ impl Tariff {
     /// Reads a tariff from a file.
     ///
     /// # Errors
-    /// The first slip, with its line and column.
+    /// The first error, with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
         let text = config::read_file(DocumentKind::Tariff, path)?;
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Reads a tariff. `source` is what errors call it.
+    /// Reads a tariff. `source` is its name in messages.
     ///
     /// # Errors
     /// As [`load`](Self::load).
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         let document = Document { kind: DocumentKind::Tariff, source, text };
         let file: TariffFile = document.read()?;
-        let mut rates: Vec<Rate> = Vec::new();
+        let mut rates: Vec<TariffRate> = Vec::new();
         for entry in &file.rate {
             let rate = rate(&document, entry)?;
             if rates.iter().any(|other| other.from == rate.from && other.overlaps(&rate)) {
@@ -79,7 +79,7 @@ impl Tariff {
         Ok(Self { name: file.name, source: source.into(), rates })
     }
 
-    /// What a hub of a region and a variant costs at a count on a day, where the tariff says.
+    /// The price of a hub of a region and a variant on a day (since 1970-01-01), where the tariff has one.
     #[must_use]
     pub fn rate(&self, region: Region, variant: &str, day: i32) -> Option<Money> {
         let applies = self.rates.iter().filter(|rate| rate.from <= day && rate.is_for(region, variant));
@@ -87,7 +87,7 @@ impl Tariff {
     }
 }
 
-impl Rate {
+impl TariffRate {
     fn is_for(&self, region: Region, variant: &str) -> bool {
         self.regions.as_ref().is_none_or(|regions| regions.contains(&region))
             && self.variants.as_ref().is_none_or(|variants| variants.iter().any(|own| own == variant))
@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for Region {
     }
 }
 
-fn rate(document: &Document<'_>, entry: &RateSection) -> Result<Rate> {
+fn rate(document: &Document<'_>, entry: &RateSection) -> Result<TariffRate> {
     let date = entry.from.get_ref();
     let from = time::parse(date).map(time::day_of).ok_or_else(|| {
         document.refuse(entry.from.span(), format!("from `{date}` is not a date"), "write \"2026-04-01\"")
@@ -122,7 +122,7 @@ fn rate(document: &Document<'_>, entry: &RateSection) -> Result<Rate> {
         let remedy = "write pounds with up to four decimals, as in \"0.42\"";
         document.refuse(entry.per_hub.span(), format!("per_hub `{amount}` {why}"), remedy)
     })?;
-    Ok(Rate { from, regions: entry.regions.clone(), variants: entry.variants.clone(), per_hub })
+    Ok(TariffRate { from, regions: entry.regions.clone(), variants: entry.variants.clone(), per_hub })
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ per_hub = "0.5"
     }
 
     #[test]
-    fn slips_are_refused_with_their_place() {
+    fn errors_are_refused_with_their_place() {
         for (from, to, says) in [
             ("\"0.40\"", "\"-0.40\"", "t:5:11: per_hub `-0.40` is negative"),
             ("\"0.40\"", "0.40", "t:5:11: found floating point `0.4`, expected text in quotes"),

@@ -1,4 +1,4 @@
-//! The count of stock: a worked example, figure by figure as it was done by hand, and nonsense that is refused.
+//! The count of stock: a worked example whose figures were calculated by hand, and inputs that are refused.
 
 use std::fs;
 use std::path::Path;
@@ -433,7 +433,7 @@ fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
         ),
         (
             spoilt("2026-09-01,2026-09-03", "1926-09-01,2026-09-03"),
-            "orders.csv:3, field `delivered`: 1926-09-01 is not a day on which a hub",
+            "orders.csv:3, field `delivered`: 1926-09-01 is not a plausible day",
         ),
         (
             spoilt("Blue Power,South,Standard,2025-03-20", " ,South,Standard,2025-03-20"),
@@ -443,7 +443,7 @@ fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
         (spoilt("2026-10-30,", "2026-10-30"), "orders.csv:7: has 5 cells where the header has 6"),
         (spoilt("variant", "varient"), "orders.csv:1, field `varient`: unknown column"),
         (spoilt("variant,", ""), "orders.csv:1, field `variant`: the column is missing"),
-        (spoilt("variant", "region"), "orders.csv:1, field `region`: the column is there twice"),
+        (spoilt("variant", "region"), "orders.csv:1, field `region`: the column occurs twice"),
         (spoilt("accepted", "accepted,note"), "orders.csv:1, field `note`: unknown column"),
         (String::new(), "orders.csv:1: the file is empty"),
         (

@@ -1,0 +1,34 @@
+//! What a count reads besides the snapshot.
+
+use std::path::PathBuf;
+
+use super::rules::StockRules;
+use super::tariff::Tariff;
+use crate::policy::Policy;
+
+/// What is counted besides the snapshot, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct StockInputs<'a> {
+    /// Files of the order book.
+    pub orders: &'a [PathBuf],
+    /// Files of returns.
+    pub returns: &'a [PathBuf],
+    /// Directories of past runs, or folders of them.
+    pub runs: &'a [PathBuf],
+    /// Whether to count as if those runs had been loaded: rows that they delete are left out.
+    pub as_if_loaded: bool,
+    /// Gives the spellings of the snapshot. Nothing else of it is used.
+    pub policy: &'a Policy,
+    /// Name the charged statuses and buckets.
+    pub rules: &'a StockRules,
+    /// Gives prices, where there is one.
+    pub tariff: Option<&'a Tariff>,
+    /// The count date, days since 1970-01-01. Events of that day are included.
+    pub count_day: i32,
+}
+
+/// Names of files without their folders.
+pub(super) fn file_names(paths: &[PathBuf]) -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    paths.iter().map(name).collect()
+}

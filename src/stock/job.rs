@@ -1,0 +1,83 @@
+//! From the files of a count to its folder, in one call.
+
+use std::path::{Path, PathBuf};
+
+use super::count::count;
+use super::inputs::{StockInputs, file_names};
+use super::record::StockRecord;
+use super::rules::StockRules;
+use super::tariff::Tariff;
+use super::{files, page};
+use crate::error::{Error, Result};
+use crate::estate::time;
+use crate::output::OutputDirectory;
+use crate::policy::Policy;
+use crate::pool::Pool;
+use crate::progress::Progress;
+use crate::scan::Scan;
+use crate::snapshot::{AsOfFrom, Snapshot};
+
+/// What [`count_to_folder`] reads, and where it writes.
+#[derive(Debug, Clone, Copy)]
+pub struct StockOptions<'a> {
+    /// Parquet files of the inventory, or folders of them.
+    pub snapshot: &'a [PathBuf],
+    /// Files of the order book.
+    pub orders: &'a [PathBuf],
+    /// Files of returns.
+    pub returns: &'a [PathBuf],
+    /// Directories of past runs, or folders of them.
+    pub runs: &'a [PathBuf],
+    /// Whether to count as if those runs had been loaded into the snapshot.
+    pub as_if_loaded: bool,
+    /// Gives the spellings of the snapshot.
+    pub policy: &'a Policy,
+    /// Names the charged statuses and buckets.
+    pub rules: &'a StockRules,
+    /// Gives prices, where there is one.
+    pub tariff: Option<&'a Tariff>,
+    /// The moment whose UTC date is the count date, UTC microseconds; `None`: the moment of the snapshot.
+    pub as_of: Option<i64>,
+    /// The folder to write. It must not exist, and appears whole or not at all.
+    pub out: &'a Path,
+}
+
+/// A count that was written.
+#[derive(Debug)]
+pub struct CountedStock {
+    /// Its record.
+    pub record: StockRecord,
+    /// Where the count date comes from.
+    pub as_of_from: AsOfFrom,
+}
+
+/// Counts the stock, and writes tables, record and page.
+///
+/// # Errors
+/// A folder that exists or cannot be written; a table, a run, the snapshot or the tariff that is refused; an interruption.
+pub fn count_to_folder(options: &StockOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CountedStock> {
+    let StockOptions { policy, rules, tariff, .. } = *options;
+    let directory = OutputDirectory::create(options.out)?;
+    let snapshot = Snapshot::open(options.snapshot, &policy.spellings.columns, pool, progress)?;
+    let (as_of, as_of_from) = snapshot.as_of(options.as_of)?;
+    let inputs = StockInputs {
+        orders: options.orders,
+        returns: options.returns,
+        runs: options.runs,
+        as_if_loaded: options.as_if_loaded,
+        policy,
+        rules,
+        tariff,
+        count_day: time::day_of(as_of),
+    };
+    let counted = count(&Scan::new(&snapshot, pool, progress), &inputs)?;
+    let files = files::write(directory.path(), &counted, &file_names(options.returns), progress)?;
+    let record = StockRecord::new(&counted, &inputs, snapshot.rows(), &files);
+    record.write(directory.path())?;
+    page::write(directory.path(), &record)?;
+    if progress.interrupted() {
+        return Err(Error::Interrupted);
+    }
+    directory.publish(pool)?;
+    Ok(CountedStock { record, as_of_from })
+}
