@@ -1,4 +1,4 @@
-//! Figures for people: tables and sentences that fit the terminal, counts with separators.
+//! Tables and text that fit the terminal.
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
@@ -8,14 +8,14 @@ use crate::sweep::{Expected, Headroom, guard};
 
 pub use crate::output::html::{count, counted};
 
-/// A column is never made wider for a single word than this: longer ones are broken.
+/// The most characters of a word that a column keeps whole. Longer words are broken.
 const LONGEST_WORD: usize = 26;
 
-/// How wide the terminal is, where there is one, or else what `COLUMNS` says. `None` where nobody minds.
+/// Width of the terminal in characters, else the value of `COLUMNS`; `None` if there is neither.
 pub fn width() -> Option<usize> {
     let terminal = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    let told = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    terminal.or_else(told).filter(|&width| width > 0)
+    let environment = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    terminal.or_else(environment).filter(|&width| width > 0)
 }
 
 /// A table with a header, all columns but the first aligned to the right. Where the terminal is too narrow texts are
@@ -36,12 +36,12 @@ fn least_width(header: &[&str], rows: &[Vec<String>], column: usize) -> usize {
     longest.min(LONGEST_WORD) + 2
 }
 
-/// Which columns stand side by side: all that fit, each time behind the first.
+/// Splits the columns into tables that fit the width. Each table repeats the first column.
 fn parts(needs: &[usize], width: usize) -> Vec<Vec<usize>> {
     let mut parts = vec![vec![0]];
     let mut used = needs.first().copied().unwrap_or(0);
     for (column, need) in needs.iter().enumerate().skip(1) {
-        // Columns stand one apart.
+        // One space between columns.
         let need = need + 1;
         if used + need > width && parts.last().is_some_and(|part| part.len() > 1) {
             parts.push(vec![0]);

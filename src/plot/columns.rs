@@ -1,13 +1,13 @@
-//! Upright bars: numbers over time, or over a few kinds.
+//! Vertical bars.
 
 use super::frame::{Frame, Key, RIGHT, WIDTH, widest, width};
 use super::scale::{Scale, exact, held};
 use super::{Arrangement, Caption, Series};
 
-/// How high the field is in which the bars stand.
+/// Height of the plot area.
 const HIGH: f64 = 230.0;
 
-/// A picture of upright bars: for each place those of all series, upon or beside each other.
+/// A chart of vertical bars: for each place those of all series, stacked or grouped.
 #[must_use]
 pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arrangement: Arrangement) -> String {
     let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
@@ -46,23 +46,23 @@ pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arra
     frame.finish(caption)
 }
 
-/// What the numbers of a place that lie on one side of zero add up to.
+/// The sum of the numbers of a place on one side of zero.
 fn stack(series: &[Series], place: usize, side: fn(f64, f64) -> f64) -> f64 {
     series.iter().map(|series| side(held(series.at(place)), 0.0)).sum()
 }
 
-/// The field of a picture whose values go upwards: where it lies, and where a value lies in it.
+/// The plot area of a chart with a vertical axis of values, and the position of values in it.
 #[derive(Debug)]
 pub struct Field {
     left: f64,
     top: f64,
     scale: Scale,
-    /// Room for each place.
+    /// Width of a place.
     pub pitch: f64,
 }
 
 impl Field {
-    /// Draws the ticks, the grid, and the names of the places, as many as there is room for.
+    /// Draws ticks, grid, and the names of as many places as fit.
     pub fn new(frame: &mut Frame, caption: &Caption<'_>, scale: Scale, places: &[String]) -> Self {
         frame.text(0.0, frame.top + 16.0, "start", caption.values);
         let top = frame.top + 30.0;
@@ -75,7 +75,7 @@ impl Field {
             frame.rule((left, y), (WIDTH - RIGHT, y), false);
             frame.text(left - 6.0, y + 4.0, "end", label);
         }
-        // Every so many places have a name, so that names do not touch.
+        // Only every n-th place has a name, so that names do not overlap.
         let every = ((places.iter().map(|place| width(place)).fold(0.0, f64::max) + 14.0) / pitch).ceil().max(1.0);
         for (index, place) in places.iter().enumerate().step_by(every as usize) {
             frame.text(field.centre(index), top + HIGH + 17.0, "middle", place);
@@ -85,12 +85,12 @@ impl Field {
         field
     }
 
-    /// The middle of a place.
+    /// The x position of the middle of a place.
     pub fn centre(&self, place: usize) -> f64 {
         self.left + self.pitch * (place as f64 + 0.5)
     }
 
-    /// Where a value lies.
+    /// The y position of a value.
     pub fn y(&self, value: f64) -> f64 {
         self.top + HIGH * (1.0 - self.scale.place(value))
     }
@@ -104,7 +104,7 @@ impl Field {
         self.centre(place) - wide / 2.0
     }
 
-    /// Draws the line of zero over what was drawn.
+    /// Draws the line of zero over the bars.
     pub fn finish(&self, frame: &mut Frame) {
         let zero = self.y(0.0);
         frame.rule((self.left, zero), (WIDTH - RIGHT, zero), true);

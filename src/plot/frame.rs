@@ -1,15 +1,15 @@
-//! What all pictures share: the element itself, its words, its legend, and the shapes that it is made of.
+//! The SVG element of a chart, with its title, legend and shapes.
 
 use std::fmt::Write;
 
 use super::{Caption, colour};
 use crate::output::html;
 
-/// Units that a picture is wide; on the page it takes the room that there is.
+/// Width of a chart in SVG units. The page scales it.
 pub const WIDTH: f64 = 720.0;
 /// Room at the right edge, for half a label.
 pub const RIGHT: f64 = 18.0;
-/// About how wide a character is, which no program knows without the font.
+/// Approximate width of a character; the exact width depends on the font.
 const CHARACTER: f64 = 6.6;
 /// Characters of a label that are shown.
 const LABEL: usize = 26;
@@ -21,16 +21,16 @@ pub enum Key {
     Stroke,
 }
 
-/// A picture in the making, from the top down.
+/// A chart that is being drawn from top to bottom.
 #[derive(Debug)]
 pub struct Frame {
     body: String,
-    /// Where what has been drawn ends.
+    /// The y position below the shapes drawn so far.
     pub top: f64,
 }
 
 impl Frame {
-    /// Begins with the title, the legend of the names, and what the numbers are.
+    /// Begins with the title and the legend.
     pub fn new(caption: &Caption<'_>, names: &[&str], key: Key) -> Self {
         let mut frame = Self { body: String::new(), top: 20.0 };
         let title = html::escape(caption.title);
@@ -58,13 +58,13 @@ impl Frame {
         self.top = y + 8.0;
     }
 
-    /// Text that is escaped here; `anchor` is `start`, `middle` or `end`.
+    /// Text, which is escaped here. `anchor` is `start`, `middle` or `end`.
     pub fn text(&mut self, x: f64, y: f64, anchor: &str, text: &str) {
         let text = html::escape(text);
         let _ = writeln!(self.body, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>");
     }
 
-    /// A bar in a series' colour, its numbers in words.
+    /// A bar in the colour of a series, with a tooltip.
     pub fn rect(&mut self, (x, y): (f64, f64), (wide, high): (f64, f64), series: usize, words: &str) {
         let fill = colour(series);
         let _ = write!(
@@ -74,7 +74,7 @@ impl Frame {
         self.body.push_str(&spoken("rect", words));
     }
 
-    /// A stroke in a series' colour, and in its own pattern, so that colours are not needed.
+    /// A stroke in the colour and dash pattern of a series. The pattern distinguishes series without colour.
     pub fn path(&mut self, path: &str, series: usize) {
         let dashes = ["", "7 3", "2 3", "9 3 2 3", "12 4"][series % 5];
         let stroke = colour(series);
@@ -84,13 +84,13 @@ impl Frame {
         );
     }
 
-    /// A filled shape in a series' colour, through which what is behind it can be seen.
+    /// A translucent shape in the colour of a series.
     pub fn area(&mut self, path: &str, series: usize) {
         let fill = colour(series);
         let _ = writeln!(self.body, "<path d=\"{path}\" fill=\"{fill}\" fill-opacity=\".22\"/>");
     }
 
-    /// A place that says something to whoever points at it, and is not seen.
+    /// An invisible area with a tooltip.
     pub fn hint(&mut self, (x, y): (f64, f64), (wide, high): (f64, f64), words: &str) {
         let _ = write!(
             self.body,
@@ -99,7 +99,7 @@ impl Frame {
         self.body.push_str(&spoken("rect", words));
     }
 
-    /// A line of the grid, or an axis where it is `strong`.
+    /// A grid line, or an axis if `strong`.
     pub fn rule(&mut self, (x1, y1): (f64, f64), (x2, y2): (f64, f64), strong: bool) {
         let opacity = if strong { ".7" } else { ".18" };
         let _ = writeln!(
@@ -108,7 +108,7 @@ impl Frame {
         );
     }
 
-    /// The whole picture.
+    /// The SVG of the chart.
     pub fn finish(self, caption: &Caption<'_>) -> String {
         format!(
             "<figure class=\"plot\"><svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" viewBox=\"0 0 {WIDTH} {:.0}\" \
@@ -126,12 +126,12 @@ fn spoken(element: &str, words: &str) -> String {
     if words.is_empty() { "/>\n".into() } else { format!("><title>{}</title></{element}>\n", html::escape(words)) }
 }
 
-/// About how wide a text is.
+/// Approximate width of a text.
 pub fn width(text: &str) -> f64 {
     text.chars().count() as f64 * CHARACTER
 }
 
-/// A label that fits; whoever points at its place sees the whole.
+/// A label of at most [`LABEL`] characters. The tooltip has the full text.
 pub fn shortened(text: &str) -> String {
     if text.chars().count() <= LABEL {
         return text.to_owned();
@@ -139,7 +139,7 @@ pub fn shortened(text: &str) -> String {
     text.chars().take(LABEL - 1).chain(['…']).collect()
 }
 
-/// How wide the widest of some labels is.
+/// Width of the widest label.
 pub fn widest<'t>(labels: impl IntoIterator<Item = &'t str>) -> f64 {
     labels.into_iter().map(|label| width(&shortened(label))).fold(0.0, f64::max)
 }

@@ -1,4 +1,4 @@
-//! Lines over time, with bands where they are uncertain, and steps.
+//! Lines and steps, with bands of uncertainty.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::frame::{Frame, Key};
 use super::scale::{Scale, exact, held};
 use super::{Caption, LineSeries};
 
-/// A picture of lines: a number of each at every place, in the order of the places.
+/// A chart of lines, with a number for each place.
 #[must_use]
 pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> String {
     let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
@@ -33,7 +33,7 @@ pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> 
         for piece in pieces(&line.values, places.len(), |value| value.is_finite()) {
             let mut outline = points(&field, &piece, line.step);
             if let [(x, y)] = outline[..] {
-                // A single point would not be seen.
+                // A single point is drawn as a short line, so that it is visible.
                 outline = vec![(x - 2.0, y), (x + 2.0, y)];
             }
             frame.path(&path(&outline), index);
@@ -44,7 +44,7 @@ pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> 
     frame.finish(caption)
 }
 
-/// What all lines are at a place, for whoever points at it.
+/// Tooltips with the numbers of all lines at each place.
 fn hints(frame: &mut Frame, field: &Field, caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) {
     let (top, high) = field.upright();
     for (index, place) in places.iter().enumerate() {
@@ -61,7 +61,7 @@ fn hints(frame: &mut Frame, field: &Field, caption: &Caption<'_>, places: &[Stri
     }
 }
 
-/// Neighbours that can be drawn, each with its place.
+/// Runs of neighbouring values that can be drawn, each value with its place.
 fn pieces<T: Copy>(values: &[T], places: usize, drawn: impl Fn(&T) -> bool) -> Vec<Vec<(usize, T)>> {
     let shown: Vec<(usize, T)> = values.iter().copied().take(places).enumerate().collect();
     shown.split(|(_, value)| !drawn(value)).filter(|piece| !piece.is_empty()).map(<[_]>::to_vec).collect()

@@ -1,9 +1,8 @@
-//! Pictures of numbers for pages: bars, pyramids and lines, as SVG that stands in the page itself.
+//! Charts for pages: bars, pyramids and lines, as inline SVG.
 //!
-//! A picture is made of a [`Caption`] and series of numbers, and comes back as text. It needs no script and no network,
-//! takes the colour of text and paper from the page around it, in the light, in the dark and in print, and says each of
-//! its numbers to whoever points at it. What it says in words is its title and its description; a page that must be
-//! readable without pictures puts a table beside it.
+//! A chart is made from a [`Caption`] and series of numbers, and returned as text. It needs no script and no network. It
+//! takes the colours of text and background from the page, in light and dark mode and in print. Each number is shown as a
+//! tooltip. Title and description are the text alternative; a page puts a table beside the chart.
 //!
 //! ```
 //! use smi_sweep::plot::{Arrangement, Caption, Series, Unit, columns};
@@ -32,38 +31,38 @@ pub use columns::columns;
 pub use lines::lines;
 pub use rows::{bars, pyramid};
 
-/// What a picture is of.
+/// Title, axes and unit of a chart.
 #[derive(Debug, Clone, Copy)]
 pub struct Caption<'a> {
     /// Its heading.
     pub title: &'a str,
-    /// What is to be seen, in a sentence, for those who cannot see it.
+    /// A sentence for readers who cannot see the chart.
     pub description: &'a str,
-    /// What the numbers are: `devices`.
+    /// Name of the axis of values: `devices`.
     pub values: &'a str,
-    /// What they are of: `month`, `age in months`.
+    /// Name of the other axis: `month`, `age in months`.
     pub along: &'a str,
-    /// How the numbers are written.
+    /// Format of the numbers.
     pub unit: Unit,
 }
 
-/// How numbers are written.
+/// Format of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Whole things: no tick lies between two of them.
+    /// Counts, with ticks at whole numbers only.
     Count,
     /// Bytes, in powers of a thousand: `1.5 GB`.
     Bytes,
     /// Pounds sterling.
     Pounds,
-    /// A part of one, written in per cent.
+    /// A share from 0 to 1, written in per cent.
     Share,
 }
 
-/// Numbers of one kind, one for each place along the picture. What is not finite is left out.
+/// A named series, one number for each place on the axis. Numbers that are not finite are left out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What the legend calls it.
+    /// Its name in the legend.
     pub name: String,
     /// The numbers.
     pub values: Vec<f64>,
@@ -82,29 +81,29 @@ impl Series {
     }
 }
 
-/// Whether the bars of one place stand beside or upon each other.
+/// Whether the bars of one place are grouped or stacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrangement {
     /// Beside each other.
     Grouped,
-    /// Upon each other, so that their sum can be seen: numbers below zero go the other way.
+    /// Stacked, to show their sum. Negative numbers are stacked downwards.
     Stacked,
 }
 
-/// A line: a number for each place, and where it is uncertain between which numbers it lies.
+/// A line, with a number for each place, and an optional band of uncertainty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineSeries {
-    /// What the legend calls it.
+    /// Its name in the legend.
     pub name: String,
-    /// The numbers; one that is not finite leaves a gap.
+    /// The numbers. One that is not finite leaves a gap.
     pub values: Vec<f64>,
-    /// Lowest and highest for each place, drawn as a band behind the line; empty where there is none.
+    /// Low and high for each place, drawn as a band behind the line; empty for no band.
     pub band: Vec<(f64, f64)>,
-    /// Whether a number holds until the next place, instead of changing towards it.
+    /// Whether the line is drawn as steps instead of straight segments.
     pub step: bool,
 }
 
-/// Colours that are told apart by people who see few of them, on light and dark paper alike; after them they begin again.
+/// Colours that people with colour blindness can distinguish, on light and dark backgrounds. They repeat after the last.
 const COLOURS: [&str; 8] = ["#2f7fc1", "#e08a1e", "#2a9d76", "#c2528b", "#8a6fd1", "#7f8c8d", "#b8a021", "#d1495b"];
 
 /// The colour of a series.

@@ -1,20 +1,20 @@
-//! Bars that lie: numbers of things with long names, and pyramids.
+//! Horizontal bars for places with long names, and pyramids.
 
 use super::frame::{Frame, Key, RIGHT, WIDTH, shortened, widest};
 use super::scale::{Scale, exact, held};
 use super::{Caption, Series};
 
-/// How high a row is.
+/// Height of a row.
 const ROW: f64 = 22.0;
 
-/// A picture of lying bars: for each place those of all series, one after the other. Numbers below zero are left out.
+/// A chart of horizontal bars: for each place those of all series, stacked. Negative numbers are left out.
 #[must_use]
 pub fn bars(caption: &Caption<'_>, places: &[String], series: &[Series]) -> String {
     sides(caption, places, &[], series)
 }
 
-/// A picture of lying bars on both sides of a line: for each place the numbers of `left` and of `right`. Numbers below
-/// zero are left out.
+/// A chart of horizontal bars on both sides of an axis: for each place those of `left` and of `right`. Negative numbers
+/// are left out.
 #[must_use]
 pub fn pyramid(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Series]) -> String {
     sides(caption, places, left, right)
@@ -31,7 +31,7 @@ fn sides(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Ser
     let margin = widest(places.iter().map(String::as_str)).max(20.0) + 10.0;
     let (top, bottom) = (frame.top + 24.0, frame.top + 24.0 + ROW * places.len() as f64);
     let room = WIDTH - RIGHT - margin;
-    // Half a label stands out on the left as well.
+    // Leaves room for half a label at the left edge.
     let (middle, reach) = if left.is_empty() { (margin, room) } else { (margin + room / 2.0, room / 2.0 - 12.0) };
     for tick in scale.ticks() {
         let offset = reach * scale.place(tick);
@@ -47,7 +47,7 @@ fn sides(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Ser
     for (index, place) in places.iter().enumerate() {
         let y = top + ROW * index as f64;
         frame.text(margin - 8.0, y + ROW * 0.7, "end", &shortened(place));
-        for (series, first, way) in [(left, 0, -1.0), (right, left.len(), 1.0)] {
+        for (series, first, direction) in [(left, 0, -1.0), (right, left.len(), 1.0)] {
             let mut before = 0.0;
             for (number, own) in series.iter().enumerate() {
                 let value = held(own.at(index)).max(0.0);
@@ -56,7 +56,7 @@ fn sides(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Ser
                 }
                 let (from, to) = (reach * scale.place(before), reach * scale.place(before + value));
                 before += value;
-                let x = if way > 0.0 { middle + from } else { middle - to };
+                let x = if direction > 0.0 { middle + from } else { middle - to };
                 let words = format!("{place}, {}: {}", own.name, exact(value, caption.unit));
                 frame.rect((x, y + 2.0), (to - from, ROW - 4.0), first + number, &words);
             }
@@ -68,7 +68,7 @@ fn sides(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Ser
     frame.finish(caption)
 }
 
-/// How long the bars of a place are together.
+/// Total length of the bars of a place.
 fn total(series: &[Series], place: usize) -> f64 {
     series.iter().map(|series| held(series.at(place)).max(0.0)).sum()
 }

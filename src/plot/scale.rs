@@ -1,12 +1,12 @@
-//! Ticks at round numbers, and how numbers are written.
+//! Ticks at round numbers, and the format of numbers.
 
 use super::Unit;
 use crate::output::html;
 
-/// Beyond these no picture is of any use, and arithmetic would lose its way.
+/// Values are clamped to this limit, within which the arithmetic is exact enough.
 const LIMIT: f64 = 1e18;
 
-/// Round numbers from below the lowest to above the highest value; zero is always among them.
+/// A scale of round ticks that covers all values and zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     low: f64,
@@ -16,7 +16,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// A scale that has room for all values, with about `wanted` ticks.
+    /// A scale that covers all values, with about `wanted` ticks.
     pub fn of(values: impl IntoIterator<Item = f64>, wanted: u32, unit: Unit) -> Self {
         let (mut lowest, mut highest) = (0.0_f64, 0.0_f64);
         for value in values.into_iter().filter(|value| value.is_finite()) {
@@ -36,12 +36,12 @@ impl Scale {
         (0..=count).map(|tick| self.low + self.step * f64::from(tick)).collect()
     }
 
-    /// Where a value lies: 0 at the lowest tick, 1 at the highest.
+    /// The position of a value: 0 at the lowest tick, 1 at the highest.
     pub fn place(&self, value: f64) -> f64 {
         ((held(value) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// A tick in words: all ticks of a scale have the same unit.
+    /// The label of a tick. All ticks of a scale have the same unit.
     pub fn label(&self, tick: f64) -> String {
         let most = self.high.max(-self.low);
         let (size, suffix) = magnitude(most, self.unit);
@@ -53,7 +53,7 @@ impl Scale {
     }
 }
 
-/// A value in full, for whoever points at it.
+/// A value in full, for tooltips.
 pub fn exact(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Count => write_as(value, usize::from(value.fract() != 0.0), "", unit),
@@ -79,7 +79,7 @@ fn round_step(step: f64) -> f64 {
 }
 
 fn magnitude(most: f64, unit: Unit) -> (f64, &'static str) {
-    // From where on a size is used, the size, and its suffix. Thousands are worth a suffix only from ten of them on.
+    // The least value for which a size is used, the size, and its suffix. Thousands have a suffix from 10,000 on.
     let sizes: &[(f64, f64, &str)] = match unit {
         Unit::Share => return (0.01, " %"),
         Unit::Bytes => {

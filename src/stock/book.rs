@@ -9,15 +9,13 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexSet;
 
 use super::book_parquet;
+use super::order::{COLUMNS, Order, OrderField, TakeOrder};
 use super::region::Region;
 use super::table::{CsvLine, CsvTable, Day, Days};
 use crate::error::{DocumentPlace, Error, Result, did_you_mean};
 use crate::estate::{DeviceId, Party, time};
 use crate::pool::Pool;
 use crate::progress::Progress;
-
-/// The columns of an order book.
-pub const COLUMNS: [&str; 6] = ["device_id", "ordering_party", "region", "variant", "delivered", "accepted"];
 
 /// Hubs of one party, region and variant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,33 +85,6 @@ impl Book {
         self.hubs.binary_search_by_key(&id, |hub| hub.id).ok()
     }
 }
-
-/// An order as found in a file.
-#[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
-    /// The Device ID.
-    pub device: OrderField<'a>,
-    /// The ordering party, the region and the variant.
-    pub group: [&'a [u8]; 3],
-    /// The day of delivery.
-    pub delivered: OrderField<'a>,
-    /// The day of acceptance.
-    pub accepted: OrderField<'a>,
-}
-
-/// A Device ID or a date as found in a file.
-#[derive(Debug, Clone, Copy)]
-pub enum OrderField<'a> {
-    /// Text; empty for a null.
-    Text(&'a [u8]),
-    /// A Device ID as its number.
-    Id(DeviceId),
-    /// Days since 1970-01-01.
-    Day(i32),
-}
-
-/// Takes an order and the place of its line, which errors name.
-pub type TakeOrder<'a> = &'a mut dyn FnMut(&Order<'_>, &dyn Fn() -> DocumentPlace) -> Result<()>;
 
 fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
     if path.extension().is_some_and(|extension| extension == "parquet") {

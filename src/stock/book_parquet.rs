@@ -13,7 +13,7 @@ use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
-use super::book::{COLUMNS, Order, OrderField, TakeOrder};
+use super::order::{COLUMNS, Order, OrderField, TakeOrder};
 use super::table::columns;
 use crate::error::{DocumentPlace, Error, Position, Result};
 use crate::estate::{DeviceId, time};

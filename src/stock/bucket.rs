@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::rules::StockRules;
 use super::table::Day;
 
 /// The bucket of a hub. The first that applies, in this order, is the hub's bucket.
@@ -147,21 +146,5 @@ impl HubFlags {
     #[must_use]
     pub const fn has(self, bits: u8) -> bool {
         self.0 & bits != 0
-    }
-
-    /// The flags of a row of the inventory. `count` is the last microsecond of the count date.
-    #[must_use]
-    pub fn of_row(rules: &StockRules, status: u8, since: Option<i64>, count: i64) -> Self {
-        let service = if rules.in_service.contains_code(status) { Self::IN_SERVICE } else { 0 };
-        let place = if rules.charged.contains_code(status) {
-            Self::IN_STOCK
-        } else if rules.commissioned.contains_code(status) {
-            if since.is_some_and(|since| since > count) { Self::LATER } else { Self::COMMISSIONED }
-        } else if crate::estate::SmiStatus::ALL.iter().any(|known| known.code() == status) {
-            Self::EXEMPT
-        } else {
-            Self::UNCLEAR
-        };
-        Self(place | service)
     }
 }

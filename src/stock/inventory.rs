@@ -77,7 +77,7 @@ pub fn read(
         let mut own = InventoryCounts { untyped, ..InventoryCounts::default() };
         buffers.devices.retain(|row| !is_deleted(row, deleted));
         match_book(&mut buffers.devices, &book.hubs, &mut own, rules, &|row, index| {
-            let seen = HubFlags::of_row(rules, row.status, row.since, last_instant);
+            let seen = flags_of_row(rules, row.status, row.since, last_instant);
             flags[index].fetch_or(seen.0, Ordering::Relaxed);
         });
         Ok(own)
@@ -117,6 +117,21 @@ fn match_book(
             own.unordered.push(UnorderedHub { id: row.id, status: row.status, since: row.since });
         }
     }
+}
+
+/// The flags of a row of the inventory. `count` is the last microsecond of the count date.
+fn flags_of_row(rules: &StockRules, status: u8, since: Option<i64>, count: i64) -> HubFlags {
+    let service = if rules.in_service.contains_code(status) { HubFlags::IN_SERVICE } else { 0 };
+    let place = if rules.charged.contains_code(status) {
+        HubFlags::IN_STOCK
+    } else if rules.commissioned.contains_code(status) {
+        if since.is_some_and(|since| since > count) { HubFlags::LATER } else { HubFlags::COMMISSIONED }
+    } else if SmiStatus::ALL.iter().any(|known| known.code() == status) {
+        HubFlags::EXEMPT
+    } else {
+        HubFlags::UNCLEAR
+    };
+    HubFlags(place | service)
 }
 
 /// The number of hubs before an ID, by galloping search: matches are usually near.

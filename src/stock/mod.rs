@@ -15,6 +15,7 @@ mod inputs;
 mod inventory;
 mod job;
 mod money;
+mod order;
 mod page;
 pub mod record;
 mod region;

@@ -32,8 +32,6 @@ const KNOWN_CYCLES: &[[&str; 2]] = &[
     ["src/output/parquet/chunk_writer.rs", "src/output/parquet/delta.rs"],
     ["src/scan/columns/codes.rs", "src/scan/columns/reference.rs"],
     ["src/smi/outcome.rs", "src/smi/state.rs"],
-    ["src/stock/book.rs", "src/stock/book_parquet.rs"],
-    ["src/stock/bucket.rs", "src/stock/rules.rs"],
 ];
 
 /// Files with a function that is deeper than [`DEEPEST`]. The list may only shrink.
