@@ -1,4 +1,4 @@
-//! Runs a case in one cell of the matrix: stores it, sweeps it, writes the manifests, and reads them back.
+//! Runs a case in one cell of the matrix: stores it, sweeps it into a run, and reads the manifests back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,12 @@ use super::store;
 use crate::error::{Error, GuardTrip, Result};
 use crate::estate::{Tally, TallyByType};
 use crate::explain::explain;
-use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::NoProgress;
-use crate::run::manifest::{self, ALERTS, DELETE, Manifests, QUARANTINE};
-use crate::scan::Scan;
+use crate::run::manifest::{ALERTS, DELETE};
+use crate::run::{Publication, SweepRequest, sweep_into};
+use crate::scan::{Reader, Scan};
 use crate::snapshot::Snapshot;
-use crate::sweep::{self, Options, Swept};
 
 /// A temporary directory and two thread pools, used for one cell after another.
 pub(super) struct Workspace {
@@ -37,15 +36,17 @@ impl Workspace {
             builder("smi-sweep-cases-").tempdir()
         };
         let home = home.map_err(Error::io("create a directory in", std::env::temp_dir()))?;
-        for name in ["snapshot", "run"] {
-            let path = home.path().join(name);
-            fs::create_dir(&path).map_err(Error::io("create", &path))?;
-        }
+        let snapshot = home.path().join("snapshot");
+        fs::create_dir(&snapshot).map_err(Error::io("create", &snapshot))?;
         Ok(Self { home, one_thread: Pool::new(Some(1)), four_threads: Pool::new(Some(4)) })
     }
 
     fn pool(&self, cell: &MatrixCell) -> &Pool {
         if cell.threads == 1 { &self.one_thread } else { &self.four_threads }
+    }
+
+    fn snapshot(&self) -> PathBuf {
+        self.home.path().join("snapshot")
     }
 
     fn run(&self) -> PathBuf {
@@ -77,7 +78,6 @@ impl CellResult {
 pub(super) struct StoredCase<'b> {
     workspace: &'b Workspace,
     files: Vec<PathBuf>,
-    snapshot: Snapshot,
 }
 
 impl Drop for StoredCase<'_> {
@@ -92,26 +92,32 @@ impl Drop for StoredCase<'_> {
 impl<'b> StoredCase<'b> {
     /// Stores the devices.
     pub(super) fn new(workspace: &'b Workspace, devices: &[Device], cell: &MatrixCell) -> Result<Self> {
-        let folder = workspace.home.path().join("snapshot");
-        let files = store::write(cell, devices, &folder)?;
-        // A case has the standard columns: none is mapped.
-        let snapshot =
-            Snapshot::open(&[folder], &std::collections::BTreeMap::new(), &workspace.one_thread, &NoProgress)?;
-        Ok(Self { workspace, files, snapshot })
+        let files = store::write(cell, devices, &workspace.snapshot())?;
+        Ok(Self { workspace, files })
     }
 
-    /// Sweeps, writes the manifests, and reads them back.
+    /// Sweeps and publishes a run, as `smi-sweep sweep` does, and reads its manifests back.
     pub(super) fn sweep(&self, case: &Case, cell: &MatrixCell) -> Result<CellResult> {
-        let pool = self.workspace.pool(cell);
-        let policies = std::slice::from_ref(&case.policy);
-        let options = Options { policies, as_of: case.as_of, expected: case.accept, duplicates: &[] };
-        let swept = sweep::sweep(&Scan::new(&self.snapshot, pool, &NoProgress), &options)?;
-        let [swept] = &swept[..] else { return Err(Error::Unbalanced("one policy gave no findings".into())) };
-        let (manifests, published) = if swept.trips.is_empty() {
-            let (bytes, published) = self.publish(&case.policy, swept, pool)?;
-            (Some(bytes), Some(published))
-        } else {
-            (None, None)
+        let run = self.workspace.run();
+        let request = SweepRequest {
+            snapshot: &[self.workspace.snapshot()],
+            policies: std::slice::from_ref(&case.policy),
+            as_of: Some(case.as_of),
+            expected: case.accept,
+            unique: false,
+            reader: Reader::default(),
+            out: &run,
+        };
+        let outcome = sweep_into(&request, self.workspace.pool(cell), &NoProgress)?;
+        let read = match outcome.publication {
+            Publication::Published(_) => Some(read_run(&run, &outcome.snapshot)),
+            Publication::Stopped(_) => None,
+        };
+        // What is left is removed with the workspace, and makes the next sweep fail.
+        let _ = fs::remove_dir_all(&run);
+        let (manifests, published) = read.transpose()?.unzip();
+        let [swept] = &outcome.swept[..] else {
+            return Err(Error::Unbalanced("one policy did not give one result".into()));
         };
         Ok(CellResult {
             manifests,
@@ -121,24 +127,18 @@ impl<'b> StoredCase<'b> {
         })
     }
 
-    fn publish(&self, policy: &Policy, swept: &Swept, pool: &Pool) -> Result<([Vec<u8>; 2], PublishedManifests)> {
-        let run = self.workspace.run();
-        let manifests = Manifests::new(&self.snapshot, policy, swept);
-        let written = manifest::write(&run, &manifests, pool).and_then(|_| {
-            let read = |name: &str| fs::read(run.join(name)).map_err(Error::io("read", run.join(name)));
-            Ok(([read(DELETE)?, read(ALERTS)?], PublishedManifests::read(&run, &self.snapshot)?))
-        });
-        for name in [DELETE, ALERTS, QUARANTINE] {
-            let _ = fs::remove_file(run.join(name));
-        }
-        written
-    }
-
     /// The engine's explanation for a device, by its row; empty where it has no well-formed Device ID.
     pub(super) fn because(&self, case: &Case, row: usize) -> Result<String> {
         let Some(id) = case.devices.get(row).and_then(Device::device_id) else { return Ok(String::new()) };
         let pool = &self.workspace.one_thread;
-        let found = explain(&Scan::new(&self.snapshot, pool, &NoProgress), &case.policy, case.as_of, id, false)?;
+        let snapshot = Snapshot::open(&[self.workspace.snapshot()], &case.policy.spellings.columns, pool, &NoProgress)?;
+        let found = explain(&Scan::new(&snapshot, pool, &NoProgress), &case.policy, case.as_of, id, false)?;
         Ok(found.into_iter().find(|found| found.row == row as u64).map_or_else(String::new, |found| found.because))
     }
+}
+
+/// The bytes of the delete and the alert manifest of a run, and all three manifests as rows.
+fn read_run(run: &Path, snapshot: &Snapshot) -> Result<([Vec<u8>; 2], PublishedManifests)> {
+    let bytes = |name: &str| fs::read(run.join(name)).map_err(Error::io("read", run.join(name)));
+    Ok(([bytes(DELETE)?, bytes(ALERTS)?], PublishedManifests::read(run, snapshot)?))
 }
