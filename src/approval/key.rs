@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for PublicKey {
 pub struct PrivateKey(SigningKey);
 
 impl PrivateKey {
-    /// Reads a private key that nobody but its owner can read.
+    /// Reads a private key from a file that only its owner can read.
     ///
     /// # Errors
     /// [`Error::Approval`] where the file is open to others, or holds no ed25519 key in PKCS#8.

@@ -1,11 +1,10 @@
-//! Two people: who has signed for a run, and whether they are enough.
+//! Approvals: which keys have signed for a run, and whether they are enough.
 //!
-//! An approver signs a short text that anybody can read: what a run deletes and whom it tells, in figures, and the digest
-//! of every file that says so ([`Statement`]). Approvals stand in the run directory, one file for each key, so that two
-//! people may sign at the same time. Nothing in such a file is believed: what ought to have been signed is worked out
-//! from the run as it is now, and an approval that differs from it in one byte is void, as are all of them when a
-//! manifest or the record changes. Who may approve, and how many must, is said elsewhere ([`RequiredApprovals`]), by whoever
-//! loads.
+//! An approver signs a short text that anybody can read: the deletions and alerts of a run, in figures, and the digest of
+//! each of its files ([`Statement`]). Approvals are in the run directory, one file for each key, so that two people may
+//! sign at the same time. Nothing in such a file is trusted: the text that ought to have been signed is made again from the
+//! run as it is now, and an approval that differs from it in one byte is void, as are all of them when a manifest or the
+//! record changes. [`RequiredApprovals`] says which keys may approve, and how many must; it comes from the load's config.
 //!
 //! What the rows of a run are is [`run::verify`](mod@crate::run::verify)'s; what happens to an approved run is the loader's.
 
@@ -32,7 +31,7 @@ pub use statement::{Approval, Statement};
 /// No approval is longer, in bytes.
 const LONGEST: u64 = 16 * 1024;
 
-/// What stands in a run's folder of approvals: an approval, or why it is none.
+/// A file in a run's folder of approvals: an approval, or the reason why it is none.
 #[derive(Debug)]
 pub struct ApprovalFile {
     /// The file.
@@ -41,7 +40,7 @@ pub struct ApprovalFile {
     pub approval: Result<Approval, String>,
 }
 
-/// A run that was verified, for somebody to look at and sign.
+/// A run that was verified and can be signed.
 #[derive(Debug)]
 pub struct Proposal {
     run: PathBuf,
@@ -66,7 +65,7 @@ impl Proposal {
     /// Verifies a run, every byte and every row, and puts together what there is to sign.
     ///
     /// # Errors
-    /// [`Error::Verification`] where the run is not what its record says: nobody should sign such a run.
+    /// [`Error::Verification`] where the run is not what its record says: such a run must not be signed.
     pub fn new(run: &Path, pool: &Pool) -> Result<Self> {
         single(run)?;
         let mut verified = verify(run, pool)?;
@@ -102,7 +101,7 @@ impl Proposal {
     }
 }
 
-/// Everything in a run's folder of approvals, by path. None where nobody has approved.
+/// Everything in a run's folder of approvals, by path. None where no key has approved.
 ///
 /// # Errors
 /// Where the record or a manifest is not what was recorded, or the folder cannot be read.
@@ -172,7 +171,7 @@ fn found(run: &Path, statement: &Statement) -> Result<Vec<ApprovalFile>> {
     let mut paths = Vec::new();
     for entry in entries {
         let entry = entry.map_err(Error::io("list", &folder))?;
-        // Hidden is what is being written, or was when somebody pulled the plug.
+        // A hidden file is being written, or was left behind by a process that was killed.
         if !entry.file_name().as_encoded_bytes().starts_with(b".") {
             paths.push(entry.path());
         }

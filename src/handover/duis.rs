@@ -33,7 +33,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// What all alerts of an export have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuisHeader {
-    /// `ResponseCode`. That an alert has `I0`, the code of success, is an assumption, and can be said otherwise.
+    /// `ResponseCode`. That an alert has `I0`, the code of success, is an assumption; `--response-code` gives another.
     pub response_code: String,
     /// `ResponseDateTime`, in UTC microseconds since 1970; the moment of the run where there is none.
     pub response_time: Option<i64>,

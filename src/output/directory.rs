@@ -2,7 +2,7 @@
 //!
 //! Files are written into a hidden directory on the same file system: beside the final one, or, where its parents are
 //! not there yet, in the nearest of them that is. It is locked while it is in use. A process that is killed leaves it
-//! behind, unlocked; nobody reads it, and the next run of the same name removes it.
+//! behind, unlocked; no command reads it, and the next run of the same name removes it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -162,7 +162,7 @@ fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
             Err(_) => continue,
         };
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            // Between its making and its lock somebody may have taken it for left behind.
+            // Between its creation and its lock another process may have removed it as left behind.
             Ok(()) if hidden.is_dir() => return Ok((hidden, Some(lock))),
             Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
             Err(_) => return Ok((hidden, None)),
@@ -170,7 +170,7 @@ fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
     }
 }
 
-/// Removes what killed runs of the same name left behind: hidden directories that nobody holds a lock on. What cannot
+/// Removes what killed runs of the same name left behind: hidden directories without a lock. What cannot
 /// be removed does no harm.
 fn remove_stale(home: &Path, prefix: &OsString) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
@@ -284,7 +284,7 @@ mod tests {
             OutputDirectory::create_outside(&home.path().join("estate-run"), std::slice::from_ref(&estate)).is_ok()
         );
         assert!(OutputDirectory::create(&within).is_ok());
-        // A seal tells that a folder is a snapshot, whoever asks.
+        // A seal marks a folder as a snapshot, for every kind of output.
         fs::write(estate.join(SEAL_FILE), "{}").unwrap();
         assert!(matches!(OutputDirectory::create(&within), Err(Error::Usage { .. })));
         assert!(!within.parent().unwrap().exists());

@@ -3,7 +3,6 @@
 //! The `parquet` crate's column writers are used, not those of Arrow: Arrow cannot write INT96, and does not give control
 //! of every form.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ use super::case::Device;
 use super::cells::{DateForm, IdForm, MatrixCell, PageCodec, ValueEncoding};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
+use crate::output::OutputFile;
 
 /// Day number of 1970-01-01 in the Julian count of INT96.
 const JULIAN_EPOCH: i64 = 2_440_588;
@@ -39,14 +39,19 @@ pub(super) fn write(cell: &MatrixCell, devices: &[Device], folder: &Path) -> Res
         let path = folder.join(format!("part-{number}.parquet"));
         let start = (number * rows_per_file).min(devices.len());
         let end = (start + rows_per_file).min(devices.len());
-        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        write_file(cell, &devices[start..end], roles, file).map_err(Error::write(&path))?;
+        let file = OutputFile::create(&path)?;
+        write_file(cell, &devices[start..end], roles, file).map_err(Error::write(&path))?.finish()?;
         paths.push(path);
     }
     Ok(paths)
 }
 
-fn write_file(cell: &MatrixCell, devices: &[Device], roles: bool, file: File) -> Result<(), ParquetError> {
+fn write_file(
+    cell: &MatrixCell,
+    devices: &[Device],
+    roles: bool,
+    file: OutputFile,
+) -> Result<OutputFile, ParquetError> {
     let columns: Vec<Column> =
         Column::READ_BY_SWEEP.into_iter().filter(|&column| roles || column != Column::NotifyingRole).collect();
     let fields = columns.iter().map(|&column| schema_of(cell, column).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
@@ -60,7 +65,7 @@ fn write_file(cell: &MatrixCell, devices: &[Device], roles: bool, file: File) ->
         }
         group.close()?;
     }
-    writer.close().map(drop)
+    writer.into_inner()
 }
 
 fn properties(cell: &MatrixCell, columns: &[Column]) -> WriterProperties {
@@ -165,7 +170,7 @@ fn write_column(
     cell: &MatrixCell,
     column: Column,
     devices: &[Device],
-    group: &mut SerializedRowGroupWriter<'_, File>,
+    group: &mut SerializedRowGroupWriter<'_, OutputFile>,
 ) -> Result<(), ParquetError> {
     let text = |value: fn(&Device) -> Option<&String>| {
         devices.iter().map(|device| value(device).map(|text| ByteArray::from(text.as_str()))).collect::<Vec<_>>()
@@ -219,7 +224,7 @@ fn int96(since: i64) -> Int96 {
 
 /// Writes the next column of a row group; `None` is a null.
 fn put<T: Stored>(
-    group: &mut SerializedRowGroupWriter<'_, File>,
+    group: &mut SerializedRowGroupWriter<'_, OutputFile>,
     values: impl IntoIterator<Item = Option<T::T>>,
 ) -> Result<(), ParquetError> {
     let values: Vec<Option<T::T>> = values.into_iter().collect();

@@ -1,6 +1,6 @@
 //! Reads manifests in batches. The columns of a batch have the names, types and nulls of the contract.
 //!
-//! For: whoever consumes a run. Not for: checking a run, which [`verify()`](super::verify()) does.
+//! For: all that consumes a run. Not for: checking a run, which [`verify()`](super::verify()) does.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl<M: Manifest> Batches<M> {
         let path = folder.join(M::NAME);
         let file = File::open(&path).map_err(|error| refuse(&path, format!("cannot be opened: {error}")))?;
         let unreadable = |error: parquet::errors::ParquetError| refuse(&path, format!("cannot be read: {error}"));
-        // The Parquet types alone decide; a schema that somebody embedded does not.
+        // The Parquet types alone decide; an embedded Arrow schema does not.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(unreadable)?;
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();

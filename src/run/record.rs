@@ -123,7 +123,7 @@ pub struct FileRecord {
     pub rows: u64,
     /// Its size.
     pub bytes: u64,
-    /// Whether it says as what a party notified a device. Where it does not, the device type decided who is told.
+    /// Whether it has the column `notifying_role`. Without it, the device type decided which deletions raise an alert.
     #[serde(default)]
     pub role_column: bool,
     /// Its digest, where a seal was verified.
@@ -146,9 +146,9 @@ pub struct TallyRecord {
     pub delete: u64,
     /// Rows that cannot be judged.
     pub quarantined: u64,
-    /// Deletions that a party is told of.
+    /// Deletions with an alert.
     pub alerts: u64,
-    /// Deletions that nobody is told of.
+    /// Deletions without an alert.
     pub silent_deletes: u64,
     /// Rows that cannot be judged, by reason.
     #[serde(default)]
@@ -259,7 +259,7 @@ impl Record {
             cutoffs: cutoffs(policy, rules),
             snapshot: SnapshotRecord {
                 as_of_from,
-                // A snapshot that contradicts itself is judged as of what the user said, or not at all.
+                // A snapshot that contradicts itself is judged as of the moment that the user gave, or not at all.
                 taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
                 rows: snapshot.rows(),
                 bytes: snapshot.bytes(),

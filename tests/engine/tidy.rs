@@ -135,12 +135,18 @@ fn imports_run_down() {
 
 #[test]
 fn what_has_one_place_stands_there() {
-    let rules: [(&str, &[&str], &str); 11] = [
+    let rules: [(&str, &[&str], &str); 17] = [
         ("unsafe ", &UNSAFE, "write it without"),
         ("rayon::", &["src/pool.rs"], "go through `Pool`"),
         ("println!", &[], "print through `cli::print` and `cli::remark`"),
         ("Instant::now", &["src/cli/progress.rs"], "the clock belongs to the command line"),
         ("SystemTime::now", &["src/cli/"], "nothing reads the wall clock to decide"),
+        ("set_created_by", &["src/output/"], "take `output::parquet::writer_properties`"),
+        ("ArrowWriter::", &["src/output/"], "write through `output::parquet::ParquetFile`"),
+        (" File::create", &["src/output/"], "write through `output::OutputFile`"),
+        ("fs::write(", &["src/output/"], "write through `output::OutputFile`"),
+        ("NamedTempFile", &["src/output/"], "write through `output::OutputFile::atomic`"),
+        ("tempfile_in(", &["src/output/"], "write through `output::OutputFile::atomic`"),
         ("#[allow", &[], "use #[expect(.., reason = \"..\")]"),
         ("todo!", &[], "build it, or leave it out"),
         ("dbg!", &[], "remove it"),

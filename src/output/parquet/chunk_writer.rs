@@ -1,7 +1,7 @@
-//! The reverse: column chunks of our own, encoded straight from slices.
+//! Column chunks that we encode ourselves, straight from slices.
 //!
 //! Manifests of a million rows are half the work of a sweep, and a general writer looks at every value several times. A
-//! [`ChunkWriter`] knows what it is given: it copies plain values, packs codes, and writes page headers; the `parquet`
+//! [`ChunkWriter`] copies plain values, packs codes, and writes page headers; the `parquet`
 //! crate puts chunks into files. Only what our own files need is here: flat columns, the first page layout, plain values,
 //! dictionary codes and Device IDs.
 
@@ -28,7 +28,7 @@ const PAGE_HEADER: usize = 64;
 pub struct EncodedChunk {
     /// Its pages.
     pub bytes: Bytes,
-    /// What the footer says of it.
+    /// Its metadata for the footer.
     pub close: ColumnCloseResult,
 }
 

@@ -37,7 +37,7 @@ pub fn device_ids(ids: &[DeviceId], out: &mut Vec<u8>) {
 /// How many bytes the texts of two ids have in common from the left.
 fn shared_bytes(a: DeviceId, b: DeviceId) -> usize {
     let digits = (a.0 ^ b.0).leading_zeros() as usize / 4;
-    // A `-` stands after every second digit but the last.
+    // A `-` follows every second digit but the last.
     (digits + digits / 2).min(TEXT_LEN)
 }
 

@@ -1,4 +1,4 @@
-//! What a run's record says of itself: whether its figures add up, follow from its policy, and pass its guards.
+//! The record by itself: whether its figures add up, follow from its policy, and pass its guards.
 
 use crate::policy::{Policy, Rules};
 use crate::run::record::{Record, TallyRecord, cutoffs};

@@ -9,10 +9,9 @@ use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::page::PAGE;
 use crate::run::record::{RECORD, Record};
 
-/// The folder in which people approve a run. Who signed what is no part of the run: whoever asks about approvals judges
-/// what is in it.
+/// The folder of approvals. It is no part of what is verified: [`approval`](crate::approval) judges what is in it.
 pub const APPROVALS: &str = "approvals";
-/// What became of a run when it was loaded, written afterwards by whoever loads.
+/// The outcome of a load, written into the run directory by `smi-sweep load`.
 pub const LOADED: [&str; 2] = ["load.json", "load-outcome.parquet"];
 
 pub(in crate::run) fn refuse(path: &Path, what: impl Into<String>) -> Error {
