@@ -1,13 +1,12 @@
 //! The deletions as SQL for PostgreSQL: guarded transactions of so many devices each.
 //!
-//! A transaction deletes a device only where status, type and the date of the status are still what they were when the run
-//! judged it, and, where an alert is due, the party is still the one to be told. It keeps the row as it was, and writes an
-//! alert for what it really deleted. A file that breaks off anywhere, and one that is run twice, leaves nothing half done:
-//! what is gone is not found again, and a run that was loaded or taken back is not loaded again. Whatever changes
-//! anything ends with a COMMIT of its own, because a client may run the half of a statement that a broken file ends with.
+//! The statements are those of [`crate::smi::guarded_delete`], with literals for parameters and a temporary staging table, which
+//! each transaction fills. They keep the same tables as `smi-sweep load`, which can account for what a script has loaded, go
+//! on where a script stopped, and undo it.
 //!
-//! The tables are those that `smi-sweep load` keeps, so that its undo knows what such a file has done. Nothing but
-//! literals and quoted names goes into the text.
+//! A transaction tries the devices of its range from `done` on, and none where an earlier range is missing or the run is
+//! loaded or undone. So a script that is run twice, or again after it was cut off, does what is left. Whatever changes
+//! anything ends with a COMMIT of its own, because a client may run the half of a statement that a broken file ends with.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,37 +15,47 @@ use super::export_file::{ExportFile, ExportedFile};
 use super::source::ExportSource;
 use super::table::{day, instant};
 use crate::error::{Error, Result};
-use crate::estate::{Column, DeviceType, SmiStatus, time};
+use crate::estate::time;
 use crate::policy::Policy;
 use crate::run::manifest::DELETE;
 use crate::run::read::{Deletes, Manifest, text};
 use crate::run::record::RECORD;
+use crate::smi::guarded_delete::{
+    DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, LoadTables, LockedRows, literal, literals,
+};
 
 /// The file.
 const NAME: &str = "load.sql";
+/// The staging table, which ends with the session.
+const STAGE: &str = "pg_temp.sweep_planned";
 
 /// Writes the file.
 pub(super) fn write(source: &ExportSource<'_>, batch_rows: usize, folder: &Path) -> Result<ExportedFile> {
     let script = Script::of(source)?;
     let mut file = ExportFile::create(folder, NAME, None)?;
     let mut out = script.opening(source);
-    let (mut ord, mut rows) = (0u64, 0);
+    let (mut first, mut ord) = (0u64, 0u64);
     source.each::<Deletes>(|batch| {
         for row in 0..batch.len() {
-            out += if rows == 0 { script.begin.as_str() } else { ",\n" };
+            if ord == first {
+                let end = source.record.tally.delete.min(first + batch_rows as u64);
+                script.begin(&mut out, first, end);
+            } else {
+                out += ",\n";
+            }
             planned(&mut out, ord, batch, row)?;
-            (ord, rows) = (ord + 1, rows + 1);
-            if rows == batch_rows {
-                script.end(&mut out, ord);
-                rows = 0;
+            ord += 1;
+            if ord == first + batch_rows as u64 {
+                script.end(&mut out, first, ord);
+                first = ord;
             }
         }
         file.write(out.as_bytes(), batch.len())?;
         out.clear();
         Ok(())
     })?;
-    if rows > 0 {
-        script.end(&mut out, ord);
+    if ord > first {
+        script.end(&mut out, first, ord);
     }
     script.closing(&mut out);
     file.write(out.as_bytes(), 0)?;
@@ -65,10 +74,9 @@ fn planned(out: &mut String, ord: u64, batch: &Deletes, row: usize) -> Result<()
     }
     let _ = write!(
         out,
-        "  ({ord}, {}, {}, {}, TIMESTAMPTZ '{}', DATE '{}', {}, {})",
+        "  ({ord}, {}, {}, TIMESTAMPTZ '{}', DATE '{}', {}, {})",
         literal(batch.id.value(row)),
         literal(batch.device_type.value(row)),
-        literal(batch.status.value(row)),
         instant(batch.since.value(row)),
         day(batch.due_on.value(row)),
         party.map_or("NULL".into(), literal),
@@ -81,62 +89,43 @@ fn planned(out: &mut String, ord: u64, batch: &Deletes, row: usize) -> Result<()
 struct Script {
     /// The run's id, as a literal.
     run: String,
-    /// How a transaction begins.
-    begin: String,
-    /// What follows its rows.
-    guarded: String,
+    devices: DeviceSql,
+    tables: LoadTables,
+    spellings: GuardSpellings,
+    /// The policy's alert code, as a literal.
+    alert_code: String,
 }
 
 impl Script {
     fn of(source: &ExportSource<'_>) -> Result<Self> {
         let policy = Policy::from_json(&source.record.policy, RECORD)?;
-        let run = literal(&source.record.id());
-        let begin = format!(
-            "BEGIN;\n\
-             WITH load AS (\n  SELECT load_id FROM sweep_load WHERE run_id = {run} AND state IN ('staged', 'loading')\n\
-             ), planned (load_ord, device_id, device_type, smi_status, status_since, due_on, notifying_party, alert) \
-             AS (VALUES\n"
-        );
-        let of = |column| format!("d.{}", identifier(&policy, column));
-        let guarded = format!(
-            "\n), gone AS (\n  DELETE FROM device AS d USING load, planned AS p\n  WHERE {id} = p.device_id\n    \
-             AND ({status}::text, p.smi_status) IN ({statuses})\n    \
-             AND ({device_type}::text, p.device_type) IN ({types})\n    \
-             AND {since} = p.status_since\n    \
-             AND (NOT p.alert OR upper({party}::text) = upper(p.notifying_party))\n  \
-             RETURNING load.load_id, p.*, d AS device\n\
-             ), aside AS (\n  INSERT INTO device_removed\n  \
-             SELECT load_id, load_ord, now(), NULL::timestamptz, (device).* FROM gone\n\
-             ), told AS (\n  INSERT INTO alert_outbox (load_id, load_ord, alert_code, notifying_party, device_id, \
-             device_type, status_since, due_on)\n  \
-             SELECT load_id, load_ord, {code}, notifying_party, device_id, device_type, status_since, due_on \
-             FROM gone WHERE alert\n)\n\
-             UPDATE sweep_load SET state = 'loading', deleted = deleted + (SELECT count(*) FROM gone),\n  \
-             alerts = alerts + (SELECT count(*) FROM gone WHERE alert), done = greatest(done, ",
-            id = of(Column::DeviceId),
-            status = of(Column::SmiStatus),
-            device_type = of(Column::DeviceType),
-            since = of(Column::StatusSince),
-            party = of(Column::NotifyingParty),
-            statuses = pairs(&statuses(&policy)),
-            types = pairs(&types(&policy)),
-            code = literal(&policy.alerts.code),
-        );
-        Ok(Self { run, begin, guarded })
+        Ok(Self {
+            run: literal(&source.record.id()),
+            devices: DeviceSql::by_search_path(&policy),
+            tables: LoadTables::by_search_path(),
+            spellings: GuardSpellings::of(&policy),
+            alert_code: literal(&policy.alerts.code),
+        })
     }
 
     fn opening(&self, source: &ExportSource<'_>) -> String {
         let record = &source.record;
         let as_of = time::parse(&record.as_of).map(instant).unwrap_or_default();
+        let stage =
+            self.devices.create_stage(&format!("CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE} ON COMMIT DELETE ROWS"));
         format!(
             "-- What run {id} deletes, as of {as_of}: {planned} devices, where they are still due.\n\
              -- psql -X -v ON_ERROR_STOP=1 -f {NAME}; the tables are made by `smi-sweep load --init`.\n\
              SET client_encoding TO 'UTF8';\n\
              SET standard_conforming_strings TO on;\n\
+             SET client_min_messages TO warning;\n\
              SET TIME ZONE 'UTC';\n\
+             {stage};\n\
              BEGIN;\n\
              INSERT INTO sweep_load (run_id, inventory, as_of, state, planned)\n\
-             VALUES ({run}, 'device', TIMESTAMPTZ '{as_of}', 'loading', {planned}) ON CONFLICT (run_id) DO NOTHING;\n\
+             SELECT {run}, n.nspname || '.' || c.relname, TIMESTAMPTZ '{as_of}', 'loading', {planned}\n\
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = 'device'::regclass\n\
+             ON CONFLICT (run_id) DO NOTHING;\n\
              COMMIT;\n",
             id = record.id(),
             planned = record.tally.delete,
@@ -144,65 +133,56 @@ impl Script {
         )
     }
 
-    /// Ends a transaction; `done` is how many devices have been tried with it.
-    fn end(&self, out: &mut String, done: u64) {
-        let _ = writeln!(out, "{}{done})\nWHERE load_id = (SELECT load_id FROM load);\nCOMMIT;", self.guarded);
+    /// Whether the load of this run is open, and `done` within a range.
+    fn within(&self, first: u64, end: u64) -> String {
+        format!("run_id = {} AND state IN ('staged', 'loading') AND done >= {first} AND done < {end}", self.run)
+    }
+
+    /// Begins the transaction of a range, up to its rows. The lock on the run's entry keeps a second script out.
+    fn begin(&self, out: &mut String, first: u64, end: u64) {
+        let _ = write!(
+            out,
+            "BEGIN;\nUPDATE sweep_load SET state = 'loading' WHERE {within};\n\
+             INSERT INTO {STAGE}\nSELECT p.* FROM sweep_load, (VALUES\n",
+            within = self.within(first, end)
+        );
+    }
+
+    /// Ends the rows of a range, and the transaction.
+    fn end(&self, out: &mut String, first: u64, end: u64) {
+        let parameters = DeleteParameters {
+            from: first.to_string(),
+            to: end.to_string(),
+            candidates: literals(&self.spellings.candidates),
+            types: literals(&self.spellings.types),
+            type_names: literals(&self.spellings.type_names),
+            load_id: format!("(SELECT load_id FROM sweep_load WHERE run_id = {})", self.run),
+            alert_code: self.alert_code.clone(),
+            // A range that was begun by another attempt is ended; one that comes too early or too late changes nothing.
+            done_before: format!("greatest(done, {first})"),
+            done_after: format!("greatest(done, {end})"),
+        };
+        let text = GuardedDelete { devices: &self.devices, tables: &self.tables, stage: STAGE };
+        let _ = writeln!(
+            out,
+            "\n) AS p(ord, key, device_type, status_since, due_on, party, alert) WHERE {within} AND p.ord >= done;\n\
+             {delete};\n{keep};\nCOMMIT;",
+            within = self.within(first, end),
+            delete = text.delete(LockedRows::Wait, &parameters),
+            keep = text.keep(&parameters),
+        );
     }
 
     fn closing(&self, out: &mut String) {
+        let run = &self.run;
+        let open = format!("run_id = {run} AND state IN ('staged', 'loading') AND done = planned");
         let _ = writeln!(
             out,
             "BEGIN;\n\
-             UPDATE sweep_load SET state = 'loaded', finished_at = now()\n\
-             WHERE run_id = {} AND state IN ('staged', 'loading');\n\
-             COMMIT;",
-            self.run
+             UPDATE sweep_load_kept SET outcome = 'failed', reason = 'held by others'\n\
+             WHERE outcome = 'locked' AND load_id = (SELECT load_id FROM sweep_load WHERE {open});\n\
+             UPDATE sweep_load SET state = 'loaded', finished_at = now()\nWHERE {open};\n\
+             COMMIT;"
         );
     }
-}
-
-/// Every spelling of a status that is swept, and the status.
-fn statuses(policy: &Policy) -> Vec<(String, String)> {
-    let words =
-        SmiStatus::ALL.iter().map(|status| status.name()).chain(policy.spellings.statuses.keys().map(String::as_str));
-    let mut pairs: Vec<_> = words
-        .filter_map(|word| {
-            let code = policy.status_code(word.as_bytes());
-            let status = policy.candidate_statuses.iter().find(|status| status.code() == code)?;
-            Some((word.to_owned(), status.name().to_owned()))
-        })
-        .collect();
-    pairs.sort();
-    pairs.dedup();
-    pairs
-}
-
-/// Every spelling of a type, and the type.
-fn types(policy: &Policy) -> Vec<(String, String)> {
-    let words = policy.types.iter().map(|(_, name)| name).chain(policy.spellings.types.keys().map(String::as_str));
-    let mut pairs: Vec<_> = words
-        .map(|word| (word, policy.type_code(word.as_bytes())))
-        .filter(|(_, code)| *code < DeviceType::UNKNOWN)
-        .map(|(word, code)| (word.to_owned(), policy.types.name(code).to_owned()))
-        .collect();
-    pairs.sort();
-    pairs.dedup();
-    pairs
-}
-
-fn pairs(pairs: &[(String, String)]) -> String {
-    let pairs: Vec<_> = pairs.iter().map(|(one, other)| format!("({}, {})", literal(one), literal(other))).collect();
-    pairs.join(", ")
-}
-
-/// What the estate calls a column, quoted.
-fn identifier(policy: &Policy, column: Column) -> String {
-    let theirs = policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
-    let name = theirs.map_or(column.name(), |(theirs, _)| theirs.as_str());
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Text as a literal, under standard conforming strings.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

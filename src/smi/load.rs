@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use postgres::Client;
 
-use super::batch::{Batch, Form, LOADING, Refusal, Tried, refusal};
+use super::batch::{Batch, LOADING, Refusal, Tried, refusal};
 use super::config::Config;
 use super::connect::Target;
 use super::fault::{failed, inventory};
+use super::guarded_delete::{LoadTables, LockedRows};
 use super::outcome::{self, Account, Kept, KeptRows};
 use super::stage::{self, Plan};
-use super::state::{self, Desk, Entry, Names};
+use super::state::{self, Desk, Entry};
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
@@ -89,7 +90,7 @@ fn attempt(
     plan: &Plan,
     config: &Config,
     table: &Table,
-    names: &Names,
+    names: &LoadTables,
     entry: &Entry,
     execute: bool,
     progress: &dyn Progress,
@@ -138,7 +139,7 @@ fn settle(client: &mut Client, config: &Config) -> Result<()> {
 }
 
 /// The end of a load, in one transaction.
-fn finish(client: &mut Client, config: &Config, names: &Names, plan: &Plan, entry: &Entry) -> Result<()> {
+fn finish(client: &mut Client, config: &Config, names: &LoadTables, plan: &Plan, entry: &Entry) -> Result<()> {
     client.batch_execute("SET statement_timeout = 0").map_err(failed(LOADING))?;
     let count = format!("SELECT count(*) FROM {} WHERE load_id = $1", names.removed);
     let removed: i64 = client.query_one(&count, &[&entry.load_id]).map_err(failed(LOADING))?.get(0);
@@ -158,7 +159,7 @@ struct Work<'a> {
     client: Client,
     batch: Batch,
     config: &'a Config,
-    names: &'a Names,
+    names: &'a LoadTables,
     load_id: i32,
     execute: bool,
     /// How far the load had come before: where a rehearsal leaves it.
@@ -207,11 +208,11 @@ impl Work<'_> {
 
     /// Tries a range until others let it through, the first time with some patience for each lock.
     fn patiently(&mut self, range: &Range<i64>) -> Result<Option<Refusal>> {
-        let (mut form, mut rest) = (Form::Waiting, REST);
+        let (mut locked, mut rest) = (LockedRows::Wait, REST);
         for _ in 0..ROUNDS {
-            match self.once(range, form, None)? {
+            match self.once(range, locked, None)? {
                 Ok(()) => return Ok(None),
-                Err(Refusal::Busy) => form = Form::Skipping,
+                Err(Refusal::Busy) => locked = LockedRows::Skip,
                 Err(refusal) => return Ok(Some(refusal)),
             }
             sleep(rest);
@@ -220,46 +221,48 @@ impl Work<'_> {
         Ok(Some(Refusal::Busy))
     }
 
-    /// One transaction. `again` is where the load stands when a row is come back to.
-    fn once(&mut self, range: &Range<i64>, form: Form, again: Option<i64>) -> Result<Result<(), Refusal>> {
-        let (from, to) = match again {
-            Some(planned) => (planned, planned),
-            None if self.execute => (range.start, range.end),
-            None => (self.base, range.end),
+    /// One transaction. `again` is where `done` is when a row is tried once more at the end.
+    fn once(&mut self, range: &Range<i64>, locked: LockedRows, again: Option<i64>) -> Result<Result<(), Refusal>> {
+        let done = match again {
+            Some(planned) => planned..planned,
+            None if self.execute => range.clone(),
+            None => self.base..range.end,
         };
-        match self.transact(range, form, from, to) {
-            Ok((tried, true)) => {
+        match self.transact(range, locked, &done) {
+            Ok(Some(tried)) => {
                 if !self.execute {
                     self.kept.extend(tried.kept);
                 }
                 Ok(Ok(()))
             }
-            Ok((_, false)) => Err(Error::Inventory {
-                what: "somebody else has moved this load on".into(),
-                remedy: "see who else loads this run; nothing was done twice".into(),
-            }),
+            Ok(None) => Err(moved_on()),
             Err(error) => refusal(error).map(Err),
         }
     }
 
+    /// `None` where nothing was done because `done` was elsewhere.
     fn transact(
         &mut self,
         range: &Range<i64>,
-        form: Form,
-        from: i64,
-        to: i64,
-    ) -> Result<(Tried, bool), postgres::Error> {
+        locked: LockedRows,
+        done: &Range<i64>,
+    ) -> Result<Option<Tried>, postgres::Error> {
         let mut work = self.client.transaction()?;
-        let tried = self.batch.delete(&mut work, range, form)?;
-        let moved = self.batch.advance(&mut work, from, to, &tried)?;
+        if done.is_empty() {
+            // What was recorded at the first attempt is recorded again where it still holds.
+            let forget =
+                format!("DELETE FROM {} WHERE load_id = $1 AND load_ord >= $2 AND load_ord < $3", self.names.kept);
+            work.execute(&forget, &[&self.load_id, &range.start, &range.end])?;
+        }
+        let tried = self.batch.delete(&mut work, range, locked, done)?;
         if !self.execute {
-            // What would only be checked at the end is checked here, before all is taken back.
+            // What would only be checked at the end is checked here, before the rollback.
             work.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
             work.rollback()?;
-        } else if moved {
+        } else if tried.is_some() {
             work.commit()?;
         }
-        Ok((tried, moved))
+        Ok(tried)
     }
 
     /// Notes a row that the database refuses to let go.
@@ -282,7 +285,12 @@ impl Work<'_> {
         );
         let mut work = self.client.transaction().map_err(failed(LOADING))?;
         work.execute(&note, &[&self.load_id, &ord, &reason]).map_err(failed(LOADING))?;
-        self.batch.advance(&mut work, from, to, &Tried::default()).map_err(failed(LOADING))?;
+        // An empty range deletes nothing, and advances.
+        let advanced =
+            self.batch.delete(&mut work, &(ord..ord), LockedRows::Wait, &(from..to)).map_err(failed(LOADING))?;
+        if advanced.is_none() {
+            return Err(moved_on());
+        }
         work.commit().map_err(failed(LOADING))
     }
 
@@ -300,7 +308,7 @@ impl Work<'_> {
             }
             for row in held {
                 let ord: i64 = row.get(0);
-                match self.once(&(ord..ord + 1), Form::Skipping, Some(planned))? {
+                match self.once(&(ord..ord + 1), LockedRows::Skip, Some(planned))? {
                     Ok(()) | Err(Refusal::Busy | Refusal::Slow(_)) => {}
                     Err(Refusal::Row(reason)) => self.give_up(ord, planned, planned, reason)?,
                 }
@@ -313,6 +321,13 @@ impl Work<'_> {
             self.names.kept
         );
         self.client.execute(&fail, &[&self.load_id]).map(drop).map_err(failed(LOADING))
+    }
+}
+
+fn moved_on() -> Error {
+    Error::Inventory {
+        what: "another session has advanced this load".into(),
+        remedy: "see who else loads this run; nothing was done twice".into(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod connect;
 mod copy;
 pub mod export;
 mod fault;
+pub(crate) mod guarded_delete;
 pub mod load;
 pub mod outcome;
 mod password;

@@ -16,8 +16,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fault::failed;
+use super::guarded_delete::LoadTables;
 use super::stage::Plan;
-use super::state::{Entry, Names};
+use super::state::Entry;
 use crate::error::{Error, Result};
 use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
 use crate::output::{Existing, OutputFile, Written, check_writable, folder_of, json};
@@ -70,7 +71,7 @@ pub(super) enum KeptRows<'a> {
     /// Of a rehearsal, which leaves nothing in the database.
     Rehearsed(std::vec::IntoIter<Kept>),
     /// Of a load: read in pages.
-    Stored { client: &'a mut Client, names: &'a Names, load_id: i32, page: std::vec::IntoIter<Kept>, last: i64 },
+    Stored { client: &'a mut Client, names: &'a LoadTables, load_id: i32, page: std::vec::IntoIter<Kept>, last: i64 },
 }
 
 impl KeptRows<'_> {
@@ -200,7 +201,7 @@ impl Account {
 /// Accounts for a load that is in the database, handing each row on.
 fn account(
     client: &mut Client,
-    names: &Names,
+    names: &LoadTables,
     plan: &Plan,
     entry: &Entry,
     each: impl FnMut(&Deletes, usize, Option<&Kept>) -> Result<()>,
@@ -218,14 +219,14 @@ fn account(
 }
 
 /// Accounts for a load that is in the database.
-pub(super) fn recall(client: &mut Client, names: &Names, plan: &Plan, entry: &Entry) -> Result<Account> {
+pub(super) fn recall(client: &mut Client, names: &LoadTables, plan: &Plan, entry: &Entry) -> Result<Account> {
     account(client, names, plan, entry, |_, _, _| Ok(()))
 }
 
 /// Accounts for a load that is in the database, and writes `load-outcome.parquet` and `load.json` into the run directory.
 pub(super) fn write(
     client: &mut Client,
-    names: &Names,
+    names: &LoadTables,
     plan: &Plan,
     entry: &Entry,
     shown: &str,

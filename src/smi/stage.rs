@@ -11,10 +11,11 @@ use postgres::Client;
 use super::config::Config;
 use super::copy::{CopyWriter, Value};
 use super::fault::failed;
+use super::guarded_delete::DeviceSql;
 use super::table::{Table, qualified, quoted};
 use crate::approval::{self, Approval, RequiredApprovals};
 use crate::error::{Error, Result};
-use crate::estate::{Column, DeviceId, DeviceType, SmiStatus, time};
+use crate::estate::{Column, DeviceId, time};
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
@@ -72,33 +73,6 @@ impl Plan {
     }
 }
 
-/// How the inventory spells what the policy means.
-#[derive(Debug)]
-pub(super) struct Spellings {
-    /// Every spelling of a candidate status.
-    pub(super) candidates: Vec<String>,
-    /// Every spelling of a type.
-    pub(super) types: Vec<String>,
-    /// For each of them the type's name.
-    pub(super) type_names: Vec<String>,
-}
-
-impl Spellings {
-    pub(super) fn of(policy: &Policy) -> Self {
-        let statuses = SmiStatus::ALL.iter().map(|status| status.name().to_owned());
-        let mut candidates: Vec<String> = statuses.chain(policy.spellings.statuses.keys().cloned()).collect();
-        candidates.retain(|word| policy.candidate_statuses.contains_code(policy.status_code(word.as_bytes())));
-        let names = policy.types.iter().map(|(_, name)| name.to_owned());
-        let mut types: Vec<String> = names.chain(policy.spellings.types.keys().cloned()).collect();
-        types.retain(|word| policy.type_code(word.as_bytes()) < DeviceType::UNKNOWN);
-        types.sort();
-        types.dedup();
-        let type_names =
-            types.iter().map(|word| policy.types.name(policy.type_code(word.as_bytes())).to_owned()).collect();
-        Self { candidates, types, type_names }
-    }
-}
-
 /// The staging table of a run, quoted.
 pub(super) fn table_of(config: &Config, run_id: &str) -> String {
     qualified(&config.load.schema, &format!("sweep_stage_{run_id}"))
@@ -130,14 +104,8 @@ pub(super) fn fill(
     let trying = "cannot hand the manifest over";
     let (stage, key) = (table_of(config, &plan.id), table.column(Column::DeviceId)?);
     let mut work = client.transaction().map_err(failed(trying))?;
-    // The key has the very type of the inventory's column, so that its index serves.
-    let create = format!(
-        "DROP TABLE IF EXISTS {stage}; \
-         CREATE UNLOGGED TABLE {stage} AS SELECT 0::bigint AS ord, {} AS key, ''::text AS device_type, \
-         now() AS status_since, current_date AS due_on, ''::text AS party, false AS alert FROM {} AS d WITH NO DATA",
-        key.of("d"),
-        table.name
-    );
+    let create = DeviceSql::of(table)?.create_stage(&format!("CREATE UNLOGGED TABLE {stage}"));
+    work.batch_execute(&format!("DROP TABLE IF EXISTS {stage}")).map_err(failed(trying))?;
     work.batch_execute(&create).map_err(failed(trying))?;
     let copy = work.copy_in(&format!("COPY {stage} FROM STDIN (FORMAT binary)")).map_err(failed(trying))?;
     let mut rows = CopyWriter::new(copy);

@@ -7,36 +7,16 @@ use postgres::{Client, GenericClient};
 use super::config::Config;
 use super::connect::Target;
 use super::fault::{failed, inventory};
+use super::guarded_delete::LoadTables;
 use super::outcome;
 use super::stage::{Plan, table_of};
-use super::table::{Table, qualified, quoted};
+use super::table::{Table, quoted};
 use crate::error::{Error, Result};
 use crate::estate::time::{self, DAY_MICROS};
 use crate::policy::Policy;
 
 /// The statements that make the tables, for `psql` as for us.
 pub const MIGRATION: &str = include_str!("migrations/001_load.sql");
-
-/// The tables of a load, quoted.
-#[derive(Debug, Clone)]
-pub(super) struct Names {
-    pub(super) loads: String,
-    pub(super) kept: String,
-    pub(super) outbox: String,
-    pub(super) removed: String,
-}
-
-impl Names {
-    pub(super) fn of(config: &Config) -> Self {
-        let name = |table: &str| qualified(&config.load.schema, table);
-        Self {
-            loads: name("sweep_load"),
-            kept: name("sweep_load_kept"),
-            outbox: name(&config.load.outbox),
-            removed: name(&config.load.removed),
-        }
-    }
-}
 
 /// Makes the tables of a load where they are missing, and adds to the table of removed rows the columns that the
 /// inventory got since. What is there stays as it is.
@@ -60,7 +40,7 @@ pub fn init(target: &Target, config: &Config, policy: &Policy) -> Result<String>
     work.batch_execute("SET LOCAL client_min_messages = warning").map_err(failed(trying))?;
     work.batch_execute(&sql).map_err(failed(trying))?;
     for (name, type_name) in missing(&mut work, config, &table)? {
-        let add = format!("ALTER TABLE {} ADD COLUMN {} {type_name}", Names::of(config).removed, quoted(&name));
+        let add = format!("ALTER TABLE {} ADD COLUMN {} {type_name}", LoadTables::of(config).removed, quoted(&name));
         work.batch_execute(&add).map_err(failed(trying))?;
     }
     work.commit().map_err(failed(trying))?;
@@ -139,7 +119,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// The entry of a run, where it has one.
-    pub(super) fn find(client: &mut Client, names: &Names, plan: &Plan) -> Result<Option<Self>> {
+    pub(super) fn find(client: &mut Client, names: &LoadTables, plan: &Plan) -> Result<Option<Self>> {
         const MICROS: &str = "(extract(epoch FROM started_at) * 1000000)::bigint, \
                               (extract(epoch FROM finished_at) * 1000000)::bigint, \
                               (extract(epoch FROM undone_at) * 1000000)::bigint";
@@ -163,7 +143,7 @@ impl Entry {
     }
 
     /// The entry of a run, made where there is none.
-    pub(super) fn begin(client: &mut Client, names: &Names, table: &Table, plan: &Plan) -> Result<Self> {
+    pub(super) fn begin(client: &mut Client, names: &LoadTables, table: &Table, plan: &Plan) -> Result<Self> {
         let sql = format!(
             "INSERT INTO {} (run_id, inventory, as_of, state, planned) VALUES ($1, $2, \
              timestamptz 'epoch' + $3::bigint * interval '1 microsecond', 'staged', $4) ON CONFLICT (run_id) DO NOTHING",
@@ -177,7 +157,7 @@ impl Entry {
     }
 
     /// Sets the state.
-    pub(super) fn turn(client: &mut impl GenericClient, names: &Names, load_id: i32, state: &str) -> Result<()> {
+    pub(super) fn turn(client: &mut impl GenericClient, names: &LoadTables, load_id: i32, state: &str) -> Result<()> {
         let sql = format!(
             "UPDATE {} SET state = $2, finished_at = CASE WHEN $2 = 'loaded' THEN clock_timestamp() ELSE finished_at END, \
              undone_at = CASE WHEN $2 = 'undone' THEN clock_timestamp() ELSE undone_at END WHERE load_id = $1",
@@ -187,7 +167,7 @@ impl Entry {
     }
 
     /// Forgets a load of which nothing was done, and its staging table.
-    pub(super) fn forget(client: &mut Client, config: &Config, names: &Names, plan: &Plan) -> Result<()> {
+    pub(super) fn forget(client: &mut Client, config: &Config, names: &LoadTables, plan: &Plan) -> Result<()> {
         let trying = "cannot clear up after the rehearsal";
         let sql = format!("DELETE FROM {} WHERE run_id = $1 AND state = 'staged'", names.loads);
         if client.execute(&sql, &[&plan.id]).map_err(failed(trying))? > 0 {
@@ -209,7 +189,7 @@ pub(super) fn drop_stage(client: &mut impl GenericClient, config: &Config, plan:
 pub(super) struct Desk {
     pub(super) client: Client,
     pub(super) table: Table,
-    pub(super) names: Names,
+    pub(super) names: LoadTables,
 }
 
 impl Desk {
@@ -229,7 +209,7 @@ impl Desk {
         table.must_be_unique(&mut client)?;
         must_be_ready(&mut client, config, &table)?;
         alone(&mut client, &table, wait_seconds)?;
-        Ok(Self { client, table, names: Names::of(config) })
+        Ok(Self { client, table, names: LoadTables::of(config) })
     }
 }
 
@@ -262,7 +242,7 @@ pub(super) fn by_index(client: &mut Client) -> Result<()> {
 /// Refuses a run that is too old by the database's clock, or that a later one has superseded.
 pub(super) fn must_be_timely(
     client: &mut Client,
-    names: &Names,
+    names: &LoadTables,
     table: &Table,
     plan: &Plan,
     max_age_days: u32,

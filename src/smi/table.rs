@@ -65,6 +65,10 @@ pub(super) struct Bound {
 }
 
 impl Bound {
+    pub(super) fn new(column: Column, form: Form, name: &str) -> Self {
+        Self { column, form, name: name.into(), quoted: quoted(name) }
+    }
+
     /// The value as COPY hands it over: text, eight bytes, or a timestamp with a zone.
     pub(super) fn exported(&self) -> String {
         match self.form {
@@ -173,7 +177,7 @@ impl Table {
                 let what = format!("column `{name}` of table {shown} is {type_name}, where {wanted} is needed");
                 refuse(what, "map another column to it, or name a view that has it in such a type")
             })?;
-            bound.push(Bound { column, form, quoted: quoted(&name), name });
+            bound.push(Bound::new(column, form, &name));
         }
         let writable = columns.iter().filter(|(.., plain)| *plain).map(|(name, ..)| quoted(name)).collect();
         let (name, letter_case) = (qualified(schema, table), config.inventory.letter_case);
@@ -204,10 +208,12 @@ impl Table {
         23
     }
 
-    /// The other spelling of a key that is text.
-    pub(super) fn other_case(&self, key: &str) -> String {
-        let function = if self.letter_case == LetterCase::Lower { "upper" } else { "lower" };
-        format!("{function}({key}::text)")
+    /// The SQL function that gives the letter case in which Device IDs are not stored.
+    pub(super) const fn other_case(&self) -> &'static str {
+        match self.letter_case {
+            LetterCase::Upper => "lower",
+            LetterCase::Lower => "upper",
+        }
     }
 
     /// Whether a Device ID stands at most once, and can be found by it.

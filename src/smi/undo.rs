@@ -10,9 +10,10 @@ use serde_json::json;
 use super::config::Config;
 use super::connect::Target;
 use super::fault::failed;
+use super::guarded_delete::LoadTables;
 use super::outcome;
 use super::stage::Plan;
-use super::state::{self, Desk, Entry, Names};
+use super::state::{self, Desk, Entry};
 use super::table::Table;
 use crate::error::{Error, Result};
 use crate::estate::Column;
@@ -89,7 +90,7 @@ pub fn undo(
 }
 
 /// Writes `load.json` again. A load that was undone before it was done has no account of every device.
-fn write(client: &mut Client, names: &Names, plan: &Plan, table: &Table) -> Result<()> {
+fn write(client: &mut Client, names: &LoadTables, plan: &Plan, table: &Table) -> Result<()> {
     let Some(entry) = Entry::find(client, names, plan)? else { return Ok(()) };
     if entry.done < entry.planned {
         return Ok(());
@@ -145,7 +146,7 @@ fn refused(table: &Table) -> Error {
 /// Restores a range. `$1` is the load, `$2` and `$3` the range.
 ///
 /// Rows are marked before they are put back, so that both are the same rows without a look at which they were.
-fn restore(table: &Table, names: &Names) -> Result<String> {
+fn restore(table: &Table, names: &LoadTables) -> Result<String> {
     let id = table.column(Column::DeviceId)?;
     let columns = table.writable.join(", ");
     let fields = table.writable.iter().map(|name| format!("r.{name}")).collect::<Vec<_>>().join(", ");

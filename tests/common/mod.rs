@@ -4,7 +4,6 @@
 pub mod columns;
 pub mod estates;
 pub mod server;
-pub mod throwaway;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,13 @@
-//! A PostgreSQL server of a test's own, on a socket in a temporary directory, and a synthetic inventory in it.
+//! PostgreSQL for tests: a server on a socket in a temporary directory, databases in it, and a synthetic inventory.
+//!
+//! Tests share one server and make a database each. A test that kills its server, or configures it, starts its own.
 
 use std::fs;
+use std::io::{Seek, Write};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use postgres::{Client, NoTls};
@@ -12,33 +16,48 @@ use tempfile::TempDir;
 
 use crate::common::{binary, outcome};
 
-/// A server that ends with the test.
+/// A server that ends with the last test that has it.
 pub struct Server {
     home: TempDir,
     programs: PathBuf,
-    user: Option<(String, u32, u32)>,
-    process: Option<Child>,
+    /// User and group to run as, where the test runs as root.
+    user: Option<(u32, u32)>,
+    process: Mutex<Option<Child>>,
     options: Vec<String>,
 }
 
+/// The server that tests share. It is not kept alive from here: nothing would end it.
+static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+
 impl Server {
+    /// The server of all tests that run at the same time.
+    pub fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(server) = shared.upgrade() {
+            return server;
+        }
+        let server = Self::start(&[]);
+        *shared = Arc::downgrade(&server);
+        server
+    }
+
     /// Makes a cluster and starts it. `options` are settings as `postgres -c` takes them.
-    pub fn start(options: &[&str]) -> Self {
+    pub fn start(options: &[&str]) -> Arc<Self> {
         Self::start_in(tempfile::tempdir().unwrap(), options)
     }
 
     /// The same in a directory that has files for the server already.
-    pub fn start_in(home: TempDir, options: &[&str]) -> Self {
+    pub fn start_in(home: TempDir, options: &[&str]) -> Arc<Self> {
         let programs = programs();
         let user = unprivileged();
-        if let Some((_, uid, gid)) = user {
+        if let Some((uid, gid)) = user {
             chown(home.path(), Some(uid), Some(gid)).unwrap();
             for entry in fs::read_dir(home.path()).unwrap() {
                 chown(entry.unwrap().path(), Some(uid), Some(gid)).unwrap();
             }
         }
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let mut server = Self { home, programs, user, process: None, options };
+        let server = Arc::new(Self { home, programs, user, process: Mutex::new(None), options });
         let data = server.path("data");
         let made = server
             .command("initdb")
@@ -59,9 +78,9 @@ impl Server {
     /// A program of the server's, as a user that it accepts: it refuses to run as root.
     fn command(&self, program: &str) -> Command {
         let program = self.programs.join(program);
-        let mut command = match &self.user {
+        let mut command = match self.user {
             None => Command::new(program),
-            Some((_, uid, gid)) => {
+            Some((uid, gid)) => {
                 let mut command = Command::new("setpriv");
                 command.args([format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".into()]);
                 command.arg(program);
@@ -73,7 +92,7 @@ impl Server {
     }
 
     /// Starts the server, or starts it again, and waits until it answers.
-    pub fn resume(&mut self) {
+    pub fn resume(&self) {
         let log = fs::File::create(self.path("log")).unwrap();
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.path("data")).arg("-k").arg(self.home.path());
@@ -87,7 +106,7 @@ impl Server {
         let mut process = command.stdin(Stdio::null()).stdout(log.0).stderr(log.1).spawn().unwrap();
         for _ in 0..600 {
             if Client::connect(&self.url("postgres"), NoTls).is_ok() {
-                self.process = Some(process);
+                *self.process.lock().unwrap() = Some(process);
                 return;
             }
             if let Some(status) = process.try_wait().unwrap() {
@@ -99,8 +118,9 @@ impl Server {
     }
 
     /// Kills the server and all that it started, with no chance to tidy up.
-    pub fn kill(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
+    pub fn kill(&self) {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut process) = process else { return };
         let mut all = vec![process.id().to_string()];
         // Its children are told nothing either.
         for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -125,7 +145,7 @@ impl Server {
     }
 
     /// A database, as a copy of another where one is named.
-    pub fn database(&self, name: &str, template: Option<&str>) -> Database<'_> {
+    pub fn database(self: &Arc<Self>, name: &str, template: Option<&str>) -> Database {
         let mut client = Client::connect(&self.url("postgres"), NoTls).unwrap();
         let template = template.map_or_else(String::new, |template| format!(" TEMPLATE {template}"));
         client.batch_execute(&format!("CREATE DATABASE {name}{template}")).unwrap();
@@ -133,8 +153,8 @@ impl Server {
     }
 
     /// A database that is there.
-    pub fn again(&self, name: &str) -> Database<'_> {
-        Database { server: self, name: name.into() }
+    pub fn again(self: &Arc<Self>, name: &str) -> Database {
+        Database { server: Arc::clone(self), name: name.into() }
     }
 }
 
@@ -164,7 +184,7 @@ fn programs() -> PathBuf {
 }
 
 /// Whom to run as, where the test itself runs as root.
-fn unprivileged() -> Option<(String, u32, u32)> {
+fn unprivileged() -> Option<(u32, u32)> {
     let id = |arguments: &[&str]| -> Option<String> {
         let output = Command::new("id").args(arguments).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -172,15 +192,14 @@ fn unprivileged() -> Option<(String, u32, u32)> {
     if id(&["-u"])? != "0" {
         return None;
     }
-    ["postgres", "nobody"].iter().find_map(|name| {
-        let (uid, gid) = (id(&["-u", name])?.parse().ok()?, id(&["-g", name])?.parse().ok()?);
-        Some(((*name).to_owned(), uid, gid))
-    })
+    ["postgres", "nobody"]
+        .iter()
+        .find_map(|name| Some((id(&["-u", name])?.parse().ok()?, id(&["-g", name])?.parse().ok()?)))
 }
 
 /// A database of the server, and a folder beside it.
-pub struct Database<'s> {
-    server: &'s Server,
+pub struct Database {
+    pub server: Arc<Server>,
     name: String,
 }
 
@@ -188,7 +207,7 @@ pub struct Database<'s> {
 pub const DEVICE: &str = "CREATE TABLE device (device_id text PRIMARY KEY, device_type text NOT NULL, smi_status text, \
      status_since timestamptz, notifying_party text, notifying_role text, model text, notes jsonb, weight numeric(9,3))";
 
-impl Database<'_> {
+impl Database {
     pub fn url(&self) -> String {
         self.server.url(&self.name)
     }
@@ -213,6 +232,29 @@ impl Database<'_> {
     pub fn text(&self, sql: &str) -> String {
         let row = self.client().query_one(sql, &[]).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         row.get::<_, Option<String>>(0).unwrap_or_default()
+    }
+
+    fn psql(&self, script: Stdio, variables: &[&str]) -> Output {
+        let mut command = Command::new(self.server.programs.join("psql"));
+        command.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-f", "-"]).stdin(script);
+        command.args(variables.iter().flat_map(|variable| ["-v", variable])).output().expect("psql runs")
+    }
+
+    /// Runs statements by psql, which must succeed, and gives the rows of what they select, a line each.
+    #[track_caller]
+    pub fn ask(&self, sql: &str) -> Vec<String> {
+        let mut script = tempfile::tempfile().unwrap();
+        script.write_all(sql.as_bytes()).unwrap();
+        script.rewind().unwrap();
+        let output = self.psql(script.into(), &[]);
+        assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// Runs a file by psql with variables, and says why it failed where it did.
+    pub fn run_file(&self, file: &Path, variables: &[&str]) -> Result<(), String> {
+        let output = self.psql(fs::File::open(file).unwrap().into(), variables);
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 
     /// Fills the reference table: a fifth of the devices is pending, for up to 900 days.
@@ -268,9 +310,9 @@ impl Database<'_> {
 pub const POLICY: &str = "name = \"months12\"\nversion = 1\n[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CHF\"]\n\
      [guard]\nmax_deletes = 1000000\nmax_delete_share = 1.0\nmax_quarantined = 1000\n";
 
-/// What confirms a run: its rehearsal says.
+/// What confirms a run: its dry run prints it.
 #[track_caller]
-pub fn confirmation(database: &Database<'_>, load: &[&str]) -> String {
+pub fn confirmation(database: &Database, load: &[&str]) -> String {
     let out = database.well(&[load, &["--json"]].concat());
     serde_json::from_str::<Value>(&out).unwrap()["confirm"].as_str().unwrap().to_owned()
 }

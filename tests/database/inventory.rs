@@ -64,7 +64,7 @@ fn live_traffic(client: &mut Client, seed: u64, stop: &AtomicBool) -> u64 {
 
 #[test]
 fn the_circle_under_live_traffic() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let database = server.database("circle", None);
     database.estate(200_000);
     let folder = tempfile::tempdir().unwrap();
@@ -115,7 +115,7 @@ fn the_circle_under_live_traffic() {
 }
 
 /// All that a load changes, as one text.
-fn state(database: &Database<'_>) -> String {
+fn state(database: &Database) -> String {
     let tables = ["device", "device_removed", "alert_outbox", "sweep_load", "sweep_load_kept"];
     let sum =
         |table| database.text(&format!("SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {table} AS t"));
@@ -124,7 +124,7 @@ fn state(database: &Database<'_>) -> String {
 }
 
 /// Not one deletion of what was not due, one alert for each that is told, and figures that add up.
-fn accounted(database: &Database<'_>, account: &Value, planned: i64) {
+fn accounted(database: &Database, account: &Value, planned: i64) {
     let total = |name: &str| account["total"][name].as_i64().unwrap();
     let ours = "op = 'DELETE' AND by_whom = 'smi-sweep'";
     let wrongly = format!(
@@ -184,7 +184,7 @@ fn outcome_file(run: &str, total: &Value) {
 }
 
 /// Restored is exactly what has not come back, and withdrawn what was not sent.
-fn undone(database: &Database<'_>, load: &[&str], confirm: &str) {
+fn undone(database: &Database, load: &[&str], confirm: &str) {
     let removed = database.number("SELECT count(*) FROM device_removed");
     database.sql(
         "UPDATE alert_outbox SET sent_at = now() WHERE load_ord % 3 = 0; \

@@ -20,7 +20,7 @@ fn toml(text: &str) -> String {
 
 /// Exports, sweeps, loads and takes back; the number of deletions.
 #[track_caller]
-fn circle(database: &Database<'_>, table: &str, policy: &str, config: &str) -> i64 {
+fn circle(database: &Database, table: &str, policy: &str, config: &str) -> i64 {
     let folder = tempfile::tempdir().unwrap();
     let config_file = folder.path().join("load.toml");
     fs::write(&config_file, config).unwrap();
@@ -48,7 +48,7 @@ const POLICY: &str = "name = \"p\"\nversion = 1\n[threshold]\ndefault = 12\n[gua
 
 #[test]
 fn identifiers_and_times_in_every_form() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let hex = "substr(md5(i::text), 1, 16)";
     let forms = [
         ("bytea", format!("decode({hex}, 'hex')")),
@@ -80,7 +80,7 @@ fn identifiers_and_times_in_every_form() {
 
 #[test]
 fn names_and_words_that_would_do_harm() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let database = server.database("evil", None);
     let column = |name: &str| format!("{name} {EVIL}").chars().take(60).collect::<String>();
     let table: String = format!("d{EVIL}").chars().take(60).collect();
@@ -144,7 +144,7 @@ fn names_and_words_that_would_do_harm() {
 /// What a row takes in the live inventory is what its server says, indexes and all.
 #[test]
 fn a_forecast_takes_the_bytes_of_a_row_from_the_inventory() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let database = server.database("weighed", None);
     database.estate(3_000);
     let folder = tempfile::tempdir().unwrap();

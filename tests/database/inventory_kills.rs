@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::outcome;
@@ -22,7 +23,7 @@ impl Dice {
 }
 
 /// An inventory with a run for it, some of whose devices are no longer due. Each trial gets a copy.
-fn base(server: &Server, folder: &Path) -> String {
+fn base(server: &Arc<Server>, folder: &Path) -> String {
     let base = server.database("base", None);
     base.estate(8_000);
     base.well(&["load", "--init", "--to", "URL"]);
@@ -39,7 +40,7 @@ fn base(server: &Server, folder: &Path) -> String {
 }
 
 /// All that a load leaves, but for the times at which it happened.
-fn end_state(database: &Database<'_>) -> String {
+fn end_state(database: &Database) -> String {
     let sum = |what: &str| {
         database.text(&format!("SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM ({what}) AS t"))
     };
@@ -55,7 +56,7 @@ fn end_state(database: &Database<'_>) -> String {
 }
 
 /// What a load comes to that nobody disturbs.
-fn undisturbed(server: &Server, load: &[&str]) -> String {
+fn undisturbed(server: &Arc<Server>, load: &[&str]) -> String {
     let database = server.database("undisturbed", Some("base"));
     database.well(load);
     for outcome in ["changed", "gone", "failed"] {
@@ -67,7 +68,7 @@ fn undisturbed(server: &Server, load: &[&str]) -> String {
 
 #[test]
 fn the_loader_is_killed() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let folder = tempfile::tempdir().unwrap();
     let run = base(&server, folder.path());
     let confirm = {
@@ -99,7 +100,7 @@ fn the_loader_is_killed() {
 
 #[test]
 fn the_server_is_killed() {
-    let mut server = Server::start(&[]);
+    let server = Server::start(&[]);
     let folder = tempfile::tempdir().unwrap();
     let run = base(&server, folder.path());
     let confirm = {

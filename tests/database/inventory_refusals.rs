@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::common::server::{DEVICE, Database, POLICY, Server, confirmation, failed};
 use serde_json::Value;
 
 /// An inventory of 3000 devices, made ready, and a run for it.
-fn ready<'s>(server: &'s Server, name: &str, folder: &Path) -> (Database<'s>, String) {
+fn ready(server: &Arc<Server>, name: &str, folder: &Path) -> (Database, String) {
     let database = server.database(name, None);
     database.estate(3_000);
     database.well(&["load", "--init", "--to", "URL"]);
@@ -19,7 +20,7 @@ fn ready<'s>(server: &'s Server, name: &str, folder: &Path) -> (Database<'s>, St
 
 /// Fails with a code and a line that says so.
 #[track_caller]
-fn refused(database: &Database<'_>, arguments: &[&str], code: i32, says: &str) {
+fn refused(database: &Database, arguments: &[&str], code: i32, says: &str) {
     failed(&database.command(arguments).output().unwrap(), code, says);
 }
 
@@ -72,7 +73,7 @@ fn passwords_are_looked_up_as_libpq_does_and_never_told() {
 
 #[test]
 fn an_inventory_that_is_not_as_configured() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let folder = tempfile::tempdir().unwrap();
     let (database, run) = ready(&server, "odd", folder.path());
     let config = folder.path().join("load.toml");
@@ -141,7 +142,7 @@ fn an_inventory_that_is_not_as_configured() {
 
 #[test]
 fn runs_that_may_not_be_loaded() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let folder = tempfile::tempdir().unwrap();
     let (database, run) = ready(&server, "runs", folder.path());
     let load = ["load", run.as_str(), "--to", "URL"];
@@ -195,7 +196,7 @@ fn runs_that_may_not_be_loaded() {
 
 #[test]
 fn two_people_where_the_configuration_asks_for_them() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let folder = tempfile::tempdir().unwrap();
     let (database, run) = ready(&server, "people", folder.path());
     let key = |name: &str| {
@@ -221,7 +222,7 @@ fn two_people_where_the_configuration_asks_for_them() {
 
 #[test]
 fn rows_that_the_database_keeps() {
-    let server = Server::start(&[]);
+    let server = Server::shared();
     let folder = tempfile::tempdir().unwrap();
     let (database, run) = ready(&server, "rows", folder.path());
     let pending = "SELECT device_id FROM device WHERE smi_status = 'Pending' AND device_type = 'ESME' \

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::common::estates::text_id;
-use crate::common::throwaway::Server;
+use crate::common::server::{Database, Server};
 use crate::common::{at, run};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use parquet::arrow::ArrowWriter;
@@ -85,12 +85,12 @@ fn estate() -> Vec<Device> {
 /// A run over that estate, handed over, and a server that has the estate.
 struct Trial {
     home: TempDir,
-    server: Server,
+    database: Database,
 }
 
 impl Trial {
-    fn new() -> Self {
-        let trial = Self { home: tempfile::tempdir().unwrap(), server: Server::start() };
+    fn new(name: &str) -> Self {
+        let trial = Self { home: tempfile::tempdir().unwrap(), database: Server::shared().database(name, None) };
         let estate = estate();
         trial.snapshot(&estate);
         let (snapshot, policy, source) = (trial.text("snapshot.parquet"), trial.text("p.toml"), trial.text("run"));
@@ -99,12 +99,12 @@ impl Trial {
         ok(&["manifest", "export", &source, "--format", "csv", "--out", &trial.text("csv")]);
         let batch = BATCH.to_string();
         ok(&["manifest", "export", &source, "--format", "sql", "--batch", &batch, "--out", &trial.text("sql")]);
-        trial.server.ask(DEVICE);
+        trial.database.ask(DEVICE);
         let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/smi/migrations/001_load.sql");
         let names = ["schema=public", "removed=device_removed", "outbox=alert_outbox", "inventory=public.device"];
-        trial.server.run_file(&tables, &names).unwrap();
+        trial.database.run_file(&tables, &names).unwrap();
         let json = estate.iter().map(|device| serde_json::to_string(device).unwrap()).collect::<Vec<_>>().join(",");
-        trial.server.ask(&format!(
+        trial.database.ask(&format!(
             "INSERT INTO device SELECT id, kind, state, timestamp '1970-01-01' + since * interval '1 microsecond', party \
              FROM json_to_recordset($$[{json}]$$) AS e(id text, kind text, state state, since bigint, party text)"
         ));
@@ -140,16 +140,16 @@ impl Trial {
 
     /// Loads the CSV as its guide says: what was planned, for the tests to compare with.
     fn planned(&self) {
-        self.server.ask(
+        self.database.ask(
             "CREATE TABLE planned (device_id text PRIMARY KEY, device_type text NOT NULL, smi_status text NOT NULL, \
              status_since timestamptz NOT NULL, due_on date NOT NULL, notifying_party text, alert boolean NOT NULL)",
         );
-        self.server
+        self.database
             .ask(&format!("\\copy planned FROM '{}' WITH (FORMAT csv, HEADER)", self.path("csv/delete.csv").display()));
     }
 
     fn load(&self) {
-        self.server.run_file(&self.path("sql/load.sql"), &[]).unwrap();
+        self.database.run_file(&self.path("sql/load.sql"), &[]).unwrap();
     }
 
     /// The state that matters: what is there, what was removed, what is told, and what the load says of itself.
@@ -158,14 +158,15 @@ impl Trial {
             "SELECT row_to_json(device) FROM device ORDER BY 1::text",
             "SELECT to_jsonb(device_removed) - 'removed_at' FROM device_removed ORDER BY load_ord",
             "SELECT to_jsonb(alert_outbox) - 'created_at' FROM alert_outbox ORDER BY load_ord",
+            "SELECT to_jsonb(sweep_load_kept) FROM sweep_load_kept ORDER BY load_ord",
             "SELECT state, planned, done, deleted, alerts, finished_at IS NULL FROM sweep_load",
         ]
-        .map(|query| self.server.ask(query))
+        .map(|query| self.database.ask(query))
         .into()
     }
 
     fn number(&self, query: &str) -> usize {
-        self.server.ask(query)[0].parse().unwrap()
+        self.database.ask(query)[0].parse().unwrap()
     }
 }
 
@@ -176,8 +177,8 @@ fn ok(arguments: &[&str]) {
 
 #[test]
 fn copy_takes_the_csv_as_it_is() {
-    let trial = Trial::new();
-    let rows = trial.server.ask(
+    let trial = Trial::new("copied");
+    let rows = trial.database.ask(
         "SELECT to_jsonb(planned) || jsonb_build_object('status_since', \
          to_char(status_since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US\"+00:00\"')) \
          FROM planned ORDER BY device_id COLLATE \"C\"",
@@ -204,7 +205,7 @@ fn copy_takes_the_csv_as_it_is() {
 
 #[test]
 fn what_is_still_due_goes_whole_and_is_told_and_nothing_else() {
-    let trial = Trial::new();
+    let trial = Trial::new("script");
     let planned = trial.number("SELECT count(*) FROM planned");
     let key = "\"Device \"\"EUI\"\"\"";
     // The estate moves on, in each way that there is.
@@ -221,16 +222,16 @@ fn what_is_still_due_goes_whole_and_is_told_and_nothing_else() {
         let of = if place == 2 { "device_type <> 'CHF'" } else { "alert" };
         let some =
             format!("SELECT device_id FROM planned WHERE {of} ORDER BY md5(device_id) OFFSET {} LIMIT 10", place * 10);
-        trial.server.ask(&format!("{change} WHERE {key} IN ({some})"));
+        trial.database.ask(&format!("{change} WHERE {key} IN ({some})"));
     }
     // In another spelling of the same: still due.
-    trial.server.ask("UPDATE device SET kind = 'ESME' WHERE kind = 'Type 1 ''E'''");
+    trial.database.ask("UPDATE device SET kind = 'ESME' WHERE kind = 'Type 1 ''E'''");
     let standing = format!(
         "planned AS p JOIN device AS d ON d.{key} = p.device_id WHERE d.since AT TIME ZONE 'UTC' = p.status_since \
          AND d.state IN ('Pending', 'it''s pending') AND d.kind = p.device_type AND (NOT p.alert OR d.party = p.notifying_party)"
     );
-    trial.server.ask(&format!("CREATE TABLE due AS SELECT d.*, p.alert, p.due_on FROM {standing}"));
-    trial.server.ask("CREATE TABLE before AS SELECT * FROM device");
+    trial.database.ask(&format!("CREATE TABLE due AS SELECT d.*, p.alert, p.due_on FROM {standing}"));
+    trial.database.ask("CREATE TABLE before AS SELECT * FROM device");
     let due = trial.number("SELECT count(*) FROM due");
     assert!(due < planned - 40 && due > planned / 2, "{due} of {planned}");
 
@@ -257,17 +258,17 @@ fn what_is_still_due_goes_whole_and_is_told_and_nothing_else() {
             ),
         ),
     ] {
-        assert!(trial.server.ask(&query).is_empty(), "{what}: {:?}", trial.server.ask(&query));
+        assert!(trial.database.ask(&query).is_empty(), "{what}: {:?}", trial.database.ask(&query));
     }
     let alerts = trial.number("SELECT count(*) FROM due WHERE alert");
     assert_eq!(trial.number("SELECT count(*) FROM alert_outbox WHERE alert_code = 'N8' AND sent_at IS NULL"), alerts);
     assert_eq!(trial.number("SELECT count(*) FROM device_removed"), due);
     assert_eq!(trial.number("SELECT count(DISTINCT removed_at) FROM device_removed"), planned.div_ceil(BATCH));
-    let ledger = trial.server.ask("SELECT state, planned, done, deleted, alerts FROM sweep_load");
+    let ledger = trial.database.ask("SELECT state, planned, done, deleted, alerts FROM sweep_load");
     assert_eq!(ledger, [format!("loaded|{planned}|{planned}|{due}|{alerts}")]);
 
     // Once more, also where somebody has brought a device back: nothing.
-    trial.server.ask(&format!("INSERT INTO device SELECT {columns} FROM due LIMIT 5"));
+    trial.database.ask(&format!("INSERT INTO device SELECT {columns} FROM due LIMIT 5"));
     let state = trial.state();
     trial.load();
     assert_eq!(trial.state(), state);
@@ -277,9 +278,9 @@ fn what_is_still_due_goes_whole_and_is_told_and_nothing_else() {
 /// file that is run again does the rest.
 #[test]
 fn a_script_that_breaks_off_anywhere_is_run_again() {
-    let trial = Trial::new();
+    let trial = Trial::new("cut_off");
     let whole = fs::read(trial.path("sql/load.sql")).unwrap();
-    trial.server.ask("CREATE TABLE before AS SELECT * FROM device");
+    trial.database.ask("CREATE TABLE before AS SELECT * FROM device");
     trial.load();
     let wanted = trial.state();
     let part = trial.path("part.sql");
@@ -287,22 +288,22 @@ fn a_script_that_breaks_off_anywhere_is_run_again() {
     let anywhere = (0..whole.len()).step_by(whole.len() / 9);
     let line_ends = (0..whole.len()).rev().filter(|place| whole[*place] == b'\n').take(12);
     for place in anywhere.chain(line_ends) {
-        trial.server.ask(
-            "TRUNCATE device, device_removed, alert_outbox, sweep_load RESTART IDENTITY; INSERT INTO device TABLE before; \
+        trial.database.ask(
+            "TRUNCATE device, device_removed, alert_outbox, sweep_load_kept, sweep_load RESTART IDENTITY; INSERT INTO device TABLE before; \
              INSERT INTO sweep_load (run_id, inventory, as_of, state, planned) OVERRIDING SYSTEM VALUE VALUES ('other', 'device', now(), 'loading', 1)",
         );
         trial
-            .server
+            .database
             .ask("ALTER SEQUENCE sweep_load_load_id_seq RESTART WITH 1; UPDATE sweep_load SET load_id = DEFAULT");
         fs::write(&part, &whole[..place]).unwrap();
-        let _ = trial.server.run_file(&part, &[]);
+        let _ = trial.database.run_file(&part, &[]);
         assert_eq!(
             trial.number("SELECT count(*) FROM device_removed"),
             trial.number("SELECT coalesce(sum(deleted), 0) FROM sweep_load"),
             "cut off at {place}"
         );
-        assert_eq!(trial.server.ask("SELECT state, done FROM sweep_load WHERE run_id = 'other'"), ["loading|0"]);
-        trial.server.ask("DELETE FROM sweep_load WHERE run_id = 'other'");
+        assert_eq!(trial.database.ask("SELECT state, done FROM sweep_load WHERE run_id = 'other'"), ["loading|0"]);
+        trial.database.ask("DELETE FROM sweep_load WHERE run_id = 'other'");
         trial.load();
         let mut state = trial.state();
         for rows in &mut state {

@@ -14,7 +14,8 @@ const FLOORS: &[&[&str]] = &[
     &["sweep", "check", "explain", "recluster", "ledger"],
     &["run"],
     &["approval"],
-    &["report", "synth", "regress", "smi", "stock", "forecast", "handover"],
+    &["report", "synth", "regress", "smi", "stock", "forecast"],
+    &["handover"],
     &["cli"],
 ];
 
