@@ -97,9 +97,9 @@ fn an_inventory_that_is_not_as_configured() {
         "`status_since` of table public.texts is text, where a timestamp or a date is needed",
     );
     with("[inventory]\ntabel = \"device\"\n");
-    refused(&database, &export, 2, ":2:1: unknown field `tabel`");
+    refused(&database, &export, 2, ":2:1: unknown key `tabel`");
     with("[inventory.columns]\nEUI = \"eui\"\n");
-    refused(&database, &load, 2, "`EUI` is mapped to `eui`");
+    refused(&database, &export, 2, ":2:7: unknown column `eui`");
     with("[load]\nbatch = 0\n");
     refused(&database, &load, 2, "`batch` cannot be 0");
     with("");

@@ -8,3 +8,4 @@ mod inventory_forms;
 mod inventory_kills;
 mod inventory_refusals;
 mod manifest_export_postgres;
+mod script_load;
