@@ -43,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         sweep(&Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader), &options).ok()?.pop()
     };
     if let (Some(encoded), Some(reference)) = (swept(Reader::Encoded), swept(Reader::Reference)) {
-        // Statistics spare pages in one reader and not in the other: what is deleted must be the same all the same.
+        // One reader skips pages by their statistics and the other does not: what is to be deleted must be the same.
         assert_eq!(encoded.findings.due, reference.findings.due);
         assert_eq!(encoded.findings.by_type.total().rows(), reference.findings.by_type.total().rows());
     }

@@ -81,7 +81,7 @@ pub struct CheckFinding {
 
 /// How many places are kept of each finding.
 const PLACES: usize = 3;
-/// How many different spellings are told apart; the rest is counted together.
+/// How many different spellings are listed; the rest is counted together.
 const SPELLINGS: usize = 50;
 
 /// Everything that was found.

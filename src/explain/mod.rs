@@ -124,9 +124,9 @@ pub fn because(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> String {
             format!("It has been {status} since {since}; {months} later is {due_on}, which {as_of} has not reached.")
         }
         Disposition::Delete { alert } => {
-            let told = told(row, policy, alert);
+            let alerted = alerted(row, policy, alert);
             format!(
-                "It has been {status} since {since}; {months} later is {due_on}, which {as_of} has reached; {told}."
+                "It has been {status} since {since}; {months} later is {due_on}, which {as_of} has reached; {alerted}."
             )
         }
         Disposition::Quarantined(reason) => {
@@ -135,12 +135,12 @@ pub fn because(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> String {
     }
 }
 
-/// Who is told of a deletion.
-fn told(row: &ExplainedRow, policy: &Policy, alert: bool) -> String {
+/// Who is alerted of a deletion.
+fn alerted(row: &ExplainedRow, policy: &Policy, alert: bool) -> String {
     match row.judged.role {
-        _ if alert => format!("{} is told by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code),
-        RoleField::Known(_) => "nobody is told, since a CSP notified it".into(),
-        _ => "nobody is told, since its type is silent under the policy".into(),
+        _ if alert => format!("{} is alerted by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code),
+        RoleField::Known(_) => "no alert is sent, since a CSP notified it".into(),
+        _ => "no alert is sent, since its type is silent under the policy".into(),
     }
 }
 
@@ -191,8 +191,8 @@ impl<'r> SentenceParts<'r> {
             Reason::MissingStatus => format!("it has no status, and {type_name} is not a Type 2 device"),
             Reason::UnknownType => format!("its type `{type_name}` is not one that the policy knows"),
             Reason::MissingDate => format!("it is {status}, and nothing says since when"),
-            Reason::FutureDate => format!("it is said to be {status} since {since}, which is after {as_of}"),
-            Reason::ImplausibleDate => format!("it is said to be {status} since {since}"),
+            Reason::FutureDate => format!("its status is {status} since {since}, which is after {as_of}"),
+            Reason::ImplausibleDate => format!("its status is {status} since {since}"),
             Reason::BadDeviceId => "its Device ID is missing or malformed".into(),
             Reason::DuplicateDeviceId => "other rows have the same Device ID".into(),
             Reason::UnknownRole => {

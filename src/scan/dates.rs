@@ -3,7 +3,7 @@
 use crate::estate::time::DAY_MICROS;
 use crate::snapshot::{Form, Unit};
 
-/// Stands for null among dates; a stored value never becomes it.
+/// Null among dates; no stored value becomes this number.
 pub const NULL: i64 = i64::MIN;
 
 /// Day number of 1970-01-01 in the Julian count that INT96 uses.

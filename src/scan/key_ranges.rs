@@ -1,6 +1,6 @@
-//! Sorted parts, one from each row group, split into ranges of a key so that workers settle them side by side.
+//! Sorted parts, one from each range of rows, split into ranges of a key so that workers settle them in parallel.
 //!
-//! Rows with the same key fall into the same range: what is said of neighbours can be said of each range by itself.
+//! Rows with the same key fall into the same range, so that each range can be settled by itself.
 
 /// Rows that are settled at a time: few enough to stay in a worker's cache while they are sorted.
 const SHARE: usize = 1 << 14;

@@ -25,7 +25,7 @@ pub const fn pair_codes(pair: usize) -> (u8, u8) {
 /// What rows are looked at for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To judge them: rows that no policy could delete or quarantine need not be told apart.
+    /// To judge them: statuses that no policy looks at are not distinguished.
     Judge,
     /// To count them by status and date: every status is counted, and every date of a candidate is read.
     Count,

@@ -29,7 +29,7 @@ pub struct TextColumn {
 }
 
 impl TextColumn {
-    /// Stands for null among the numbers.
+    /// The number of null.
     pub const NULL: u32 = u32::MAX;
 
     /// The word of a row.
@@ -38,7 +38,7 @@ impl TextColumn {
         self.words.get_index(self.numbers[row] as usize).map(|word| &**word)
     }
 
-    /// Where each word stands among all, in ascending order of their text.
+    /// The rank of each word among all, in ascending order of their text.
     #[must_use]
     pub fn ranks(&self) -> Vec<u32> {
         let mut order: Vec<usize> = (0..self.words.len()).collect();

@@ -30,8 +30,8 @@ pub fn id_as_found(form: Form, bytes: &[u8]) -> String {
 
 /// The user id that a stored party is, where it is stored as one and not as text.
 ///
-/// Of eight bytes without an annotation nobody says which of the two they are. Where all are printable they are text: a
-/// user id has other bytes among its eight but for very few.
+/// Eight bytes without an annotation may be either. Where all are printable they are text: nearly every user id has other
+/// bytes among its eight.
 fn user_id(form: Form, bytes: &[u8]) -> Option<DeviceId> {
     match form {
         // Blanks are what an export pads an empty field with.
@@ -43,7 +43,7 @@ fn user_id(form: Form, bytes: &[u8]) -> Option<DeviceId> {
     }
 }
 
-/// What a stored value says of the Notifying Party. All that speak of parties ask here.
+/// The Notifying Party that a stored value names. All consumers decide it here.
 #[must_use]
 pub fn party_field(form: Form, bytes: Option<&[u8]>) -> Party<'_> {
     let Some(bytes) = bytes else { return Party::Missing };

@@ -1,4 +1,4 @@
-//! The sweep of a whole snapshot: ranges of rows in parallel, then what can only be said of all of them together.
+//! The sweep of a whole snapshot: ranges of rows in parallel, then what needs all of them.
 
 use std::sync::PoisonError;
 
@@ -33,7 +33,7 @@ pub struct Swept {
     pub rules: Rules,
     /// What it found.
     pub findings: Findings,
-    /// The guards that it would pass; where there are any, nothing may be published.
+    /// The guards that it trips; where there are any, nothing may be published.
     pub trips: Vec<GuardTrip>,
     /// What the one scan that answered all policies read and skipped.
     pub metrics: ScanMetrics,

@@ -1,4 +1,4 @@
-//! What a sweep finds: due rows, quarantined rows, counts, and the parties they speak of.
+//! What a sweep finds: due rows, quarantined rows, counts, and the parties they refer to.
 //!
 //! Due rows are small and fixed in size, since there may be millions; a party's text is kept once, in [`Parties`].
 
@@ -22,11 +22,11 @@ pub struct Due {
     pub type_code: u8,
     /// Code of its [`SmiStatus`](crate::estate::SmiStatus).
     pub status_code: u8,
-    /// Whether the party is told.
+    /// Whether the party is alerted.
     pub alert: bool,
 }
 
-/// Rows that are deleted, by ascending Device ID; no two have the same.
+/// Rows that are to be deleted, by ascending Device ID; no two have the same.
 ///
 /// They come in pieces, each behind the one before it, as they were settled side by side: to put them into one would be
 /// to copy them all once more.
@@ -125,11 +125,11 @@ pub struct Quarantined {
 pub struct Findings {
     /// Counts by device type.
     pub by_type: TallyByType,
-    /// What is deleted.
+    /// What is to be deleted.
     pub due: DueRows,
     /// What [`Due::party`] refers to.
     pub parties: Parties,
-    /// For each of them, and behind them for rows without one, what is deleted.
+    /// For each of them, and behind them for rows without one, what is to be deleted.
     pub by_party: Vec<PartyCounts>,
     /// Quarantined rows by ascending row number. Where the guard's limit was passed these are not all of them; the
     /// counts always are.

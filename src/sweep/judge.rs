@@ -58,7 +58,7 @@ impl<'a> Judge<'a> {
             return Ok(judged);
         }
         candidates.read_dates(range, &self.plan)?;
-        let due: Vec<Vec<u32>> = judged
+        let due: Vec<PolicyDue> = judged
             .iter_mut()
             .enumerate()
             .map(|(policy, judged)| self.judge_dates(policy, range, candidates, judged))
@@ -69,8 +69,8 @@ impl<'a> Judge<'a> {
         }
         candidates.read_details(range, &self.plan, &wanted)?;
         let details = DueDetails { range, candidates, wanted: &wanted };
-        for ((policy, due), judged) in due.iter().enumerate().zip(&mut judged) {
-            self.list_due(policy, due, &details, keys, judged);
+        for (due, judged) in due.iter().zip(&mut judged) {
+            self.list_due(due, &details, keys, judged);
         }
         Ok(judged)
     }
@@ -91,14 +91,14 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Judges the open rows by their dates under one policy, and returns the indices of those that are due.
+    /// Judges the open rows by their dates under one policy, and returns those that are due.
     fn judge_dates(
         &self,
         policy: usize,
         range: &RangeReader<'_>,
         candidates: &Candidates,
         judged: &mut Judged,
-    ) -> Vec<u32> {
+    ) -> PolicyDue {
         let rules = &self.plan.rules[policy];
         let mut due = Vec::new();
         let mut not_due = [0u64; DeviceType::CODES];
@@ -129,24 +129,17 @@ impl<'a> Judge<'a> {
         for (code, rows) in not_due.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
             judged.by_type.add(code as u8, Disposition::NotDue, rows);
         }
-        due
+        PolicyDue { policy, indices: due }
     }
 
     /// Lists the due rows of one policy by Device ID, and quarantines those without one.
-    fn list_due(
-        &self,
-        policy: usize,
-        due: &[u32],
-        details: &DueDetails<'_>,
-        keys: &mut IdKeys<u32>,
-        judged: &mut Judged,
-    ) {
+    fn list_due(&self, due: &PolicyDue, details: &DueDetails<'_>, keys: &mut IdKeys<u32>, judged: &mut Judged) {
         let DueDetails { range, candidates, wanted } = *details;
         let columns = &candidates.details;
-        let rules = &self.plan.rules[policy];
+        let rules = &self.plan.rules[due.policy];
         keys.clear();
         let mut at = 0;
-        for &index in due {
+        for &index in &due.indices {
             while wanted[at] != index {
                 at += 1;
             }
@@ -156,11 +149,11 @@ impl<'a> Judge<'a> {
             }
             let (_, device_type) = pair_codes(usize::from(candidates.open.pairs[index as usize]));
             judged.by_type.add(device_type, Disposition::Quarantined(Reason::BadDeviceId), 1);
-            if self.keeps_quarantined(policy) {
+            if self.keeps_quarantined(due.policy) {
                 judged.quarantined.push((range.range.row_number(columns.rows[at]), Reason::BadDeviceId));
             }
         }
-        judged.due.reserve_exact(due.len());
+        judged.due.reserve_exact(due.indices.len());
         judged.due.extend(keys.sorted().iter().map(|key| {
             let at = key.place as usize;
             let index = wanted[at] as usize;
@@ -183,6 +176,14 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// The rows of a range that are due under one policy.
+struct PolicyDue {
+    /// Index of the policy.
+    policy: usize,
+    /// Their places among the open rows, ascending.
+    indices: Vec<u32>,
+}
+
 /// The due rows of a range, whose details were read.
 struct DueDetails<'a> {
     range: &'a RangeReader<'a>,
@@ -192,8 +193,8 @@ struct DueDetails<'a> {
 }
 
 /// The indices that are due under any policy, ascending.
-fn union(due: &[Vec<u32>]) -> Vec<u32> {
-    let mut wanted: Vec<u32> = due.iter().flatten().copied().collect();
+fn union(due: &[PolicyDue]) -> Vec<u32> {
+    let mut wanted: Vec<u32> = due.iter().flat_map(|due| &due.indices).copied().collect();
     if due.len() > 1 {
         wanted.sort_unstable();
         wanted.dedup();

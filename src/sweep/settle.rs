@@ -16,9 +16,9 @@ use crate::scan::{Parties, PartyCode, PartyCounts, key_ranges};
 pub struct Settled {
     /// Counts of all of them.
     pub by_type: TallyByType,
-    /// Counts of those that are deleted, for each party and behind them for none.
+    /// Counts of those that are to be deleted, for each party and behind them for none.
     pub by_party: Vec<PartyCounts>,
-    /// Those that are deleted.
+    /// Those that are to be deleted.
     pub due: DueRows,
     /// The others, as numbers within the snapshot.
     pub quarantined: Vec<(u64, Reason)>,

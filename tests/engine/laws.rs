@@ -102,8 +102,8 @@ fn listed(swept: &Swept) -> BTreeMap<u64, String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Every row meets exactly the end that the rule, said row by row, gives it; whichever reader, however many threads, however
-    /// many rows in a range.
+    /// Every row meets exactly the end that the rule, applied row by row, gives it; for any reader, number of threads and size
+    /// of ranges.
     #[test]
     fn the_engine_says_what_the_rule_says(
         (moment, files) in prop::sample::select(&MOMENTS[..]).prop_flat_map(|m| (Just(m), estates_of(at(m)))),
@@ -180,7 +180,7 @@ proptest! {
         more in 1u32..24,
         also in 0u8..8,
     ) {
-        // Duplicates are told among due rows: with fewer of them due, one of a pair may be deleted. So each device once.
+        // Duplicates are looked for among due rows only: with fewer of them due, one of a pair may be deleted. So each device once.
         let mut seen = std::collections::HashSet::new();
         let files: Vec<(Vec<Row>, Layout)> = files.into_iter().map(|(mut rows, layout)| {
             rows.retain(|row| row.id.as_ref().is_none_or(|id| seen.insert(id.to_uppercase())));

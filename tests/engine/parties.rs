@@ -1,4 +1,4 @@
-//! Who is told: a party has one name however it is written, and all commands agree on whether it names anybody.
+//! Who is alerted: a party has one name however it is written, and all commands agree on whether it names anybody.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -87,11 +87,11 @@ fn a_check_finds_what_a_sweep_quarantines() {
         ),
     ];
     for (columns, expected) in cases {
-        let said = format!("{columns:?}");
+        let case = format!("{columns:?}");
         write(&path, with(meters(0), columns));
         let (swept, checked) = both(&path);
-        assert_eq!(swept, expected.iter().copied().collect(), "{said}");
-        assert_eq!(checked, expected.iter().map(|&(kind, rows)| (kind, rows as u64)).collect(), "{said}");
+        assert_eq!(swept, expected.iter().copied().collect(), "{case}");
+        assert_eq!(checked, expected.iter().map(|&(kind, rows)| (kind, rows as u64)).collect(), "{case}");
     }
 }
 
@@ -113,12 +113,12 @@ fn an_explanation_gives_the_right_reason_for_silence() {
     let csp = ("notifying_role", text([Some("CSP"), Some("CSP")]));
     assert!(because(vec![csp], false).contains("since a CSP notified it"));
     let user = text([Some(" 90-b3-d5-1f-30-00-00-01"), None]);
-    assert!(because(vec![("notifying_party", user)], false).contains("; 90-B3-D5-1F-30-00-00-01 is told by an N8"));
+    assert!(because(vec![("notifying_party", user)], false).contains("; 90-B3-D5-1F-30-00-00-01 is alerted by an N8"));
     // The second row is not due; only a sweep that asks for it minds.
     let same = Some("00-DB-12-34-56-78-00-A0");
     let twice =
         || vec![("device_id", text([same, same])), ("smi_status", text([Some("Pending"), Some("Commissioned")]))];
-    assert!(because(twice(), false).contains("Acme Energy is told"));
+    assert!(because(twice(), false).contains("Acme Energy is alerted"));
     assert!(because(twice(), true).contains("other rows have the same Device ID"));
     let arguments = ["explain", "00-DB-12-34-56-78-00-A0", path.to_str().unwrap(), "--policy", "pre-change"];
     let (code, out, err) = run(&[&arguments[..], &["--as-of", "2026-11-01", "--unique"]].concat());

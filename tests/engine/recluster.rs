@@ -23,8 +23,8 @@ fn copy_of(source: &Path, to: &Path, policy: &smi_sweep::policy::Policy) -> (Sna
     (source, copy)
 }
 
-/// What a sweep says, but for the rows' new places, and for the case of Device IDs that are stored as bytes now.
-fn said(snapshot: &Snapshot, policy: &str) -> String {
+/// What a sweep finds, but for the rows' new places, and for the case of Device IDs that are stored as bytes now.
+fn judged(snapshot: &Snapshot, policy: &str) -> String {
     let policy = unguarded(policy);
     let swept = sweep(snapshot, &policy, at(AS_OF), Reader::Encoded, 2);
     let findings = &swept.findings;
@@ -46,7 +46,7 @@ fn the_fixture_estate_with_all_its_defects_is_judged_the_same() {
     let names: Vec<&str> = copy.files().iter().map(|file| file.name.as_str()).collect();
     assert!(names.iter().any(|name| name.contains("malformed")), "malformed Device IDs are kept: {names:?}");
     for policy in ["secmp0060", "pre-change", "scr137"] {
-        assert!(said(&source, policy) == said(&copy, policy), "{policy}");
+        assert!(judged(&source, policy) == judged(&copy, policy), "{policy}");
     }
 }
 
@@ -61,7 +61,7 @@ fn every_writers_files_come_out_the_same() {
         }
         let home = tempfile::tempdir().unwrap();
         let (source, copy) = copy_of(&path, &home.path().join("copy"), &policy);
-        assert_eq!(said(&source, "secmp0060"), said(&copy, "secmp0060"), "{}", path.display());
+        assert_eq!(judged(&source, "secmp0060"), judged(&copy, "secmp0060"), "{}", path.display());
         copied += 1;
     }
     assert!(copied > 80);

@@ -97,7 +97,7 @@ fn shuffled_files_and_row_groups_leave_no_trace() {
     let mut dealt: Vec<Row> = (0..7).flat_map(|hand| rows.iter().skip(hand).step_by(7).cloned()).collect();
     dealt.rotate_left(1234);
     for (name, rows, files, group_rows) in [("turned", turned, 3, 100), ("dealt", dealt, 5, 333)] {
-        let [other, told, _] = manifests(home.path(), &store(name, &rows, files, group_rows), &[]);
-        assert!(other == deletes && told == alerts, "{name}");
+        let [other_deletes, other_alerts, _] = manifests(home.path(), &store(name, &rows, files, group_rows), &[]);
+        assert!(other_deletes == deletes && other_alerts == alerts, "{name}");
     }
 }

@@ -116,7 +116,7 @@ impl<A: Iterator<Item = u8>, B: Iterator<Item = u8>> Iterator for Either<A, B> {
     }
 }
 
-/// Stands for a code that the dictionary does not have. No classifier returns it.
+/// The code of entries that the dictionary does not have. No classifier returns it.
 const BEYOND: u8 = 0xFF;
 
 /// Gives the code of a value, or of null. It returns less than 255, and always the same for the same value.

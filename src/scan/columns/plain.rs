@@ -1,4 +1,4 @@
-//! Plain pages of values that say their own length: four bytes, little-endian, before each.
+//! Plain pages of values that store their own length: four bytes, little-endian, before each.
 //!
 //! To find a value all before it must be stepped over, one waiting for the other. Most columns of identifiers have
 //! values of one length, though: then all lengths can be checked without waiting.
@@ -9,18 +9,18 @@ use crate::snapshot::encoded::{Damage, Result};
 #[derive(Debug)]
 pub struct PlainWalk<'p> {
     bytes: &'p [u8],
-    /// Number of the value that the walk stands before.
+    /// Number of the next value.
     index: usize,
     at: usize,
 }
 
 impl<'p> PlainWalk<'p> {
-    /// Stands before the first value of a page.
+    /// A walk that begins at the first value of a page.
     pub const fn new(bytes: &'p [u8]) -> Self {
         Self { bytes, index: 0, at: 0 }
     }
 
-    /// The value of this index, which must not lie behind the walk.
+    /// The value of this index, which must not be below that of the next value.
     ///
     /// # Errors
     /// A page that ends before it.
@@ -34,7 +34,7 @@ impl<'p> PlainWalk<'p> {
         self.next_value()
     }
 
-    /// The value that the walk stands before; it then stands before the next.
+    /// The next value.
     ///
     /// # Errors
     /// A page that ends before it.

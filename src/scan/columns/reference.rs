@@ -96,7 +96,7 @@ thread_local! {
     static EXPECTING_PANIC: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread is about to be caught and reported as damage: a panic hook need not speak of it.
+/// Whether a panic of this thread is about to be caught and reported as damage: a panic hook need not report it.
 #[must_use]
 pub fn expecting_panic() -> bool {
     EXPECTING_PANIC.get()
