@@ -101,7 +101,7 @@ fn an_inventory_that_is_not_as_configured() {
     with("[inventory.columns]\nEUI = \"eui\"\n");
     refused(&database, &export, 2, ":2:7: unknown column `eui`");
     with("[load]\nbatch = 0\n");
-    refused(&database, &load, 2, "`batch` cannot be 0");
+    refused(&database, &load, 2, ":2:9: found integer `0`, expected a whole number from 1 to 4294967295");
     with("");
     refused(&database, &["export", "--from", "mysql://x:secret@y/z", "--out", out], 2, "not the URL");
     refused(
