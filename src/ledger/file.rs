@@ -11,10 +11,9 @@ use std::sync::Arc;
 use arrow_array::builder::StringDictionaryBuilder;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
-use arrow_cast::cast;
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{Field, Schema};
 use indexmap::IndexSet;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +42,6 @@ const COLUMNS: [&str; 9] = [
     "shared_id",
     "rows",
 ];
-
-/// Indexes of the columns of text.
-const TEXT_COLUMNS: [usize; 6] = [0, 1, 3, 4, 5, 6];
 
 /// The properties of a ledger besides its cells.
 #[derive(Debug, Serialize, Deserialize)]
@@ -134,7 +130,10 @@ impl Ledger {
             std::io::ErrorKind::NotFound => Place::file(path).refuse(Fault::Absent),
             _ => Error::io("read", path)(error),
         })?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| refuse(error.to_string()))?;
+        // Without the embedded Arrow schema, text columns are read as text, not as dictionaries.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|error| refuse(error.to_string()))?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();
         let head = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
         let head = head.ok_or_else(|| refuse(format!("it has no metadata under the key {KEY}")))?;
@@ -203,27 +202,12 @@ impl<'a> CellReader<'a> {
     }
 
     fn read_batch(&mut self, batch: &RecordBatch) -> Result<(), String> {
-        let column = |index: usize, data_type: &DataType| -> Result<ArrayRef, String> {
-            let name = COLUMNS[index];
-            let column = batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))?;
-            cast(column, data_type).map_err(|error| format!("column `{name}`: {error}"))
-        };
-        let texts: Vec<ArrayRef> =
-            TEXT_COLUMNS.iter().map(|&index| column(index, &DataType::Utf8)).collect::<Result<_, _>>()?;
-        let texts: Vec<&StringArray> = texts.iter().filter_map(|text| text.as_any().downcast_ref()).collect();
-        let [types, statuses, parties, regions, roles, flaws] = texts[..] else {
-            return Err("its columns of text cannot be read".into());
-        };
-        let days = column(2, &DataType::Date32)?;
-        let groups = column(7, &DataType::UInt32)?;
-        let counts = column(8, &DataType::UInt64)?;
-        let (Some(days), Some(groups), Some(counts)) = (
-            days.as_any().downcast_ref::<Date32Array>(),
-            groups.as_any().downcast_ref::<UInt32Array>(),
-            counts.as_any().downcast_ref::<UInt64Array>(),
-        ) else {
-            return Err("its columns of numbers cannot be read".into());
-        };
+        let text = |index: usize| column::<StringArray>(batch, index);
+        let [types, statuses, parties, regions, roles, flaws] =
+            [text(0)?, text(1)?, text(3)?, text(4)?, text(5)?, text(6)?];
+        let days = column::<Date32Array>(batch, 2)?;
+        let groups = column::<UInt32Array>(batch, 7)?;
+        let counts = column::<UInt64Array>(batch, 8)?;
         for row in 0..batch.num_rows() {
             let cell = RowClass {
                 type_code: type_code(self.types, text_at(types, row))?,
@@ -261,6 +245,14 @@ impl<'a> CellReader<'a> {
         counts.shared.sort_unstable();
         counts
     }
+}
+
+/// Column `index` of [`COLUMNS`], in the Arrow type of its Parquet type.
+fn column<A: Array + 'static>(batch: &RecordBatch, index: usize) -> Result<&A, String> {
+    let name = COLUMNS[index];
+    let column = batch.column_by_name(name).ok_or_else(|| format!("it has no column `{name}`"))?;
+    let typed = column.as_any().downcast_ref();
+    typed.ok_or_else(|| format!("column `{name}` is {}, which is not its type in a ledger", column.data_type()))
 }
 
 fn text_at(texts: &StringArray, row: usize) -> Option<&str> {

@@ -9,7 +9,6 @@ use arrow_array::types::{
     TimestampSecondType, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, BinaryArray, PrimitiveArray, RecordBatch};
-use arrow_cast::cast;
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
@@ -123,9 +122,8 @@ impl ColumnValues {
 
 fn bytes(array: &ArrayRef) -> Option<ColumnValues> {
     match array.data_type() {
-        DataType::Utf8 | DataType::Binary => {
-            cast(array, &DataType::Binary).ok().map(|array| ColumnValues::Bytes(array.as_binary::<i32>().clone()))
-        }
+        DataType::Utf8 => Some(ColumnValues::Bytes(array.as_string::<i32>().clone().into())),
+        DataType::Binary => Some(ColumnValues::Bytes(array.as_binary::<i32>().clone())),
         _ => None,
     }
 }
