@@ -10,7 +10,7 @@ use crate::estate::time::format_day;
 use crate::forecast::backtest::Backtest;
 use crate::forecast::document::{BacktestDocument, ForecastDocument};
 use crate::forecast::{
-    BacktestOptions, Forecast, ForecastOptions, Measure, Scenario, backtest_files, bytes, forecast_files,
+    BacktestOptions, Forecast, ForecastMeasure, ForecastOptions, Scenario, backtest_files, bytes, forecast_files,
 };
 use crate::policy::Policy;
 use crate::smi::{self, Config, Target};
@@ -30,7 +30,7 @@ pub struct Args {
     /// The folder to write, which must not exist yet: tables (CSV, Parquet), a JSON document, a page with charts
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measure the bytes of a row in this live inventory, indexes included
+    /// ForecastMeasure the bytes of a row in this live inventory, indexes included
     #[arg(long, value_name = "URL", conflicts_with = "backtest")]
     inventory: Option<DatabaseUrl>,
     /// Names the device table of the inventory [default: public.device]
@@ -119,17 +119,17 @@ fn summary(forecast: &Forecast) -> String {
     let rows = forecast.policies.iter().filter_map(|policy| {
         let all = policy.all()?;
         let first = all.months.first()?;
-        let (peak, alerts) = all.peak(Measure::Alerts);
+        let (peak, alerts) = all.peak(ForecastMeasure::Alerts);
         let count = |number: i64| figures::count(u64::try_from(number).unwrap_or_default());
-        let retained = all.last(Measure::Retained);
-        let rows = all.last(Measure::Rows).median;
+        let retained = all.last(ForecastMeasure::Retained);
+        let rows = all.last(ForecastMeasure::Rows).median;
         #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
         let weight = |rows: i64| bytes(rows as f64 * forecast.bytes_per_row);
         Some(vec![
             policy.policy.clone(),
-            count(first[Measure::Deleted as usize].median),
-            count(all.total(Measure::Deleted)),
-            count(all.total(Measure::Alerts)),
+            count(first[ForecastMeasure::Deleted as usize].median),
+            count(all.total(ForecastMeasure::Deleted)),
+            count(all.total(ForecastMeasure::Alerts)),
             count(alerts),
             format_day(*forecast.days.get(peak)?),
             format!("{} ({} to {})", count(retained.median), count(retained.low), count(retained.high)),

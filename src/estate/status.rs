@@ -39,7 +39,7 @@ impl SmiStatus {
         Self::Recovery,
         Self::Recovered,
     ];
-    /// How many codes there are, with room for the two below.
+    /// Size of tables that are indexed by a status code: codes are below it.
     pub const CODES: usize = 16;
     /// Code of a spelling that the policy does not know.
     pub const UNKNOWN: u8 = 14;
@@ -65,6 +65,15 @@ impl SmiStatus {
             Self::Suspended => "Suspended",
             Self::Recovery => "Recovery",
             Self::Recovered => "Recovered",
+        }
+    }
+
+    /// The DUIS spelling of a status code; `(null)` for [`NULL`](Self::NULL), `(unknown)` for every other code.
+    #[must_use]
+    pub fn code_name(code: u8) -> &'static str {
+        match code {
+            Self::NULL => "(null)",
+            code => Self::ALL.get(usize::from(code)).map_or("(unknown)", |status| status.name()),
         }
     }
 

@@ -7,7 +7,7 @@ use super::outcome::{Forecast, Quantiles};
 use super::project::forecast;
 use super::rates::estimate;
 use super::scenario::Scenario;
-use super::simulate::Measure;
+use super::simulate::ForecastMeasure;
 use super::strata::{PolicyEffect, bind, candidates};
 use crate::error::{Error, Result};
 use crate::estate::time::day_of;
@@ -28,8 +28,8 @@ pub struct BacktestPoint {
     pub day: i32,
     /// Name of the type.
     pub device_type: String,
-    /// [`Measure::Pending`] or [`Measure::Retained`].
-    pub measure: Measure,
+    /// [`ForecastMeasure::Pending`] or [`ForecastMeasure::Retained`].
+    pub measure: ForecastMeasure,
     /// The forecast.
     pub forecast: Quantiles,
     /// The count in the held-out ledger.
@@ -156,8 +156,8 @@ fn compare(
     let types = forecast.policies.iter().flat_map(|policy| &policy.types);
     for (of_type, actual) in types.filter_map(|of_type| Some((of_type, actual.get(&of_type.name)?))) {
         let Some(month) = of_type.months.get(horizon as usize) else { continue };
-        let measures = [(Measure::Pending, actual.pending), (Measure::Retained, actual.retained)];
-        let point = |(measure, actual): (Measure, i64)| BacktestPoint {
+        let measures = [(ForecastMeasure::Pending, actual.pending), (ForecastMeasure::Retained, actual.retained)];
+        let point = |(measure, actual): (ForecastMeasure, i64)| BacktestPoint {
             horizon,
             day: day_of(ledger.as_of),
             device_type: of_type.name.clone(),

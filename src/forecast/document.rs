@@ -8,7 +8,7 @@ use super::backtest::Backtest;
 use super::outcome::{Forecast, GIGABYTE, PolicyForecast, Quantiles, TypeForecast};
 use super::parties::PartyAlerts;
 use super::rates::TypeRates;
-use super::simulate::{MEASURES, Measure};
+use super::simulate::{ForecastMeasure, MEASURES};
 use crate::estate::time::format_day;
 
 /// A forecast as a document: schema `smi-sweep/forecast/1`.
@@ -125,7 +125,8 @@ impl RatesDocument {
 
 impl PolicyForecastDocument {
     fn new(forecast: &PolicyForecast, bytes_per_row: f64, price: Option<f64>) -> Self {
-        let of_type = |own: &TypeForecast| Measure::ALL.map(|of| (of.name(), MeasureDocument::new(own, of))).into();
+        let of_type =
+            |own: &TypeForecast| ForecastMeasure::ALL.map(|of| (of.name(), MeasureDocument::new(own, of))).into();
         Self {
             policy: forecast.policy.clone(),
             summary: forecast.all().map(|all| SummaryDocument::new(all, bytes_per_row, price)),
@@ -137,26 +138,26 @@ impl PolicyForecastDocument {
 
 impl SummaryDocument {
     fn new(all: &TypeForecast, bytes_per_row: f64, price: Option<f64>) -> Self {
-        let last = |measure: Measure| all.last(measure).median;
+        let last = |measure: ForecastMeasure| all.last(measure).median;
         #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
-        let bytes = |measure: Measure| last(measure) as f64 * bytes_per_row;
-        let (peak_month, peak_alerts) = all.peak(Measure::Alerts);
+        let bytes = |measure: ForecastMeasure| last(measure) as f64 * bytes_per_row;
+        let (peak_month, peak_alerts) = all.peak(ForecastMeasure::Alerts);
         Self {
-            deleted: all.total(Measure::Deleted),
-            alerts: all.total(Measure::Alerts),
+            deleted: all.total(ForecastMeasure::Deleted),
+            alerts: all.total(ForecastMeasure::Alerts),
             peak_alerts,
             peak_month,
-            retained_at_end: last(Measure::Retained),
-            retained_bytes_at_end: bytes(Measure::Retained),
-            rows_at_end: last(Measure::Rows),
-            bytes_at_end: bytes(Measure::Rows),
-            pounds_per_month_at_end: price.map(|price| bytes(Measure::Rows) / GIGABYTE * price),
+            retained_at_end: last(ForecastMeasure::Retained),
+            retained_bytes_at_end: bytes(ForecastMeasure::Retained),
+            rows_at_end: last(ForecastMeasure::Rows),
+            bytes_at_end: bytes(ForecastMeasure::Rows),
+            pounds_per_month_at_end: price.map(|price| bytes(ForecastMeasure::Rows) / GIGABYTE * price),
         }
     }
 }
 
 impl MeasureDocument {
-    fn new(own: &TypeForecast, measure: Measure) -> Self {
+    fn new(own: &TypeForecast, measure: ForecastMeasure) -> Self {
         let by_month = |months: &[[Quantiles; MEASURES]], of: fn(&Quantiles) -> i64| -> Vec<i64> {
             months.iter().map(|month| of(&month[measure as usize])).collect()
         };

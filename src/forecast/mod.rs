@@ -25,4 +25,4 @@ pub use page::bytes;
 pub use parties::PartyAlerts;
 pub use project::forecast;
 pub use scenario::Scenario;
-pub use simulate::Measure;
+pub use simulate::ForecastMeasure;

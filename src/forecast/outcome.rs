@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::parties::PartyAlerts;
 use super::rates::TypeRates;
 use super::scenario::Scenario;
-use super::simulate::{MEASURES, Measure, SimulatedFuture};
+use super::simulate::{ForecastMeasure, MEASURES, SimulatedFuture};
 use crate::error::{Error, Result};
 use crate::estate::time::{add_months, day_of};
 use crate::ledger::Ledger;
@@ -46,7 +46,7 @@ impl Quantiles {
 pub struct TypeForecast {
     /// Name of the type; `all` for the sum of all types.
     pub name: String,
-    /// For each month (0 first) the quantiles of each [`Measure`].
+    /// For each month (0 first) the quantiles of each [`ForecastMeasure`].
     pub months: Vec<[Quantiles; MEASURES]>,
     /// The same for the difference from the first policy within the same future.
     pub differences: Vec<[Quantiles; MEASURES]>,
@@ -55,24 +55,24 @@ pub struct TypeForecast {
 impl TypeForecast {
     /// The quantiles of a measure in the last month.
     #[must_use]
-    pub fn last(&self, measure: Measure) -> Quantiles {
+    pub fn last(&self, measure: ForecastMeasure) -> Quantiles {
         self.months.last().map_or(Quantiles::default(), |month| month[measure as usize])
     }
 
     /// The medians of a measure, by month.
-    pub fn medians(&self, measure: Measure) -> impl Iterator<Item = i64> {
+    pub fn medians(&self, measure: ForecastMeasure) -> impl Iterator<Item = i64> {
         self.months.iter().map(move |month| month[measure as usize].median)
     }
 
     /// The month in which the median of a measure is highest, and that median.
     #[must_use]
-    pub fn peak(&self, measure: Measure) -> (usize, i64) {
+    pub fn peak(&self, measure: ForecastMeasure) -> (usize, i64) {
         self.medians(measure).enumerate().fold((0, 0), |peak, month| if month.1 > peak.1 { month } else { peak })
     }
 
     /// The sum of the medians of a measure over all months.
     #[must_use]
-    pub fn total(&self, measure: Measure) -> i64 {
+    pub fn total(&self, measure: ForecastMeasure) -> i64 {
         self.medians(measure).sum()
     }
 }

@@ -5,10 +5,10 @@ use maud::{Markup, PreEscaped, html};
 use super::backtest::Backtest;
 use super::outcome::{Forecast, GIGABYTE, PolicyForecast, Quantiles, TypeForecast};
 use super::parties::PartyAlerts;
-use super::simulate::Measure;
+use super::simulate::ForecastMeasure;
 use crate::estate::time::format_day;
 use crate::output::html::{self, TableStyle, count};
-use crate::plot::{self, Arrangement, Caption, LineSeries, Unit};
+use crate::plot::{self, Arrangement, AxisUnit, Caption, LineSeries};
 
 /// Parties that a table lists.
 const PARTIES: usize = 12;
@@ -53,10 +53,10 @@ pub fn forecast(forecast: &Forecast, price: Option<f64>) -> String {
     let picture = |measure, factor, caption| PreEscaped(lines(forecast, &dates, measure, factor, caption));
     let body = html! {
         (summary(forecast, price))
-        (picture(Measure::Retained, 1.0, &RETAINED))
-        (picture(Measure::Rows, forecast.bytes_per_row, &STORAGE))
-        (picture(Measure::Pending, 1.0, &PENDING))
-        (picture(Measure::Alerts, 1.0, &ALERTS))
+        (picture(ForecastMeasure::Retained, 1.0, &RETAINED))
+        (picture(ForecastMeasure::Rows, forecast.bytes_per_row, &STORAGE))
+        (picture(ForecastMeasure::Pending, 1.0, &PENDING))
+        (picture(ForecastMeasure::Alerts, 1.0, &ALERTS))
         @for policy in &forecast.policies {
             (types(policy, &dates))
             (parties(policy, &dates))
@@ -75,32 +75,38 @@ const RETAINED: Caption<'static> = Caption {
     description: "Devices past their threshold that are kept because their type is excluded, by month, with the 80 % band",
     values: "devices",
     along: "month",
-    unit: Unit::Count,
+    unit: AxisUnit::Count,
 };
 const STORAGE: Caption<'static> = Caption {
     title: "Storage of the inventory",
     description: "Bytes of all rows, by month, with the 80 % band",
     values: "bytes",
     along: "month",
-    unit: Unit::Bytes,
+    unit: AxisUnit::Bytes,
 };
 const PENDING: Caption<'static> = Caption {
     title: "Candidates",
     description: "Candidates after housekeeping, by month, with the 80 % band",
     values: "devices",
     along: "month",
-    unit: Unit::Count,
+    unit: AxisUnit::Count,
 };
 const ALERTS: Caption<'static> = Caption {
     title: "Alerts by month",
     description: "Alerts to Notifying Parties, by month, with the 80 % band",
     values: "alerts",
     along: "month",
-    unit: Unit::Count,
+    unit: AxisUnit::Count,
 };
 
 #[expect(clippy::cast_precision_loss, reason = "a picture of counts")]
-fn lines(forecast: &Forecast, dates: &[String], measure: Measure, factor: f64, caption: &Caption<'_>) -> String {
+fn lines(
+    forecast: &Forecast,
+    dates: &[String],
+    measure: ForecastMeasure,
+    factor: f64,
+    caption: &Caption<'_>,
+) -> String {
     let line = |policy: &PolicyForecast| -> Option<LineSeries> {
         let months = policy.all()?.months.iter().map(|month| month[measure as usize]);
         let scaled = |number: i64| number as f64 * factor;
@@ -133,22 +139,22 @@ fn summary(forecast: &Forecast, price: Option<f64>) -> Markup {
     }
     let row = |policy: &PolicyForecast| {
         let all = policy.all()?;
-        let last = |measure: Measure| all.last(measure);
-        let first = all.months.first().map_or(Quantiles::default(), |month| month[Measure::Deleted as usize]);
-        let (peak, alerts) = all.peak(Measure::Alerts);
-        let weight = |measure: Measure| last(measure).median as f64 * forecast.bytes_per_row;
+        let last = |measure: ForecastMeasure| all.last(measure);
+        let first = all.months.first().map_or(Quantiles::default(), |month| month[ForecastMeasure::Deleted as usize]);
+        let (peak, alerts) = all.peak(ForecastMeasure::Alerts);
+        let weight = |measure: ForecastMeasure| last(measure).median as f64 * forecast.bytes_per_row;
         let mut cells = vec![
             number(first.median),
-            number(all.total(Measure::Deleted)),
-            number(all.total(Measure::Alerts)),
+            number(all.total(ForecastMeasure::Deleted)),
+            number(all.total(ForecastMeasure::Alerts)),
             format!("{} ({})", number(alerts), format_day(forecast.days.get(peak).copied().unwrap_or_default())),
-            with_band(last(Measure::Retained)),
-            bytes(weight(Measure::Retained)),
-            with_band(last(Measure::Rows)),
-            bytes(weight(Measure::Rows)),
+            with_band(last(ForecastMeasure::Retained)),
+            bytes(weight(ForecastMeasure::Retained)),
+            with_band(last(ForecastMeasure::Rows)),
+            bytes(weight(ForecastMeasure::Rows)),
         ];
         if let Some(price) = price {
-            cells.push(format!("{:.4}", weight(Measure::Rows) / GIGABYTE * price));
+            cells.push(format!("{:.4}", weight(ForecastMeasure::Rows) / GIGABYTE * price));
         }
         Some(html::row(&policy.policy, &cells))
     };
@@ -162,15 +168,15 @@ fn summary(forecast: &Forecast, price: Option<f64>) -> Markup {
 fn types(policy: &PolicyForecast, dates: &[String]) -> Markup {
     let header = ["type", "candidates", "deletions in total", "alerts in total", "most alerts in", "retained", "rows"];
     let row = |of_type: &TypeForecast| {
-        let last = |measure: Measure| of_type.last(measure);
-        let (peak, alerts) = of_type.peak(Measure::Alerts);
+        let last = |measure: ForecastMeasure| of_type.last(measure);
+        let (peak, alerts) = of_type.peak(ForecastMeasure::Alerts);
         let cells = [
-            with_band(last(Measure::Pending)),
-            number(of_type.total(Measure::Deleted)),
-            number(of_type.total(Measure::Alerts)),
+            with_band(last(ForecastMeasure::Pending)),
+            number(of_type.total(ForecastMeasure::Deleted)),
+            number(of_type.total(ForecastMeasure::Alerts)),
             if alerts > 0 { dates.get(peak).cloned().unwrap_or_default() } else { String::new() },
-            with_band(last(Measure::Retained)),
-            with_band(last(Measure::Rows)),
+            with_band(last(ForecastMeasure::Retained)),
+            with_band(last(ForecastMeasure::Rows)),
         ];
         if of_type.name == "all" { html::total_row("all", &cells) } else { html::row(&of_type.name, &cells) }
     };
@@ -210,7 +216,7 @@ fn party_columns(policy: &PolicyForecast, dates: &[String]) -> String {
         description: "Expected alerts by month, stacked by party",
         values: "alerts",
         along: "month",
-        unit: Unit::Count,
+        unit: AxisUnit::Count,
     };
     plot::columns(&caption, dates, &series, Arrangement::Stacked)
 }
@@ -262,7 +268,7 @@ pub fn backtest(backtest: &Backtest) -> String {
         html::row(&horizon.months.to_string(), &cells)
     });
     let rows = html! { @for row in rows { (row) } };
-    let mut pictures: Vec<(&str, Measure)> =
+    let mut pictures: Vec<(&str, ForecastMeasure)> =
         backtest.points.iter().map(|point| (point.device_type.as_str(), point.measure)).collect();
     pictures.sort_by_key(|(name, measure)| (*name, *measure as usize));
     pictures.dedup();
@@ -274,7 +280,7 @@ pub fn backtest(backtest: &Backtest) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a picture of counts")]
-fn actual_and_forecast(backtest: &Backtest, device_type: &str, measure: Measure) -> String {
+fn actual_and_forecast(backtest: &Backtest, device_type: &str, measure: ForecastMeasure) -> String {
     let points: Vec<_> =
         backtest.points.iter().filter(|point| point.device_type == device_type && point.measure == measure).collect();
     let title = format!("{device_type}: {}", measure.name());
@@ -283,7 +289,7 @@ fn actual_and_forecast(backtest: &Backtest, device_type: &str, measure: Measure)
         description: "The forecast with its 80 % band, and the actual count",
         values: "devices",
         along: "month",
-        unit: Unit::Count,
+        unit: AxisUnit::Count,
     };
     let lines = [
         LineSeries {

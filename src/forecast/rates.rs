@@ -59,7 +59,7 @@ pub struct AgeBand {
     pub until: Option<u32>,
     /// Device-months at risk.
     pub exposure: f64,
-    /// Those that did.
+    /// Devices that left within the month.
     pub events: f64,
     /// Probability to leave within a month, 0 to 1.
     pub hazard: f64,
@@ -110,7 +110,7 @@ impl Default for LifeTable {
 }
 
 /// Estimates the rates of every type, by type code. The ledgers must be in order ([`in_order`](super::history::in_order)).
-/// TypeRates of the scenario replace estimates.
+/// Rates that the scenario gives replace estimates.
 ///
 /// # Errors
 /// A `[history]` policy that needs counts which the ledgers do not have.

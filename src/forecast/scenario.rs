@@ -35,7 +35,7 @@ pub struct Scenario {
     /// How much more arrives with each year: 0.02 is two per cent.
     pub growth: f64,
     /// What becomes different, and when.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ScenarioChange>,
     /// Live bytes of a row, where they are not those of the snapshot's files.
     pub bytes_per_row: Option<f64>,
     /// Whether the scenario's bytes were measured in the live inventory instead of given in the scenario.
@@ -46,7 +46,7 @@ pub struct Scenario {
 
 /// What becomes different.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Change {
+pub struct ScenarioChange {
     /// From which month on, from 1.
     pub from: u32,
     /// For which types.
@@ -226,12 +226,12 @@ fn by_type<'f, T: Clone>(
     Ok(all)
 }
 
-fn change(document: &Document<'_>, section: &Section<ChangeSection>, types: &TypeNames) -> Result<Change> {
+fn change(document: &Document<'_>, section: &Section<ChangeSection>, types: &TypeNames) -> Result<ScenarioChange> {
     if section.arrivals.is_none() && section.hazard.is_none() {
         let missing = "`arrivals` or `hazard`, how many times as many";
         return Err(document.refuse(section.span.clone(), format!("lacks {missing}"), format!("add {missing}")));
     }
-    Ok(Change {
+    Ok(ScenarioChange {
         from: section.from.get_u32(),
         types: match &section.types {
             Some(names) => document.type_set(names, types)?,

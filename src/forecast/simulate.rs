@@ -26,7 +26,7 @@ const CHUNK: u32 = 20;
 /// A figure that is forecast for a type, a policy and a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
-pub enum Measure {
+pub enum ForecastMeasure {
     /// Candidates in the inventory after housekeeping of the month.
     Pending,
     /// Deletions of the month.
@@ -39,7 +39,7 @@ pub enum Measure {
     Rows,
 }
 
-impl Measure {
+impl ForecastMeasure {
     /// Every measure, in the order of their numbers.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Deleted, Self::Alerts, Self::Retained, Self::Rows];
 
@@ -57,9 +57,9 @@ impl Measure {
 }
 
 /// Figures of a future for each policy and month.
-pub const MEASURES: usize = Measure::ALL.len();
+pub const MEASURES: usize = ForecastMeasure::ALL.len();
 
-/// One type in one future: for each policy, each month (0 first) and each [`Measure`] its figure, in this order.
+/// One type in one future: for each policy, each month (0 first) and each [`ForecastMeasure`] its figure, in this order.
 pub type SimulatedFuture = Vec<i64>;
 
 /// Factors on the rates of a type in a month, from growth and changes of the scenario.
@@ -168,8 +168,9 @@ impl Simulation<'_> {
         for stratum in strata {
             stratum.add_figures(self.effects[policy][stratum.index], threshold, first, out);
         }
-        out[Measure::Pending as usize] += self.start.undated.get(&type_code).copied().unwrap_or_default() as i64;
-        out[Measure::Rows as usize] = out[Measure::Pending as usize] + others.max(0.0).round() as i64;
+        out[ForecastMeasure::Pending as usize] +=
+            self.start.undated.get(&type_code).copied().unwrap_or_default() as i64;
+        out[ForecastMeasure::Rows as usize] = out[ForecastMeasure::Pending as usize] + others.max(0.0).round() as i64;
     }
 }
 
@@ -224,14 +225,14 @@ impl<'a> SimulatedStratum<'a> {
         let old: u64 = self.ages[threshold..].iter().sum();
         let young: u64 = self.ages[..threshold].iter().sum();
         let reached = if first { old } else { self.ages[threshold] } as i64;
-        out[Measure::Pending as usize] += if effect.keeps() { young + old } else { young } as i64;
+        out[ForecastMeasure::Pending as usize] += if effect.keeps() { young + old } else { young } as i64;
         match effect {
-            PolicyEffect::Retain => out[Measure::Retained as usize] += old as i64,
+            PolicyEffect::Retain => out[ForecastMeasure::Retained as usize] += old as i64,
             PolicyEffect::DeleteWithAlert => {
-                out[Measure::Deleted as usize] += reached;
-                out[Measure::Alerts as usize] += reached;
+                out[ForecastMeasure::Deleted as usize] += reached;
+                out[ForecastMeasure::Alerts as usize] += reached;
             }
-            PolicyEffect::DeleteSilently => out[Measure::Deleted as usize] += reached,
+            PolicyEffect::DeleteSilently => out[ForecastMeasure::Deleted as usize] += reached,
             PolicyEffect::Quarantine => {}
         }
     }
@@ -396,11 +397,11 @@ mod tests {
                     for policy in 0..rules.len() {
                         let own = &future[(policy * months + month) * MEASURES..][..MEASURES];
                         prop_assert!(own.iter().all(|number| *number >= 0));
-                        prop_assert!(own[Measure::Alerts as usize] <= own[Measure::Deleted as usize]);
-                        prop_assert!(own[Measure::Retained as usize] <= own[Measure::Pending as usize]);
+                        prop_assert!(own[ForecastMeasure::Alerts as usize] <= own[ForecastMeasure::Deleted as usize]);
+                        prop_assert!(own[ForecastMeasure::Retained as usize] <= own[ForecastMeasure::Pending as usize]);
                         let deleted = deleted.entry(policy).or_default();
-                        *deleted += own[Measure::Deleted as usize];
-                        sums.push(own[Measure::Rows as usize] + *deleted);
+                        *deleted += own[ForecastMeasure::Deleted as usize];
+                        sums.push(own[ForecastMeasure::Rows as usize] + *deleted);
                     }
                     prop_assert!(sums.iter().all(|sum| *sum == sums[0]), "month {}: {:?}", month, sums);
                 }

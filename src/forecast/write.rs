@@ -13,7 +13,7 @@ use super::backtest::Backtest;
 use super::document::{BacktestDocument, ForecastDocument};
 use super::outcome::{Forecast, GIGABYTE, Quantiles, TypeForecast};
 use super::page;
-use super::simulate::Measure;
+use super::simulate::ForecastMeasure;
 use crate::error::{Error, Result};
 use crate::estate::time::format_day;
 use crate::output::parquet::{ArrowSchema, ParquetFile};
@@ -23,7 +23,7 @@ use crate::output::{OutputFile, csv as table};
 #[derive(Debug, Clone, Copy)]
 struct TableFigure {
     name: &'static str,
-    measure: Measure,
+    measure: ForecastMeasure,
     factor: f64,
 }
 
@@ -41,16 +41,16 @@ struct ForecastRow<'a> {
 fn table_figures(forecast: &Forecast, price: Option<f64>) -> Vec<TableFigure> {
     let bytes = forecast.bytes_per_row;
     let mut figures: Vec<TableFigure> =
-        Measure::ALL.map(|measure| TableFigure { name: measure.name(), measure, factor: 1.0 }).into();
+        ForecastMeasure::ALL.map(|measure| TableFigure { name: measure.name(), measure, factor: 1.0 }).into();
     figures.extend([
-        TableFigure { name: "bytes", measure: Measure::Rows, factor: bytes },
-        TableFigure { name: "retained_bytes", measure: Measure::Retained, factor: bytes },
+        TableFigure { name: "bytes", measure: ForecastMeasure::Rows, factor: bytes },
+        TableFigure { name: "retained_bytes", measure: ForecastMeasure::Retained, factor: bytes },
     ]);
     if let Some(price) = price {
-        figures.push(TableFigure { name: "pounds", measure: Measure::Rows, factor: bytes / GIGABYTE * price });
+        figures.push(TableFigure { name: "pounds", measure: ForecastMeasure::Rows, factor: bytes / GIGABYTE * price });
         figures.push(TableFigure {
             name: "retained_pounds",
-            measure: Measure::Retained,
+            measure: ForecastMeasure::Retained,
             factor: bytes / GIGABYTE * price,
         });
     }

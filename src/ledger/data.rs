@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::count::{CandidateCounts, RowClass, count_candidates};
 use crate::error::Result;
-use crate::estate::{DeviceType, SmiStatus, StatusSet, TypeNames};
+use crate::estate::{DeviceType, StatusSet, TypeNames};
 use crate::policy::Policy;
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
@@ -111,15 +111,6 @@ impl Ledger {
         let single = self.counts.cells.iter().map(|(cell, rows)| (cell, *rows));
         let shared = self.counts.shared.iter().map(|(_, cell)| (cell, 1));
         single.chain(shared).filter(|(cell, _)| self.is_candidate(cell))
-    }
-
-    /// The name of a status code: `(unknown)` and `(null)` for a value that is no status.
-    #[must_use]
-    pub fn status_name(code: u8) -> &'static str {
-        match code {
-            SmiStatus::NULL => "(null)",
-            code => SmiStatus::ALL.get(usize::from(code)).map_or("(unknown)", |status| status.name()),
-        }
     }
 
     /// The name of a party code; `(none)` where the rows name no party.

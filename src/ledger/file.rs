@@ -103,7 +103,7 @@ impl Ledger {
             single.chain(shared.iter().map(|(group, cell)| (cell, Some(*group), 1))).collect();
         let columns: Vec<ArrayRef> = vec![
             text_column(&rows, |cell| Some(self.types.name(cell.type_code))),
-            text_column(&rows, |cell| Some(Self::status_name(cell.status_code))),
+            text_column(&rows, |cell| Some(SmiStatus::code_name(cell.status_code))),
             Arc::new(rows.iter().map(|(cell, ..)| cell.day).collect::<Date32Array>()),
             text_column(&rows, |cell| parties.name(cell.party)),
             text_column(&rows, |cell| regions.name(cell.region)),

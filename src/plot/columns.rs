@@ -16,7 +16,7 @@ pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arra
         Arrangement::Grouped => series.iter().map(|series| series.at(place)).collect(),
         Arrangement::Stacked => vec![stack(series, place, f64::max), stack(series, place, f64::min)],
     });
-    let field = Field::new(&mut frame, caption, Scale::of(extremes, 5, caption.unit), places);
+    let area = PlotArea::new(&mut frame, caption, Scale::of(extremes, 5, caption.unit), places);
     for (index, place) in places.iter().enumerate() {
         let (mut up, mut down) = (0.0, 0.0);
         for (number, own) in series.iter().enumerate() {
@@ -25,24 +25,24 @@ pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arra
                 continue;
             }
             let words = format!("{place}, {}: {}", own.name, exact(value, caption.unit));
-            let wide = field.pitch * 0.8;
+            let wide = area.pitch * 0.8;
             let (left, wide, from) = match arrangement {
                 Arrangement::Stacked => {
                     let base = if value > 0.0 { &mut up } else { &mut down };
                     let from = *base;
                     *base += value;
-                    (field.left_of(index, wide), wide, from)
+                    (area.left_of(index, wide), wide, from)
                 }
                 Arrangement::Grouped => {
                     let each = wide / series.len() as f64;
-                    (field.left_of(index, wide) + each * number as f64, each, 0.0)
+                    (area.left_of(index, wide) + each * number as f64, each, 0.0)
                 }
             };
-            let (a, b) = (field.y(from), field.y(from + value));
+            let (a, b) = (area.y(from), area.y(from + value));
             frame.rect((left, a.min(b)), (wide, (a - b).abs()), number, &words);
         }
     }
-    field.finish(&mut frame);
+    area.finish(&mut frame);
     frame.finish(caption)
 }
 
@@ -53,7 +53,7 @@ fn stack(series: &[Series], place: usize, side: fn(f64, f64) -> f64) -> f64 {
 
 /// The plot area of a chart with a vertical axis of values, and the position of values in it.
 #[derive(Debug)]
-pub struct Field {
+pub struct PlotArea {
     left: f64,
     top: f64,
     scale: Scale,
@@ -61,7 +61,7 @@ pub struct Field {
     pub pitch: f64,
 }
 
-impl Field {
+impl PlotArea {
     /// Draws ticks, grid, and the names of as many places as fit.
     pub fn new(frame: &mut Frame, caption: &Caption<'_>, scale: Scale, places: &[String]) -> Self {
         frame.text(0.0, frame.top + 16.0, "start", caption.values);
@@ -69,20 +69,20 @@ impl Field {
         let labels: Vec<String> = scale.ticks().into_iter().map(|tick| scale.label(tick)).collect();
         let left = widest(labels.iter().map(String::as_str)) + 10.0;
         let pitch = (WIDTH - RIGHT - left) / places.len().max(1) as f64;
-        let field = Self { left, top, scale, pitch };
+        let area = Self { left, top, scale, pitch };
         for (tick, label) in scale.ticks().into_iter().zip(&labels) {
-            let y = field.y(tick);
+            let y = area.y(tick);
             frame.rule((left, y), (WIDTH - RIGHT, y), false);
             frame.text(left - 6.0, y + 4.0, "end", label);
         }
         // Only every n-th place has a name, so that names do not overlap.
         let every = ((places.iter().map(|place| width(place)).fold(0.0, f64::max) + 14.0) / pitch).ceil().max(1.0);
         for (index, place) in places.iter().enumerate().step_by(every as usize) {
-            frame.text(field.centre(index), top + HIGH + 17.0, "middle", place);
+            frame.text(area.centre(index), top + HIGH + 17.0, "middle", place);
         }
         frame.text(WIDTH - RIGHT, top + HIGH + 35.0, "end", caption.along);
         frame.top = top + HIGH + 42.0;
-        field
+        area
     }
 
     /// The x position of the middle of a place.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::columns::Field;
+use super::columns::PlotArea;
 use super::frame::{Frame, Key};
 use super::scale::{Scale, exact, held};
 use super::{Caption, LineSeries};
@@ -17,13 +17,13 @@ pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> 
         let band = line.band.iter().take(places.len()).flat_map(|(low, high)| [*low, *high]);
         line.values[..shown(line)].iter().copied().chain(band)
     });
-    let field = Field::new(&mut frame, caption, Scale::of(values, 5, caption.unit), places);
+    let area = PlotArea::new(&mut frame, caption, Scale::of(values, 5, caption.unit), places);
     for (index, line) in lines.iter().enumerate() {
         for band in pieces(&line.band, places.len(), |(low, high)| low.is_finite() && high.is_finite()) {
             let lows: Vec<(usize, f64)> = band.iter().map(|(place, (low, _))| (*place, *low)).collect();
             let highs: Vec<(usize, f64)> = band.iter().map(|(place, (_, high))| (*place, *high)).collect();
-            let mut outline = points(&field, &highs, line.step);
-            let mut back = points(&field, &lows, line.step);
+            let mut outline = points(&area, &highs, line.step);
+            let mut back = points(&area, &lows, line.step);
             back.reverse();
             outline.append(&mut back);
             frame.area(&format!("{}Z", path(&outline)), index);
@@ -31,7 +31,7 @@ pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> 
     }
     for (index, line) in lines.iter().enumerate() {
         for piece in pieces(&line.values, places.len(), |value| value.is_finite()) {
-            let mut outline = points(&field, &piece, line.step);
+            let mut outline = points(&area, &piece, line.step);
             if let [(x, y)] = outline[..] {
                 // A single point is drawn as a short line, so that it is visible.
                 outline = vec![(x - 2.0, y), (x + 2.0, y)];
@@ -39,14 +39,14 @@ pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> 
             frame.path(&path(&outline), index);
         }
     }
-    hints(&mut frame, &field, caption, places, lines);
-    field.finish(&mut frame);
+    hints(&mut frame, &area, caption, places, lines);
+    area.finish(&mut frame);
     frame.finish(caption)
 }
 
 /// Tooltips with the numbers of all lines at each place.
-fn hints(frame: &mut Frame, field: &Field, caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) {
-    let (top, high) = field.upright();
+fn hints(frame: &mut Frame, area: &PlotArea, caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) {
+    let (top, high) = area.upright();
     for (index, place) in places.iter().enumerate() {
         let mut words = place.clone();
         for line in lines {
@@ -57,7 +57,7 @@ fn hints(frame: &mut Frame, field: &Field, caption: &Caption<'_>, places: &[Stri
                 let _ = write!(words, " ({low} to {high})");
             }
         }
-        frame.hint((field.centre(index) - field.pitch / 2.0, top), (field.pitch, high), &words);
+        frame.hint((area.centre(index) - area.pitch / 2.0, top), (area.pitch, high), &words);
     }
 }
 
@@ -67,12 +67,12 @@ fn pieces<T: Copy>(values: &[T], places: usize, drawn: impl Fn(&T) -> bool) -> V
     shown.split(|(_, value)| !drawn(value)).filter(|piece| !piece.is_empty()).map(<[_]>::to_vec).collect()
 }
 
-fn points(field: &Field, values: &[(usize, f64)], step: bool) -> Vec<(f64, f64)> {
-    let half = field.pitch / 2.0;
+fn points(area: &PlotArea, values: &[(usize, f64)], step: bool) -> Vec<(f64, f64)> {
+    let half = area.pitch / 2.0;
     values
         .iter()
         .flat_map(|(place, value)| {
-            let (x, y) = (field.centre(*place), field.y(*value));
+            let (x, y) = (area.centre(*place), area.y(*value));
             if step { vec![(x - half, y), (x + half, y)] } else { vec![(x, y)] }
         })
         .collect()

@@ -5,14 +5,14 @@
 //! tooltip. Title and description are the text alternative; a page puts a table beside the chart.
 //!
 //! ```
-//! use smi_sweep::plot::{Arrangement, Caption, Series, Unit, columns};
+//! use smi_sweep::plot::{Arrangement, Caption, Series, AxisUnit, columns};
 //!
 //! let caption = Caption {
 //!     title: "Alerts by month",
 //!     description: "Two parties over three months",
 //!     values: "alerts",
 //!     along: "month",
-//!     unit: Unit::Count,
+//!     unit: AxisUnit::Count,
 //! };
 //! let months = ["2026-11", "2026-12", "2027-01"].map(String::from);
 //! let series = [Series::new("A", vec![3.0, 5.0, 4.0]), Series::new("B", vec![1.0, 0.0, 2.0])];
@@ -43,12 +43,12 @@ pub struct Caption<'a> {
     /// Name of the other axis: `month`, `age in months`.
     pub along: &'a str,
     /// Format of the numbers.
-    pub unit: Unit,
+    pub unit: AxisUnit,
 }
 
 /// Format of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub enum AxisUnit {
     /// Counts, with ticks at whole numbers only.
     Count,
     /// Bytes, in powers of a thousand: `1.5 GB`.
@@ -122,10 +122,10 @@ mod tests {
         description: "what \"is\" there",
         values: "hubs",
         along: "month",
-        unit: Unit::Count,
+        unit: AxisUnit::Count,
     };
 
-    fn every_picture(places: &[String], series: &[Series], unit: Unit) -> Vec<String> {
+    fn every_picture(places: &[String], series: &[Series], unit: AxisUnit) -> Vec<String> {
         let caption = Caption { unit, ..CAPTION };
         let line = |series: &Series, step| LineSeries {
             name: series.name.clone(),
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn what_comes_from_data_is_escaped() {
         let places = ["<script>".to_owned()];
-        for picture in every_picture(&places, &[Series::new("a & <b>", vec![1.0])], Unit::Count) {
+        for picture in every_picture(&places, &[Series::new("a & <b>", vec![1.0])], AxisUnit::Count) {
             assert!(!picture.contains("<script>") && !picture.contains("<b>") && !picture.contains("<boxes>"));
             assert!(picture.contains("Hubs &amp; &lt;boxes&gt;"));
         }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn nothing_to_show_is_a_picture_too() {
-        for picture in every_picture(&[], &[], Unit::Bytes) {
+        for picture in every_picture(&[], &[], AxisUnit::Bytes) {
             assert!(picture.ends_with("</svg></figure>\n"), "{picture}");
         }
     }
@@ -170,7 +170,7 @@ mod tests {
                 0..14,
             ), 0..10),
             places in prop::collection::vec("[ -~]{0,40}", 0..14),
-            unit in prop::sample::select(&[Unit::Count, Unit::Bytes, Unit::Pounds, Unit::Share][..]),
+            unit in prop::sample::select(&[AxisUnit::Count, AxisUnit::Bytes, AxisUnit::Pounds, AxisUnit::Share][..]),
         ) {
             let series: Vec<Series> = values.into_iter().map(|values| Series::new("s", values)).collect();
             for picture in every_picture(&places, &series, unit) {

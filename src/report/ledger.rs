@@ -10,7 +10,7 @@ use crate::ledger::{Ledger, PolicyAnswer};
 use crate::output::OutputFile;
 use crate::output::csv as table;
 use crate::output::html::{self, TableStyle, count};
-use crate::plot::{self, Caption, LineSeries, Series, Unit};
+use crate::plot::{self, AxisUnit, Caption, LineSeries, Series};
 
 /// Ages, in months, that the picture shows; older devices are one group.
 const AGES: usize = 48;
@@ -157,7 +157,7 @@ fn pyramid(ledger: &Ledger) -> String {
         description: "Candidates by age in whole months: Comms Hubs to the left, all other types to the right",
         values: "devices",
         along: "age in months",
-        unit: Unit::Count,
+        unit: AxisUnit::Count,
     };
     let names: Vec<String> = (0..places).map(name).collect();
     plot::pyramid(&caption, &names, &series(true), &series(false))
@@ -191,7 +191,7 @@ fn thresholds(answers: &[PolicyAnswer]) -> String {
         description: "Planned deletions and alerts if all types had the threshold on the axis",
         values: "devices",
         along: "threshold in months",
-        unit: Unit::Count,
+        unit: AxisUnit::Count,
     };
     plot::lines(&caption, &months, &lines)
 }

@@ -127,17 +127,11 @@ fn not_ordered_lines(stock: &StockCount, lines: &mut CsvFile) -> Result<()> {
     for hub in &stock.inventory.unordered {
         lines.write([
             &hub.id.map_or_else(String::new, |id| id.to_string()),
-            status_name(hub.status),
+            SmiStatus::code_name(hub.status),
             &hub.since.map_or_else(String::new, time::format_instant),
         ])?;
     }
     Ok(())
-}
-
-/// The name of a status code: `(unknown)` and `(null)` for a value that is no status.
-pub fn status_name(code: u8) -> &'static str {
-    let known = SmiStatus::ALL.into_iter().find(|status| status.code() == code);
-    known.map_or(if code == SmiStatus::NULL { "(null)" } else { "(unknown)" }, SmiStatus::name)
 }
 
 fn response_lines(stock: &StockCount, files: &[String], lines: &mut CsvFile) -> Result<()> {

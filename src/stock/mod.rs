@@ -35,7 +35,7 @@ pub use money::Money;
 pub use page::{PAGE, grouped, write as write_page};
 pub use record::StockRecord;
 pub use region::Region;
-pub use returns::{FAULT_REASONS, FAULT_TYPES, HubReturn, NO_FAULT_TYPES, Refusal};
+pub use returns::{FAULT_REASONS, FAULT_TYPES, HubReturn, NO_FAULT_TYPES, ReturnRefusal};
 pub use rules::{Charges, StockRules};
 pub use table::Day;
 pub use tariff::Tariff;

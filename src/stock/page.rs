@@ -9,14 +9,14 @@ use super::record::{Charge, PartyRecord, StockRecord};
 use crate::error::Result;
 use crate::output::OutputFile;
 use crate::output::html::{self, TableStyle, count};
-use crate::plot::{self, Arrangement, Caption, Series, Unit};
+use crate::plot::{self, Arrangement, AxisUnit, Caption, Series};
 
 /// Name of the page within the directory.
 pub const PAGE: &str = "stock.html";
 
 /// Parties that a picture shows; all others are one bar.
 const DRAWN: usize = 15;
-/// The most variants for which there is a picture: more colours cannot be told apart.
+/// The most variants for which there is a picture: more colours cannot be distinguished.
 const VARIANTS: usize = 8;
 
 /// Writes the page into the directory.
@@ -147,7 +147,7 @@ fn party_bars(parties: &[&PartyRecord]) -> String {
                       The table below has the same figures.",
         values: "hubs",
         along: "charged party",
-        unit: Unit::Count,
+        unit: AxisUnit::Count,
     };
     plot::bars(&caption, &names, &series)
 }
@@ -174,7 +174,7 @@ fn regions_and_variants(record: &StockRecord) -> Markup {
     }
 }
 
-/// The picture of regions and variants; empty where there are too many variants for colours to tell them apart.
+/// The picture of regions and variants; empty where there are more than [`VARIANTS`] variants.
 fn region_columns(record: &StockRecord) -> String {
     let mut regions: Vec<String> = record.by_region_and_variant.iter().map(|kind| kind.region.to_owned()).collect();
     regions.dedup();
@@ -198,7 +198,7 @@ fn region_columns(record: &StockRecord) -> String {
         description: "Hubs that are charged, by region and hub variant. The table below has the same figures.",
         values: "hubs",
         along: "region",
-        unit: Unit::Count,
+        unit: AxisUnit::Count,
     };
     plot::columns(&caption, &regions, &series, Arrangement::Stacked)
 }
@@ -253,7 +253,7 @@ fn evidence(record: &StockRecord) -> Markup {
             @if let Some(name) = &record.tariff { "Tariff: " (name) "." } @else { "No tariff." }
         }
         @for run in &sources.runs {
-            p { "PastDeletions run as of " (run.as_of) " by " (run.policy) ": " (count(run.hubs)) " hubs deleted." }
+            p { "Past run as of " (run.as_of) " by " (run.policy) ": " (count(run.hubs)) " hubs deleted." }
         }
     }
 }

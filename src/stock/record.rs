@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::bucket::Bucket;
 use super::count::{AGES, StockCount};
-use super::files::{StockFile, status_name};
+use super::files::StockFile;
 use super::inputs::{StockInputs, file_names};
 use super::money::Money;
 use super::region::Region;
-use super::returns::Refusal;
+use super::returns::ReturnRefusal;
 use super::rules::Charges;
 use crate::error::Result;
 use crate::estate::{SmiStatus, StatusSet};
@@ -81,7 +81,7 @@ pub struct SourcesRecord {
     pub orders: Vec<String>,
     /// Names of the files of returns.
     pub returns: Vec<String>,
-    /// PastDeletions runs.
+    /// Past runs, whose deletions are taken into account.
     pub runs: Vec<PastRunRecord>,
     /// Whether the count was made as if they had been loaded.
     pub as_if_loaded: bool,
@@ -384,7 +384,7 @@ fn by_region_and_variant(stock: &StockCount, priced: bool) -> Vec<RegionVariantR
 fn answers(stock: &StockCount) -> ReturnsRecord {
     let mut refused: BTreeMap<&'static str, u64> = BTreeMap::new();
     for refusal in stock.returns.iter().filter_map(|entry| entry.refusal) {
-        *refused.entry(Refusal::name(refusal)).or_default() += 1;
+        *refused.entry(ReturnRefusal::name(refusal)).or_default() += 1;
     }
     let lines = stock.returns.len() as u64;
     ReturnsRecord { lines, accepted: lines - refused.values().sum::<u64>(), refused }
@@ -393,7 +393,7 @@ fn answers(stock: &StockCount) -> ReturnsRecord {
 fn by_status(counts: &[u64; SmiStatus::CODES]) -> BTreeMap<&'static str, u64> {
     let mut named: BTreeMap<&'static str, u64> = BTreeMap::new();
     for (code, rows) in counts.iter().enumerate().filter(|(_, rows)| **rows > 0) {
-        *named.entry(status_name(code as u8)).or_default() += rows;
+        *named.entry(SmiStatus::code_name(code as u8)).or_default() += rows;
     }
     named
 }

@@ -41,7 +41,7 @@ pub const NO_FAULT_TYPES: [&str; 5] = [
 
 /// The reason why a line is refused. The first that applies, in this order, is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
+pub enum ReturnRefusal {
     /// The line has more or fewer cells than the header.
     BadLine,
     /// The Device ID is malformed.
@@ -64,7 +64,7 @@ pub enum Refusal {
     AlreadyReturned,
 }
 
-impl Refusal {
+impl ReturnRefusal {
     /// All of them, in order.
     pub const ALL: [Self; 10] = [
         Self::BadLine,
@@ -124,13 +124,13 @@ pub struct HubReturn {
     /// Its cells as found, in the order of [`COLUMNS`].
     pub cells: [String; 4],
     /// What is wrong with its cells.
-    flaw: Option<Refusal>,
+    flaw: Option<ReturnRefusal>,
     /// Index of its hub in the order book.
     hub: Option<usize>,
     /// Its date, days since 1970-01-01.
     day: i32,
     /// The reason why it is refused; `None`: it is accepted.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<ReturnRefusal>,
 }
 
 /// Reads files of returns. An invalid line is refused in its answer and is not an error.
@@ -158,12 +158,12 @@ fn read_file(path: &Path, file: usize, book: &Book, days: &mut Days, returns: &m
         let fault = FAULT_TYPES.contains(&kind.as_str());
         let reasoned = if fault { FAULT_REASONS.contains(&reason.as_str()) } else { reason.is_empty() };
         let tries = [
-            (!table.is_whole(&line), Refusal::BadLine),
-            (id.is_none(), Refusal::BadDeviceId),
-            (hub.is_none(), Refusal::UnknownHub),
-            (!fault && !NO_FAULT_TYPES.contains(&kind.as_str()), Refusal::BadType),
-            (!reasoned, Refusal::BadReason),
-            (day.is_none(), Refusal::BadDate),
+            (!table.is_whole(&line), ReturnRefusal::BadLine),
+            (id.is_none(), ReturnRefusal::BadDeviceId),
+            (hub.is_none(), ReturnRefusal::UnknownHub),
+            (!fault && !NO_FAULT_TYPES.contains(&kind.as_str()), ReturnRefusal::BadType),
+            (!reasoned, ReturnRefusal::BadReason),
+            (day.is_none(), ReturnRefusal::BadDate),
         ];
         let flaw = tries.into_iter().find(|(fails, _)| *fails).map(|(_, refusal)| refusal);
         let day = day.unwrap_or_default();
@@ -177,9 +177,9 @@ pub fn settle(returns: &mut [HubReturn], book: &Book, flags: &mut [HubFlags], co
     for entry in &mut *returns {
         let Some((hub, seen)) = entry.hub.map(|index| (&book.hubs[index], flags[index])) else { continue };
         entry.refusal = entry.flaw.or_else(|| match hub.delivered.get() {
-            None => Some(Refusal::NotDelivered),
-            Some(delivered) if entry.day < delivered => Some(Refusal::DateBeforeDelivery),
-            Some(_) => seen.has(HubFlags::IN_SERVICE).then_some(Refusal::Commissioned),
+            None => Some(ReturnRefusal::NotDelivered),
+            Some(delivered) if entry.day < delivered => Some(ReturnRefusal::DateBeforeDelivery),
+            Some(_) => seen.has(HubFlags::IN_SERVICE).then_some(ReturnRefusal::Commissioned),
         });
     }
     let mut valid: Vec<usize> = (0..returns.len()).filter(|&index| returns[index].refusal.is_none()).collect();
@@ -192,7 +192,7 @@ pub fn settle(returns: &mut [HubReturn], book: &Book, flags: &mut [HubFlags], co
     for index in valid {
         let entry = &mut returns[index];
         if last == entry.hub {
-            entry.refusal = Some(Refusal::AlreadyReturned);
+            entry.refusal = Some(ReturnRefusal::AlreadyReturned);
             continue;
         }
         last = entry.hub;

@@ -14,7 +14,7 @@ use smi_sweep::estate::{DeviceType, SmiStatus, TypeNames};
 use smi_sweep::forecast::backtest::backtest;
 use smi_sweep::forecast::rates::{RateBasis, estimate};
 use smi_sweep::forecast::scenario::Scenario;
-use smi_sweep::forecast::{Measure, PartyAlerts, TypeForecast, forecast, history};
+use smi_sweep::forecast::{ForecastMeasure, PartyAlerts, TypeForecast, forecast, history};
 use smi_sweep::ledger::count::{CandidateCounts, RowClass};
 use smi_sweep::ledger::{Ledger, StoredSize};
 use smi_sweep::policy::Policy;
@@ -155,7 +155,7 @@ fn hubs_retained_in_a_year_are_forecast_within_five_per_cent() {
         let scenario = scenario(12, 200);
         let rates = estimate(known, &scenario).unwrap();
         let forecast = forecast(known.last().unwrap(), &rates, &scenario, &Pool::new(None), &NoProgress).unwrap();
-        let retained = series(&forecast, 0, "CHF").months[12][Measure::Retained as usize];
+        let retained = series(&forecast, 0, "CHF").months[12][ForecastMeasure::Retained as usize];
         let truth = held_out.last().unwrap().tally(&scenario.policies[0]).unwrap();
         let excluded = truth.by_type.get(DeviceType::CHF.code()).excluded;
         let young: u64 = held_out.last().unwrap().ages().by_type[&DeviceType::CHF.code()].iter().take(12).sum();
@@ -200,26 +200,26 @@ fn arrivals_and_deletions_account_for_all_rows() {
         for (name, code) in [("CHF", DeviceType::CHF), ("ESME", DeviceType::ESME)] {
             let tally = tallied.by_type.get(code.code());
             let first = series(&forecast, index, name).months[0];
-            let exactly = |measure: Measure| {
+            let exactly = |measure: ForecastMeasure| {
                 let spread = first[measure as usize];
                 assert_eq!((spread.low, spread.high), (spread.median, spread.median));
                 spread.median as u64
             };
-            assert_eq!(exactly(Measure::Deleted), tally.deletes());
-            assert_eq!(exactly(Measure::Alerts), tally.alerts);
-            assert_eq!(exactly(Measure::Pending), tally.excluded + tally.not_due);
-            assert_eq!(exactly(Measure::Rows), tally.rows() - tally.deletes());
+            assert_eq!(exactly(ForecastMeasure::Deleted), tally.deletes());
+            assert_eq!(exactly(ForecastMeasure::Alerts), tally.alerts);
+            assert_eq!(exactly(ForecastMeasure::Pending), tally.excluded + tally.not_due);
+            assert_eq!(exactly(ForecastMeasure::Rows), tally.rows() - tally.deletes());
         }
         let alerts: f64 = forecast.policies[index].parties.iter().map(PartyAlerts::total).sum();
-        let expected = forecast.policies[index].all().unwrap().total(Measure::Alerts) as f64;
+        let expected = forecast.policies[index].all().unwrap().total(ForecastMeasure::Alerts) as f64;
         assert!((alerts - expected).abs() <= expected * 0.03 + 1.0, "{alerts} by party, {expected} in all");
     }
     // Devices that scr137 keeps and pre-change deletes are the difference between them.
     let (lax, strict) = (series(&forecast, 1, "all"), series(&forecast, 2, "all"));
     for month in 0..24 {
-        let of = |series: &TypeForecast| series.months[month][Measure::Rows as usize].median;
+        let of = |series: &TypeForecast| series.months[month][ForecastMeasure::Rows as usize].median;
         assert!(of(lax) >= of(strict));
-        assert!(strict.differences[month][Measure::Rows as usize].high <= 0);
+        assert!(strict.differences[month][ForecastMeasure::Rows as usize].high <= 0);
     }
 }
 
