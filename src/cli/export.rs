@@ -1,17 +1,16 @@
 //! `smi-sweep export`: the live inventory as of one moment, as a sealed snapshot.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::load::DatabaseUrl;
 use super::progress::TerminalProgress;
 use super::{Common, figures, print, print_json, remark};
 use crate::error::Result;
-use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
-use crate::smi::{self, Config, Target};
+use crate::smi::{self, Config, ExportOptions, Target};
 
 /// Export the device table of a PostgreSQL inventory into a sealed snapshot
 ///
@@ -39,22 +38,38 @@ pub struct Args {
     connections: Option<u16>,
 }
 
+/// The JSON document of an export.
+#[derive(Serialize)]
+struct ExportDocument<'a> {
+    path: &'a Path,
+    rows: u64,
+    files: usize,
+    bytes: u64,
+    taken_at: &'a str,
+    table: &'a str,
+    seconds: f64,
+}
+
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
     let config = Config::load(args.config.as_deref())?;
     let target = Target::parse(args.from.as_str())?;
-    let staging = OutputDirectory::create(&args.out)?;
     let pool = args.connections.map_or_else(|| common.pool(), |connections| Pool::new(Some(usize::from(connections))));
     let progress = TerminalProgress::new(common);
-    let summary = smi::export(&target, &config, &policy, staging.path(), &pool, &progress)?;
-    staging.publish(&pool)?;
+    let options = ExportOptions { target: &target, config: &config, policy: &policy, out: &args.out };
+    let summary = smi::export(&options, &pool, &progress)?;
     let (_, seconds) = progress.finish();
     if common.json {
-        return print_json(&json!({
-            "path": args.out, "rows": summary.rows, "files": summary.files, "bytes": summary.bytes,
-            "taken_at": summary.taken_at, "table": summary.table, "seconds": seconds,
-        }));
+        return print_json(&ExportDocument {
+            path: &args.out,
+            rows: summary.rows,
+            files: summary.files,
+            bytes: summary.bytes,
+            taken_at: &summary.taken_at,
+            table: &summary.table,
+            seconds,
+        });
     }
     remark(
         common,

@@ -1,10 +1,10 @@
-//! `smi-sweep load`: a run into the live inventory, in rehearsal unless told otherwise; and back.
+//! `smi-sweep load`: a run into the live inventory, as a dry run unless `--execute` is given; and the undo of a load.
 
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, figures, print, print_json, remark, watched};
@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::smi::load::Loaded;
 use crate::smi::outcome::{Account, Figures};
 use crate::smi::undo::Undone;
-use crate::smi::{self, Config, Plan, Target};
+use crate::smi::{self, Config, LoadOptions, Plan, Target};
 
 /// The URL of a database, which may have a password: never shown.
 #[derive(Clone)]
@@ -96,25 +96,26 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let target = Target::parse(args.to.as_str())?;
     let Some(run) = &args.run else {
         let table = smi::init(&target, &config, &Policy::load(&args.policy)?)?;
-        remark(common, &format!("the tables of a load are there, beside {table}"));
+        remark(common, &format!("the tables of a load are ready, beside {table}"));
         return Ok(());
     };
     let pool = common.pool();
-    // Whoever takes a load back needs no approval: it is how a mistake is mended.
-    let required = config.approvals.as_ref().filter(|_| !args.undo);
-    let plan = Plan::of(run, required, &pool)?;
+    let plan =
+        if args.undo { Plan::for_undo(run, &pool)? } else { Plan::for_load(run, config.approvals.as_ref(), &pool)? };
     if args.execute {
         confirmed(args, &plan)?;
     }
     let progress = TerminalProgress::new(common);
+    let options =
+        LoadOptions { plan: &plan, target: &target, config: &config, execute: args.execute, wait_seconds: args.wait };
     if args.undo {
-        let undone = smi::undo(&plan, &target, &config, args.execute, args.wait, &progress)?;
+        let undone = smi::undo(&options, &progress)?;
         progress.finish();
-        return tell_undone(args, common, &plan, undone);
+        return print_undone(args, common, &plan, undone);
     }
-    let loaded = smi::load(&plan, &target, &config, args.execute, args.wait, &progress)?;
+    let loaded = smi::load(&options, &progress)?;
     let (_, seconds) = progress.finish();
-    tell(common, &plan, &loaded, seconds)
+    print_loaded(common, &plan, &loaded, seconds)
 }
 
 fn settings(args: &Args) -> Result<Config> {
@@ -128,10 +129,10 @@ fn settings(args: &Args) -> Result<Config> {
     Ok(config)
 }
 
-/// Whether this very run is meant, by flag or by hand.
+/// Refuses unless the user has repeated the run's id and its number of deletions, by flag or at the terminal.
 fn confirmed(args: &Args, plan: &Plan) -> Result<()> {
     let refuse = |what: &str| {
-        let remedy = "rehearse it without --execute: that prints what to confirm".into();
+        let remedy = "make a dry run, without --execute: it prints what to confirm".into();
         Err(Error::Usage { what: what.into(), remedy })
     };
     let wanted = plan.confirmation();
@@ -139,32 +140,52 @@ fn confirmed(args: &Args, plan: &Plan) -> Result<()> {
         Some(given) if *given == wanted => Ok(()),
         Some(given) => refuse(&format!("`{given}` is not this run and its number of deletions")),
         None if watched() && io::stdin().is_terminal() => {
-            let what = if args.undo { "take back" } else { "load" };
-            let question = format!("to {what} run {} ({} planned deletions), type {wanted}:", plan.id, plan.planned);
+            let what = if args.undo { "undo the load of" } else { "load" };
+            let question =
+                format!("to {what} run {} ({} devices to be deleted), type {wanted}:", plan.id, plan.planned);
             super::say(&question);
             let mut line = String::new();
             io::stdin().lock().read_line(&mut line).map_err(Error::io("read", "standard input"))?;
             if line.trim() == wanted { Ok(()) } else { refuse("not confirmed; nothing was done") }
         }
-        None => refuse("--execute needs --confirm RUN_ID:COUNT where nobody is at the terminal"),
+        None => refuse("--execute needs --confirm RUN_ID:COUNT where there is no terminal"),
     }
 }
 
-fn tell(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> Result<()> {
+/// The JSON document of a load.
+#[derive(Serialize)]
+struct LoadedDocument<'a> {
+    run: &'a str,
+    path: &'a Path,
+    inventory: &'a str,
+    executed: bool,
+    already_loaded: bool,
+    resumed_at: u64,
+    confirm: String,
+    #[serde(flatten)]
+    account: &'a Account,
+}
+
+fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> Result<()> {
     let Loaded { executed, already, resumed_at, account, table } = loaded;
     if common.json {
-        return print_json(&json!({
-            "run": plan.id, "path": plan.path, "inventory": table, "executed": executed, "already_loaded": already,
-            "resumed_at": resumed_at, "confirm": plan.confirmation(), "total": account.total,
-            "by_type": account.by_type, "by_party": account.by_party, "reasons": account.reasons,
-        }));
+        return print_json(&LoadedDocument {
+            run: &plan.id,
+            path: &plan.path,
+            inventory: table,
+            executed: *executed,
+            already_loaded: *already,
+            resumed_at: *resumed_at,
+            confirm: plan.confirmation(),
+            account,
+        });
     }
     remark(common, &by_type(account));
     for (reason, devices) in &account.reasons {
         remark(common, &format!("  {}: {reason}", figures::count(*devices)));
     }
     if *resumed_at > 0 && !already {
-        remark(common, &format!("{} of them had been dealt with before", figures::count(*resumed_at)));
+        remark(common, &format!("{} of them had been tried by an earlier attempt", figures::count(*resumed_at)));
     }
     let total = &account.total;
     let sum = format!(
@@ -181,7 +202,7 @@ fn tell(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> Result<(
         (true, _) => format!("run {} is loaded already; nothing was done now\n{sum}\n", plan.id),
         (_, true) => format!("{sum}\nloaded into {table} in {seconds:.1} s\n"),
         (_, false) => {
-            format!("{sum}\na rehearsal: nothing was changed; in earnest with --execute --confirm {confirm}\n")
+            format!("{sum}\na dry run: nothing was changed; to execute it, add --execute --confirm {confirm}\n")
         }
     })
 }
@@ -197,11 +218,19 @@ fn by_type(account: &Account) -> String {
     figures::table(&header, rows.chain([row("all", &account.total)]))
 }
 
-fn tell_undone(args: &Args, common: &Common, plan: &Plan, undone: Undone) -> Result<()> {
+/// The JSON document of an undo.
+#[derive(Serialize)]
+struct UndoneDocument<'a> {
+    run: &'a str,
+    executed: bool,
+    confirm: String,
+    undone: Undone,
+}
+
+fn print_undone(args: &Args, common: &Common, plan: &Plan, undone: Undone) -> Result<()> {
+    let confirm = plan.confirmation();
     if common.json {
-        return print_json(&json!({
-            "run": plan.id, "executed": args.execute, "confirm": plan.confirmation(), "undone": undone,
-        }));
+        return print_json(&UndoneDocument { run: &plan.id, executed: args.execute, confirm, undone });
     }
     let sum = format!(
         "{} restored, {} had come back; {} alerts withdrawn, {} had been sent",
@@ -213,9 +242,6 @@ fn tell_undone(args: &Args, common: &Common, plan: &Plan, undone: Undone) -> Res
     print(&if args.execute {
         format!("{sum}\n")
     } else {
-        format!(
-            "{sum}\na rehearsal: nothing was changed; in earnest with --execute --confirm {}\n",
-            plan.confirmation()
-        )
+        format!("{sum}\na dry run: nothing was changed; to execute it, add --execute --confirm {confirm}\n")
     })
 }

@@ -1,4 +1,4 @@
-//! One transaction of a load: the guarded delete of a range of the manifest, and what it left recorded.
+//! The prepared statements of a load: the guarded delete of a range of the manifest, and the record of what it kept.
 //!
 //! A row that another session has locked is never waited for longer than the lock timeout. The batch is then tried in a
 //! second form, which skips such rows; they are recorded as `locked`, and tried again at the end.
@@ -6,33 +6,26 @@
 use std::ops::Range;
 
 use postgres::types::ToSql;
-use postgres::{Client, Statement, Transaction};
+use postgres::{Statement, Transaction};
 
-use super::config::Config;
 use super::fault::{failed, inventory};
-use super::guarded_delete::{DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, LoadTables, LockedRows};
+use super::guarded_delete::{DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, LockedRows};
 use super::outcome::Kept;
-use super::stage::{Plan, table_of};
-use super::table::Table;
+use super::session::Session;
+use super::stage::stage_name;
 use crate::error::Result;
 
-/// Why a batch did not go through, where something can be done about it.
+/// How a transaction of a load ended.
 #[derive(Debug)]
-pub(super) enum Refusal {
-    /// Locks of others: try again, or pass over the rows.
-    Busy,
-    /// It took too long: try less at a time.
-    Slow(postgres::Error),
-    /// The database does not accept the deletion of a row: which one, and why.
-    Row(String),
-}
-
-/// What a batch came to.
-#[derive(Debug, Default)]
-pub(super) struct Tried {
-    pub(super) deleted: i64,
-    /// What was not deleted, in order.
-    pub(super) kept: Vec<Kept>,
+pub(super) enum BatchEnd {
+    /// Committed; in a dry run, rolled back after all checks.
+    Done,
+    /// Locks of other sessions: try again, or skip the locked rows.
+    Locked,
+    /// The statement timeout: try fewer devices.
+    TooSlow(postgres::Error),
+    /// The database refuses to delete a row of the range: SQLSTATE and message, at most 200 characters.
+    Refused(String),
 }
 
 /// The statements of a load.
@@ -47,16 +40,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn prepare(
-        client: &mut Client,
-        config: &Config,
-        table: &Table,
-        plan: &Plan,
-        tables: &LoadTables,
-        load_id: i32,
-    ) -> Result<Self> {
-        let (devices, stage) = (DeviceSql::of(table)?, table_of(config, &plan.id));
-        let text = GuardedDelete { devices: &devices, tables, stage: &stage };
+    pub(super) fn prepare(session: &mut Session<'_>, load_id: i32) -> Result<Self> {
+        let Session { client, table, names, options } = session;
+        let plan = options.plan;
+        let (devices, stage) = (DeviceSql::of(table)?, stage_name(options.config, &plan.id));
+        let text = GuardedDelete { devices: &devices, tables: names, stage: &stage };
         let parameters = DeleteParameters::bound();
         let count = "RETURNING (SELECT count(*) FROM gone)";
         let mut prepare = |sql: &str| client.prepare(sql).map_err(failed("cannot prepare the load"));
@@ -70,15 +58,16 @@ impl Batch {
         })
     }
 
-    /// Deletes what is still due of a range of the manifest, records what is not, and moves `done` from the start of `done`
-    /// to its end; `None` where it was elsewhere, so that the transaction must not be committed.
+    /// Deletes what is still due of a range of the manifest, records what is kept, and moves the load's `done` from the
+    /// start of `done` to its end. Returns what was kept, in order; `None` where `done` was elsewhere, so that the
+    /// transaction must not be committed.
     pub(super) fn delete(
         &self,
         work: &mut Transaction<'_>,
         range: &Range<i64>,
         locked: LockedRows,
         done: &Range<i64>,
-    ) -> Result<Option<Tried>, postgres::Error> {
+    ) -> Result<Option<Vec<Kept>>, postgres::Error> {
         let statement = if locked == LockedRows::Wait { &self.waiting } else { &self.skipping };
         let GuardSpellings { candidates, types, type_names } = &self.spellings;
         let parameters: [&(dyn ToSql + Sync); 9] = [
@@ -93,25 +82,27 @@ impl Batch {
             &done.end,
         ];
         let Some(row) = work.query_opt(statement, &parameters)? else { return Ok(None) };
-        let mut tried = Tried { deleted: row.get(0), kept: Vec::new() };
-        if tried.deleted < range.end - range.start {
-            tried.kept = work.query(&self.keep, &parameters[..6])?.iter().map(Kept::of).collect();
-            tried.kept.sort_unstable_by_key(|kept| kept.ord);
+        let (deleted, mut kept) = (row.get::<_, i64>(0), Vec::new());
+        if deleted < range.end - range.start {
+            kept = work.query(&self.keep, &parameters[..6])?.iter().map(Kept::of).collect::<Result<Vec<_>, _>>()?;
+            kept.sort_unstable_by_key(|kept| kept.ord);
         }
-        Ok(Some(tried))
+        Ok(Some(kept))
     }
 }
 
-/// What can be done about an error; the error as one line where nothing can.
-pub(super) fn refusal(error: postgres::Error) -> Result<Refusal> {
-    let Some(said) = error.as_db_error() else { return Err(inventory(LOADING, &error)) };
-    let code = said.code().code();
+/// How a batch ended that failed with `error`, where something can be done about it; otherwise the error.
+pub(super) fn end_of(error: postgres::Error) -> Result<BatchEnd> {
+    let Some(server_error) = error.as_db_error() else { return Err(inventory(LOADING, &error)) };
+    let code = server_error.code().code();
     match code {
-        "55P03" | "40P01" | "40001" => Ok(Refusal::Busy),
-        "57014" => Ok(Refusal::Slow(error)),
-        // Constraints, triggers and rules that speak up for a row.
+        // lock_not_available, deadlock_detected, serialization_failure
+        "55P03" | "40P01" | "40001" => Ok(BatchEnd::Locked),
+        // query_canceled
+        "57014" => Ok(BatchEnd::TooSlow(error)),
+        // Violated constraints, data exceptions, and exceptions of triggers.
         _ if code.starts_with("23") || code.starts_with("22") || code == "P0001" => {
-            Ok(Refusal::Row(format!("{code} {}", said.message()).chars().take(200).collect()))
+            Ok(BatchEnd::Refused(format!("{code} {}", server_error.message()).chars().take(200).collect()))
         }
         _ => Err(inventory(LOADING, &error)),
     }

@@ -1,7 +1,7 @@
 //! The device table as of one moment, as a sealed snapshot in the layout that sweeps fastest.
 //!
-//! One connection begins a transaction, locks the table against a change of its shape, and takes a snapshot that the
-//! others share. Each of them reads ranges of pages, so that nothing is read twice and nothing is sorted by the server.
+//! One connection begins a transaction, locks the table against changes of its columns, and takes a snapshot that the
+//! others share. Each of them reads ranges of pages, so that nothing is read twice and the server sorts nothing.
 //! Rows stream into column buffers and from there into files: memory does not grow with the estate.
 
 use std::path::{Path, PathBuf};
@@ -13,9 +13,10 @@ use super::config::Config;
 use super::connect::Target;
 use super::copy::{CopyRows, instant};
 use super::fault::failed;
-use super::table::{Bound, Form, Kind, Table, qualified};
+use super::table::{BoundColumn, DeviceTable, StoredForm, TableKind, qualified};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
@@ -23,25 +24,25 @@ use crate::recluster::{BATCH_ROWS, BatchTarget as Files, ColumnNames as Names};
 use crate::scan::rows::Rows;
 use crate::snapshot::{Seal, Snapshot};
 
-/// Rows of a part that a connection reads at a time, as far as the statistics of the server tell.
+/// The most rows of a part, estimated from the statistics of the server.
 const PART_ROWS: u64 = 1 << 20;
-/// Fewer rows than that are not worth a part.
+/// The fewest rows of a part, unless the table has fewer.
 const LEAST_ROWS: u64 = 1 << 16;
-/// Rows between two looks at whether the user wants to stop.
+/// Rows between two checks for an interruption.
 const STEP: u64 = 16 * 1024;
 
-/// What was written.
+/// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Summary {
+pub struct ExportSummary {
     /// Rows.
     pub rows: u64,
     /// Files.
     pub files: usize,
-    /// Their size.
+    /// Bytes of all files.
     pub bytes: u64,
-    /// The moment, by the database's clock: RFC 3339.
+    /// The moment of the snapshot, by the database's clock: RFC 3339.
     pub taken_at: String,
-    /// The table.
+    /// The device table: schema and name.
     pub table: String,
 }
 
@@ -55,24 +56,40 @@ struct Part {
     end: Option<u64>,
 }
 
-/// Exports the device table into an empty folder, and seals it.
-///
-/// The policy says which statuses are candidates and what the columns of the files are called. `pool` has as many
-/// workers as there are connections.
+/// What [`export`] reads, and where it writes.
+#[derive(Debug, Clone, Copy)]
+pub struct ExportOptions<'a> {
+    /// The database.
+    pub target: &'a Target,
+    /// The device table.
+    pub config: &'a Config,
+    /// Says which statuses are candidates and how the columns of the files are called.
+    pub policy: &'a Policy,
+    /// The folder to write. It must not exist, and appears whole or not at all.
+    pub out: &'a Path,
+}
+
+/// Exports the device table into a new folder, as a sealed snapshot. Every worker of `pool` has its own connection.
 ///
 /// # Errors
-/// A server that cannot be reached or refuses, a table that is not as configured, a folder that cannot be written, an
-/// interruption.
-pub fn export(
-    target: &Target,
-    config: &Config,
-    policy: &Policy,
+/// A folder that exists or cannot be written, a server that cannot be reached or refuses, a table that is not as configured,
+/// an interruption.
+pub fn export(options: &ExportOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<ExportSummary> {
+    let directory = OutputDirectory::create(options.out)?;
+    let summary = export_into(directory.path(), options, pool, progress)?;
+    directory.publish(pool)?;
+    Ok(summary)
+}
+
+fn export_into(
     folder: &Path,
+    options: &ExportOptions<'_>,
     pool: &Pool,
     progress: &dyn Progress,
-) -> Result<Summary> {
+) -> Result<ExportSummary> {
+    let ExportOptions { target, config, policy, .. } = *options;
     let mut keeper = target.connect()?;
-    let table = Table::find(&mut keeper, config, policy)?;
+    let table = DeviceTable::find(&mut keeper, config, policy)?;
     let beginning = || format!("cannot begin to read table {}", table.shown);
     // The lock comes first: a snapshot is taken by the first statement that reads.
     let begin =
@@ -114,14 +131,14 @@ pub fn export(
         return Err(Error::Unbalanced(format!("{read} rows were read, {} were written", written.rows())));
     }
     Seal::of(folder, written.files(), Some(taken_at.clone()), pool, progress)?.write(folder)?;
-    Ok(Summary { rows: read, files: written.files().len(), bytes: written.bytes(), taken_at, table: table.shown })
+    Ok(ExportSummary { rows: read, files: written.files().len(), bytes: written.bytes(), taken_at, table: table.shown })
 }
 
-/// How many files a part can come to, should the statistics of the server be far off.
+/// The most files of a part, in case the statistics of the server are wrong.
 const SUB_PARTS: usize = 1_000;
 
 /// A connection that sees what the first one sees.
-fn join(target: &Target, snapshot: &str, table: &Table) -> Result<Client> {
+fn join(target: &Target, snapshot: &str, table: &DeviceTable) -> Result<Client> {
     let mut client = target.connect()?;
     // The name of a snapshot is the server's own: hexadecimal digits and dashes.
     let begin = format!(
@@ -135,7 +152,7 @@ fn join(target: &Target, snapshot: &str, table: &Table) -> Result<Client> {
 /// Cuts the table, its partitions and what inherits from it into ranges of pages, and says how many rows there may be.
 ///
 /// Where the server has no statistics, a page is taken to have 50.
-fn parts(client: &mut Client, config: &Config, table: &Table, connections: u64) -> Result<(Vec<Part>, u64)> {
+fn parts(client: &mut Client, config: &Config, table: &DeviceTable, connections: u64) -> Result<(Vec<Part>, u64)> {
     const LEAVES: &str = "WITH RECURSIVE tree(oid) AS (SELECT $1::oid UNION SELECT i.inhrelid FROM pg_inherits i \
                           JOIN tree ON i.inhparent = tree.oid) \
                           SELECT n.nspname::text, c.relname::text, c.relkind::text, \
@@ -145,10 +162,10 @@ fn parts(client: &mut Client, config: &Config, table: &Table, connections: u64) 
                           THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint ELSE 0 END \
                           FROM tree JOIN pg_class c ON c.oid = tree.oid \
                           JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 'p' ORDER BY c.oid";
-    if table.kind == Kind::View {
+    if table.kind == TableKind::View {
         return Ok((vec![Part { from: table.name.clone(), first: 0, end: None }], 0));
     }
-    let looking = format!("cannot look at table {}.{}", config.inventory.schema, config.inventory.table);
+    let looking = format!("cannot inspect table {}.{}", config.inventory.schema, config.inventory.table);
     let (mut parts, mut estimate) = (Vec::new(), 0);
     for row in client.query(LEAVES, &[&table.oid]).map_err(failed(&looking))? {
         let (schema, name, kind): (String, String, String) = (row.get(0), row.get(1), row.get(2));
@@ -158,7 +175,7 @@ fn parts(client: &mut Client, config: &Config, table: &Table, connections: u64) 
             parts.push(Part { from, first: 0, end: None });
             continue;
         }
-        // Every connection gets some of it, and those that are done sooner get more.
+        // Twice as many parts as connections, so that connections that finish sooner take more of them.
         let share = (page_rows * pages).div_ceil(connections * 2);
         let step = share.clamp(LEAST_ROWS, PART_ROWS).div_ceil(page_rows.max(1));
         estimate += page_rows * pages;
@@ -167,7 +184,7 @@ fn parts(client: &mut Client, config: &Config, table: &Table, connections: u64) 
             parts.push(Part { from: from.clone(), first, end: Some(first + step) });
             first += step;
         }
-        // The last is open: should the table have grown, its new rows are not seen anyway, and the others are.
+        // The last part has no end: the table may have grown, and rows of the snapshot may have moved to new pages.
         parts.push(Part { from, first, end: None });
     }
     Ok((parts, estimate))
@@ -176,14 +193,14 @@ fn parts(client: &mut Client, config: &Config, table: &Table, connections: u64) 
 /// Reads a part, and writes it file by file.
 fn fetch(
     client: &mut Client,
-    table: &Table,
+    table: &DeviceTable,
     part: &Part,
     mut files: Files<'_>,
     progress: &dyn Progress,
 ) -> Result<u64> {
     let columns: Vec<String> = Column::READ_BY_SWEEP
         .into_iter()
-        .map(|column| table.column(column).map_or_else(|_| "NULL::text".into(), Bound::exported))
+        .map(|column| table.column(column).map_or_else(|_| "NULL::text".into(), BoundColumn::exported))
         .collect();
     let mut query = format!("COPY (SELECT {} FROM {}", columns.join(", "), part.from);
     if part.first > 0 || part.end.is_some() {
@@ -223,15 +240,15 @@ fn fetch(
 }
 
 /// Puts a row into the buffers.
-fn take(rows: &mut Rows, (id_form, party_form): (Form, Form), fields: [Option<&[u8]>; 6]) -> Result<()> {
+fn take(rows: &mut Rows, (id_form, party_form): (StoredForm, StoredForm), fields: [Option<&[u8]>; 6]) -> Result<()> {
     let [id, device_type, status, since, party, role] = fields;
     let number = rows.len();
     let known = id.and_then(|bytes| match id_form {
-        Form::Text => DeviceId::from_text(bytes),
+        StoredForm::Text => DeviceId::from_text(bytes),
         _ => DeviceId::from_bytes(bytes),
     });
     if let (None, Some(bytes)) = (known, id) {
-        let found = if id_form == Form::Text { text(bytes)?.to_owned() } else { hex(bytes) };
+        let found = if id_form == StoredForm::Text { text(bytes)?.to_owned() } else { hex(bytes) };
         rows.malformed.push((number, found.into_boxed_str()));
     }
     rows.ids.push(known);
@@ -240,7 +257,7 @@ fn take(rows: &mut Rows, (id_form, party_form): (Form, Form), fields: [Option<&[
     rows.since.push(since.and_then(|bytes| bytes.try_into().ok()).map(instant));
     match (party, party_form) {
         (None, _) => rows.parties.push_word(None),
-        (Some(bytes), Form::Text) => rows.parties.push_word(Some(text(bytes)?)),
+        (Some(bytes), StoredForm::Text) => rows.parties.push_word(Some(text(bytes)?)),
         (Some(bytes), _) => match DeviceId::from_bytes(bytes).map(DeviceId::to_text) {
             Some(canonical) => rows.parties.push_word(Some(text(&canonical)?)),
             None => rows.parties.push_word(Some(&hex(bytes))),
@@ -253,7 +270,7 @@ fn take(rows: &mut Rows, (id_form, party_form): (Form, Form), fields: [Option<&[
 fn text(bytes: &[u8]) -> Result<&str> {
     std::str::from_utf8(bytes).map_err(|_| Error::Inventory {
         what: "cannot read the inventory: a text that is not UTF-8".into(),
-        remedy: "mend the row, or give the database its true encoding".into(),
+        remedy: "fix the row, or give the database its true encoding".into(),
     })
 }
 

@@ -15,7 +15,7 @@
 //! Two things vary: the staging table, which holds the planned devices, and the parameters, which are bound or literal.
 
 use super::config::Config;
-use super::table::{Bound, Form as StoredForm, Table, as_text, qualified};
+use super::table::{BoundColumn, DeviceTable, StoredForm, as_text, qualified};
 use crate::error::Result;
 use crate::estate::{Column, DeviceType, SmiStatus};
 use crate::policy::Policy;
@@ -88,7 +88,7 @@ impl DeviceSql {
     ///
     /// # Errors
     /// Where a column is missing that a load needs.
-    pub(super) fn of(table: &Table) -> Result<Self> {
+    pub(super) fn of(table: &DeviceTable) -> Result<Self> {
         let columns =
             [Column::DeviceId, Column::SmiStatus, Column::StatusSince, Column::DeviceType, Column::NotifyingParty]
                 .map(|column| table.column(column));
@@ -105,12 +105,12 @@ impl DeviceSql {
         let [id, status, since, device_type, party] = columns.map(|column| {
             let form = if column == Column::StatusSince { StoredForm::Time } else { StoredForm::Text };
             let theirs = policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
-            Bound::new(column, form, theirs.map_or(column.name(), |(theirs, _)| theirs.as_str()))
+            BoundColumn::new(column, form, theirs.map_or(column.name(), |(theirs, _)| theirs.as_str()))
         });
         Self::new("device", [&id, &status, &since, &device_type, &party], "lower")
     }
 
-    fn new(table: &str, columns: [&Bound; 5], other_case: &'static str) -> Self {
+    fn new(table: &str, columns: [&BoundColumn; 5], other_case: &'static str) -> Self {
         let [id, status, since, device_type, party] = columns;
         Self {
             table: table.into(),

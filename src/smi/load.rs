@@ -1,339 +1,316 @@
-//! A run into the inventory: batch by batch, in rehearsal or in earnest, going on where an earlier attempt stopped.
+//! The guarded load of a run: batch by batch, as a dry run or executed, continuing where an earlier attempt stopped.
 //!
-//! The same statements run either way; a rehearsal rolls each transaction back. What the database refuses for single rows
-//! is narrowed down by halving until the row is alone, and that row is noted as failed.
+//! The same statements run either way; a dry run rolls each transaction back. Where the database refuses a batch because of
+//! single rows, the batch is halved until such a row is alone, and that row is recorded as failed.
 
 use std::ops::Range;
 use std::thread::sleep;
 use std::time::Duration;
 
-use postgres::Client;
-
-use super::batch::{Batch, LOADING, Refusal, Tried, refusal};
+use super::batch::{Batch, BatchEnd, LOADING, end_of};
 use super::config::Config;
-use super::connect::Target;
+use super::entry::{LoadEntry, LoadState};
 use super::fault::{failed, inventory};
 use super::guarded_delete::{LoadTables, LockedRows};
 use super::outcome::{self, Account, Kept, KeptRows};
-use super::stage::{self, Plan};
-use super::state::{self, Desk, Entry};
-use super::table::Table;
+use super::session::{LoadOptions, Session};
+use super::stage;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
 
-/// How often a batch is tried that others keep from going through, and how often rows are come back to that they hold.
-const ROUNDS: u32 = 6;
-/// The first rest between such attempts; it doubles.
-const REST: Duration = Duration::from_millis(50);
+/// How often a batch is tried that locks of other sessions stop, and how often locked rows are tried again at the end.
+const ATTEMPTS: u32 = 6;
+/// The first wait between such attempts; it doubles each time.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Whether it was in earnest.
+    /// Whether it was executed; otherwise it was a dry run.
     pub executed: bool,
     /// Whether the run had been loaded before, so that nothing was done now.
     pub already: bool,
-    /// Planned devices that an earlier attempt had dealt with.
+    /// Planned devices that an earlier attempt had tried.
     pub resumed_at: u64,
-    /// What became of planned devices; in a rehearsal, of those that are left.
+    /// The outcomes of all planned devices; in a dry run, of those from `resumed_at` on.
     pub account: Account,
-    /// The device table.
+    /// The device table: schema and name.
     pub table: String,
 }
 
-/// Loads a run: a rehearsal, or in earnest.
+/// Loads a run: deletes the devices that are still due, archives their rows, writes their alerts, and writes `load.json` and
+/// `load-outcome.parquet` into the run directory. Without `execute` it is a dry run, which changes nothing.
+///
+/// Progress and cancellation: `progress` is asked between two transactions.
 ///
 /// # Errors
-/// A server that cannot be reached or refuses, another load at work, a run that is too old or superseded or undone, an
-/// interruption. Whatever it is, what was done stays done, and the next attempt goes on from there.
-pub fn load(
-    plan: &Plan,
-    target: &Target,
-    config: &Config,
-    execute: bool,
-    wait_seconds: u32,
-    progress: &dyn Progress,
-) -> Result<Loaded> {
-    let Desk { mut client, table, names } = Desk::enter(plan, target, config, execute, wait_seconds)?;
-    if let Some(entry) = Entry::find(&mut client, &names, plan)? {
-        match entry.state.as_str() {
-            "loaded" => {
-                let account = if execute {
-                    // Whoever was stopped between the last transaction and this may still be without.
-                    outcome::write(&mut client, &names, plan, &entry, &table.shown, None)?
-                } else {
-                    outcome::recall(&mut client, &names, plan, &entry)?
-                };
-                let resumed_at = plan.planned;
-                return Ok(Loaded { executed: execute, already: true, resumed_at, account, table: table.shown });
-            }
-            "undoing" | "undone" => {
+/// A server that cannot be reached or refuses, another load of the table, a run that is too old, superseded, undone or not
+/// approved, more failed devices than `max_failed`. [`Error::Halted`] after an interruption. Committed transactions stay
+/// committed, and the next attempt continues from there.
+pub fn load(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Loaded> {
+    let LoadOptions { plan, target, config, execute, .. } = *options;
+    if config.approvals.is_some() && plan.approvals.is_empty() {
+        let what = format!("{}: its approvals were not checked", plan.path.display());
+        return Err(Error::Usage {
+            what,
+            remedy: "make the plan by Plan::for_load, with the required approvals".into(),
+        });
+    }
+    let mut session = Session::begin(*options)?;
+    if let Some(entry) = session.entry()? {
+        match entry.state {
+            LoadState::Staged | LoadState::Loading => {}
+            LoadState::Loaded => return already_loaded(session, &entry),
+            LoadState::Undoing | LoadState::Undone => {
                 let what = "was loaded and undone".into();
                 return Err(Error::Verification { path: plan.path.clone(), what });
             }
-            _ => {}
         }
     }
-    state::must_be_timely(&mut client, &names, &table, plan, config.load.max_age_days)?;
-    let entry = Entry::begin(&mut client, &names, &table, plan)?;
-    let loaded = attempt(client, plan, config, &table, &names, &entry, execute, progress);
+    session.must_be_timely()?;
+    let entry = session.entry_or_new()?;
+    let loaded = attempt(session, &entry, progress);
     if loaded.is_err() && !execute {
-        // As little as possible is left of a rehearsal; what else there is to say, the error says.
-        let _ = target.connect().and_then(|mut client| Entry::forget(&mut client, config, &names, plan));
+        // The connection may be lost, hence a new one. Should it fail too, the first error is the one to report.
+        let names = LoadTables::of(config);
+        let _ = target.connect().and_then(|mut client| LoadEntry::remove_staged(&mut client, config, &names, plan));
     }
     loaded
 }
 
-#[expect(clippy::too_many_arguments, reason = "all that a load is made of")]
-fn attempt(
-    mut client: Client,
-    plan: &Plan,
-    config: &Config,
-    table: &Table,
-    names: &LoadTables,
-    entry: &Entry,
-    execute: bool,
-    progress: &dyn Progress,
-) -> Result<Loaded> {
-    if !stage::is_whole(&mut client, config, plan, entry.done)? {
-        stage::fill(&mut client, config, table, plan, progress)?;
-    }
-    settle(&mut client, config)?;
-    if execute {
-        Entry::turn(&mut client, names, entry.load_id, "loading")?;
-    }
-    let batch = Batch::prepare(&mut client, config, table, plan, names, entry.load_id)?;
-    let mut work = Work {
-        client,
-        batch,
-        config,
-        names,
-        load_id: entry.load_id,
-        execute,
-        base: entry.done,
-        kept: Vec::new(),
-        failed: 0,
+fn already_loaded(mut session: Session<'_>, entry: &LoadEntry) -> Result<Loaded> {
+    let LoadOptions { plan, execute, .. } = session.options;
+    let account = if execute {
+        // An earlier attempt may have been killed after its last transaction and before it wrote the files.
+        outcome::write(&mut session, entry, None)?
+    } else {
+        outcome::recorded_account(&mut session, entry)?
     };
-    work.all(entry.done..entry.planned, progress)?;
-    let resumed_at = u64::try_from(entry.done).unwrap_or_default();
-    if !execute {
-        let Work { mut client, kept, .. } = work;
-        let account = Account::of(plan, entry.done, KeptRows::Rehearsed(kept.into_iter()), |_, _, _| Ok(()))?;
-        Entry::forget(&mut client, config, names, plan)?;
-        return Ok(Loaded { executed: false, already: false, resumed_at, account, table: table.shown.clone() });
-    }
-    work.come_back(entry.planned)?;
-    let Work { mut client, .. } = work;
-    finish(&mut client, config, names, plan, entry)?;
-    let entry = Entry::begin(&mut client, names, table, plan)?;
-    let account = outcome::write(&mut client, names, plan, &entry, &table.shown, None)?;
-    Ok(Loaded { executed: true, already: false, resumed_at, account, table: table.shown.clone() })
+    Ok(Loaded { executed: execute, already: true, resumed_at: plan.planned, account, table: session.table.shown })
 }
 
-/// Waits for nobody longer than the configuration says.
-fn settle(client: &mut Client, config: &Config) -> Result<()> {
+fn attempt(mut session: Session<'_>, entry: &LoadEntry, progress: &dyn Progress) -> Result<Loaded> {
+    let LoadOptions { plan, config, execute, .. } = session.options;
+    if !stage::is_complete(&mut session.client, config, plan, entry.done)? {
+        stage::fill(&mut session.client, config, &session.table, plan, progress)?;
+    }
+    set_timeouts(&mut session, config)?;
+    session.plan_by_index()?;
+    if execute {
+        session.set_state(entry, LoadState::Loading)?;
+    }
+    let batch = Batch::prepare(&mut session, entry.load_id)?;
+    let mut load =
+        RunningLoad { session, batch, load_id: entry.load_id, base: entry.done, kept: Vec::new(), failed: 0 };
+    load.all(entry.done..entry.planned, progress)?;
+    let account = if execute {
+        load.retry_locked(entry.planned)?;
+        load.finish()?
+    } else {
+        let kept = std::mem::take(&mut load.kept);
+        let account = Account::of(plan, entry.done, KeptRows::DryRun(kept.into_iter()), |_, _, _| Ok(()))?;
+        load.session.remove_staged()?;
+        account
+    };
+    let resumed_at = u64::try_from(entry.done).unwrap_or_default();
+    Ok(Loaded { executed: execute, already: false, resumed_at, account, table: load.session.table.shown })
+}
+
+fn set_timeouts(session: &mut Session<'_>, config: &Config) -> Result<()> {
     let (lock, statement) = (config.load.lock_timeout_ms, config.load.statement_timeout_ms);
     let settings = format!("SET lock_timeout = {lock}; SET statement_timeout = {statement}");
-    client.batch_execute(&settings).map_err(failed(LOADING))?;
-    state::by_index(client)
+    session.client.batch_execute(&settings).map_err(failed(LOADING))
 }
 
-/// The end of a load, in one transaction.
-fn finish(client: &mut Client, config: &Config, names: &LoadTables, plan: &Plan, entry: &Entry) -> Result<()> {
-    client.batch_execute("SET statement_timeout = 0").map_err(failed(LOADING))?;
-    let count = format!("SELECT count(*) FROM {} WHERE load_id = $1", names.removed);
-    let removed: i64 = client.query_one(&count, &[&entry.load_id]).map_err(failed(LOADING))?.get(0);
-    let mut work = client.transaction().map_err(failed(LOADING))?;
-    let counted = format!("SELECT deleted FROM {} WHERE load_id = $1", names.loads);
-    let deleted: i64 = work.query_one(&counted, &[&entry.load_id]).map_err(failed(LOADING))?.get(0);
-    if removed != deleted {
-        return Err(Error::Unbalanced(format!("{removed} rows were moved aside, the load counted {deleted}")));
-    }
-    Entry::turn(&mut work, names, entry.load_id, "loaded")?;
-    state::drop_stage(&mut work, config, plan)?;
-    work.commit().map_err(failed(LOADING))
-}
-
-/// A load at work.
-struct Work<'a> {
-    client: Client,
+/// A load whose statements are prepared.
+struct RunningLoad<'a> {
+    session: Session<'a>,
     batch: Batch,
-    config: &'a Config,
-    names: &'a LoadTables,
     load_id: i32,
-    execute: bool,
-    /// How far the load had come before: where a rehearsal leaves it.
+    /// `done` as an earlier attempt left it. In a dry run it never advances.
     base: i64,
-    /// What a rehearsal found that would be kept.
+    /// The devices that a dry run would keep.
     kept: Vec<Kept>,
-    /// Single rows that the database refused.
+    /// Single devices that the database refused to delete.
     failed: u64,
 }
 
-impl Work<'_> {
+impl RunningLoad<'_> {
     fn all(&mut self, range: Range<i64>, progress: &dyn Progress) -> Result<()> {
+        let LoadOptions { config, execute, .. } = self.session.options;
         let (mut at, end) = (range.start, range.end);
         progress.begin(Stage::Load, u64::try_from(end - at).unwrap_or_default());
         while at < end {
             if progress.interrupted() {
                 let [done, planned] = [at, end].map(|place| u64::try_from(place).unwrap_or_default());
-                return Err(if self.execute { Error::Halted { done, planned } } else { Error::Interrupted });
+                return Err(if execute { Error::Halted { done, planned } } else { Error::Interrupted });
             }
-            let next = end.min(at + i64::from(self.config.load.batch));
+            let next = end.min(at + i64::from(config.load.batch));
             self.range(at..next)?;
             progress.advance(u64::try_from(next - at).unwrap_or_default());
             at = next;
-            if at < end && self.config.load.pause_ms > 0 {
-                sleep(self.config.load.pause());
+            if at < end && config.load.pause_ms > 0 {
+                sleep(config.load.pause());
             }
         }
         Ok(())
     }
 
-    /// Loads a range, in halves where the whole does not go through.
+    /// Loads a range, in halves where the whole is refused or takes too long.
     fn range(&mut self, range: Range<i64>) -> Result<()> {
         let mut left = vec![range];
         while let Some(range) = left.pop() {
             let middle = i64::midpoint(range.start, range.end);
-            match self.patiently(&range)? {
-                None => {}
-                Some(_) if range.start < middle => left.extend([middle..range.end, range.start..middle]),
-                Some(Refusal::Row(reason)) => self.give_up(range.start, range.start, range.end, reason)?,
-                Some(Refusal::Slow(error)) => return Err(inventory(LOADING, &error)),
-                Some(Refusal::Busy) => return Err(busy()),
+            match self.until_unlocked(&range)? {
+                BatchEnd::Done => {}
+                _ if range.start < middle => left.extend([middle..range.end, range.start..middle]),
+                BatchEnd::Refused(reason) => self.record_failed(range.start, &range, reason)?,
+                BatchEnd::TooSlow(error) => return Err(inventory(LOADING, &error)),
+                BatchEnd::Locked => return Err(locked()),
             }
         }
         Ok(())
     }
 
-    /// Tries a range until others let it through, the first time with some patience for each lock.
-    fn patiently(&mut self, range: &Range<i64>) -> Result<Option<Refusal>> {
-        let (mut locked, mut rest) = (LockedRows::Wait, REST);
-        for _ in 0..ROUNDS {
-            match self.once(range, locked, None)? {
-                Ok(()) => return Ok(None),
-                Err(Refusal::Busy) => locked = LockedRows::Skip,
-                Err(refusal) => return Ok(Some(refusal)),
+    /// Tries a range up to [`ATTEMPTS`] times while locks stop it. The first time it waits for each lock.
+    fn until_unlocked(&mut self, range: &Range<i64>) -> Result<BatchEnd> {
+        let (mut locked, mut wait) = (LockedRows::Wait, FIRST_WAIT);
+        let done = if self.session.options.execute { range.clone() } else { self.base..range.end };
+        for _ in 0..ATTEMPTS {
+            match self.once(range, locked, &done)? {
+                BatchEnd::Locked => locked = LockedRows::Skip,
+                end => return Ok(end),
             }
-            sleep(rest);
-            rest *= 2;
+            sleep(wait);
+            wait *= 2;
         }
-        Ok(Some(Refusal::Busy))
+        Ok(BatchEnd::Locked)
     }
 
-    /// One transaction. `again` is where `done` is when a row is tried once more at the end.
-    fn once(&mut self, range: &Range<i64>, locked: LockedRows, again: Option<i64>) -> Result<Result<(), Refusal>> {
-        let done = match again {
-            Some(planned) => planned..planned,
-            None if self.execute => range.clone(),
-            None => self.base..range.end,
-        };
-        match self.transact(range, locked, &done) {
-            Ok(Some(tried)) => {
-                if !self.execute {
-                    self.kept.extend(tried.kept);
+    /// One transaction. `done` is where the load is before and after it; empty where a row is tried again.
+    fn once(&mut self, range: &Range<i64>, locked: LockedRows, done: &Range<i64>) -> Result<BatchEnd> {
+        match self.transact(range, locked, done) {
+            Ok(Some(kept)) => {
+                if !self.session.options.execute {
+                    self.kept.extend(kept);
                 }
-                Ok(Ok(()))
+                Ok(BatchEnd::Done)
             }
-            Ok(None) => Err(moved_on()),
-            Err(error) => refusal(error).map(Err),
+            Ok(None) => Err(advanced_elsewhere()),
+            Err(error) => end_of(error),
         }
     }
 
-    /// `None` where nothing was done because `done` was elsewhere.
+    /// What was kept; `None` where nothing was done because `done` was elsewhere.
     fn transact(
         &mut self,
         range: &Range<i64>,
         locked: LockedRows,
         done: &Range<i64>,
-    ) -> Result<Option<Tried>, postgres::Error> {
-        let mut work = self.client.transaction()?;
+    ) -> Result<Option<Vec<Kept>>, postgres::Error> {
+        let Session { client, names, options, .. } = &mut self.session;
+        let mut work = client.transaction()?;
         if done.is_empty() {
-            // What was recorded at the first attempt is recorded again where it still holds.
-            let forget =
-                format!("DELETE FROM {} WHERE load_id = $1 AND load_ord >= $2 AND load_ord < $3", self.names.kept);
-            work.execute(&forget, &[&self.load_id, &range.start, &range.end])?;
+            // The record of the first attempt is replaced: where the device is kept again, it is written again.
+            let clear = format!("DELETE FROM {} WHERE load_id = $1 AND load_ord >= $2 AND load_ord < $3", names.kept);
+            work.execute(&clear, &[&self.load_id, &range.start, &range.end])?;
         }
-        let tried = self.batch.delete(&mut work, range, locked, done)?;
-        if !self.execute {
-            // What would only be checked at the end is checked here, before the rollback.
+        let kept = self.batch.delete(&mut work, range, locked, done)?;
+        if !options.execute {
+            // Deferred constraints are checked now: a rollback would skip them.
             work.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
             work.rollback()?;
-        } else if tried.is_some() {
+        } else if kept.is_some() {
             work.commit()?;
         }
-        Ok(tried)
+        Ok(kept)
     }
 
-    /// Notes a row that the database refuses to let go.
-    fn give_up(&mut self, ord: i64, from: i64, to: i64, reason: String) -> Result<()> {
+    /// Records a device that the database refuses to delete, and advances the load by `done`.
+    fn record_failed(&mut self, ord: i64, done: &Range<i64>, reason: String) -> Result<()> {
+        let Session { client, names, options, .. } = &mut self.session;
         self.failed += 1;
-        if self.failed > self.config.load.max_failed {
+        if self.failed > options.config.load.max_failed {
             return Err(Error::Inventory {
                 what: format!("the database refused {} single deletions, the last with: {reason}", self.failed),
-                remedy: "mend the cause, or raise max_failed of [load]; then run the same command again".into(),
+                remedy: "fix the cause, or raise max_failed of [load]; then run the same command again".into(),
             });
         }
-        if !self.execute {
+        if !options.execute {
             self.kept.push(Kept::failed(ord, reason));
             return Ok(());
         }
-        let note = format!(
+        let record = format!(
             "INSERT INTO {} (load_id, load_ord, outcome, reason) VALUES ($1, $2, 'failed', $3) \
              ON CONFLICT (load_id, load_ord) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason",
-            self.names.kept
+            names.kept
         );
-        let mut work = self.client.transaction().map_err(failed(LOADING))?;
-        work.execute(&note, &[&self.load_id, &ord, &reason]).map_err(failed(LOADING))?;
-        // An empty range deletes nothing, and advances.
-        let advanced =
-            self.batch.delete(&mut work, &(ord..ord), LockedRows::Wait, &(from..to)).map_err(failed(LOADING))?;
+        let mut work = client.transaction().map_err(failed(LOADING))?;
+        work.execute(&record, &[&self.load_id, &ord, &reason]).map_err(failed(LOADING))?;
+        // An empty range deletes nothing, and advances `done`.
+        let advanced = self.batch.delete(&mut work, &(ord..ord), LockedRows::Wait, done).map_err(failed(LOADING))?;
         if advanced.is_none() {
-            return Err(moved_on());
+            return Err(advanced_elsewhere());
         }
         work.commit().map_err(failed(LOADING))
     }
 
-    /// Comes back to rows that others held. Those that are held to the end have failed.
-    fn come_back(&mut self, planned: i64) -> Result<()> {
-        let list = format!(
-            "SELECT load_ord FROM {} WHERE load_id = $1 AND outcome = 'locked' ORDER BY load_ord",
-            self.names.kept
+    /// Tries the rows again that other sessions had locked. Those that stay locked have failed.
+    fn retry_locked(&mut self, planned: i64) -> Result<()> {
+        let kept = &self.session.names.kept;
+        let list = format!("SELECT load_ord FROM {kept} WHERE load_id = $1 AND outcome = 'locked' ORDER BY load_ord");
+        let fail = format!(
+            "UPDATE {kept} SET outcome = 'failed', reason = 'held by others' WHERE load_id = $1 AND outcome = 'locked'"
         );
-        let mut rest = REST;
-        for _ in 0..ROUNDS {
-            let held = self.client.query(&list, &[&self.load_id]).map_err(failed(LOADING))?;
-            if held.is_empty() {
+        let mut wait = FIRST_WAIT;
+        for _ in 0..ATTEMPTS {
+            let rows = self.session.client.query(&list, &[&self.load_id]).map_err(failed(LOADING))?;
+            if rows.is_empty() {
                 return Ok(());
             }
-            for row in held {
+            for row in rows {
                 let ord: i64 = row.get(0);
-                match self.once(&(ord..ord + 1), LockedRows::Skip, Some(planned))? {
-                    Ok(()) | Err(Refusal::Busy | Refusal::Slow(_)) => {}
-                    Err(Refusal::Row(reason)) => self.give_up(ord, planned, planned, reason)?,
+                match self.once(&(ord..ord + 1), LockedRows::Skip, &(planned..planned))? {
+                    BatchEnd::Done | BatchEnd::Locked | BatchEnd::TooSlow(_) => {}
+                    BatchEnd::Refused(reason) => self.record_failed(ord, &(planned..planned), reason)?,
                 }
             }
-            sleep(rest);
-            rest *= 2;
+            sleep(wait);
+            wait *= 2;
         }
-        let fail = format!(
-            "UPDATE {} SET outcome = 'failed', reason = 'held by others' WHERE load_id = $1 AND outcome = 'locked'",
-            self.names.kept
-        );
-        self.client.execute(&fail, &[&self.load_id]).map(drop).map_err(failed(LOADING))
+        self.session.client.execute(&fail, &[&self.load_id]).map(drop).map_err(failed(LOADING))
+    }
+
+    /// Ends an executed load: checks its counts, sets its state, drops the staging table, and writes the account.
+    fn finish(&mut self) -> Result<Account> {
+        let Session { client, names, options, .. } = &mut self.session;
+        client.batch_execute("SET statement_timeout = 0").map_err(failed(LOADING))?;
+        let count = format!("SELECT count(*) FROM {} WHERE load_id = $1", names.removed);
+        let removed: i64 = client.query_one(&count, &[&self.load_id]).map_err(failed(LOADING))?.get(0);
+        let mut work = client.transaction().map_err(failed(LOADING))?;
+        let counted = format!("SELECT deleted FROM {} WHERE load_id = $1", names.loads);
+        let deleted: i64 = work.query_one(&counted, &[&self.load_id]).map_err(failed(LOADING))?.get(0);
+        if removed != deleted {
+            return Err(Error::Unbalanced(format!("{removed} rows were archived, the load counted {deleted}")));
+        }
+        LoadEntry::set_state(&mut work, names, self.load_id, LoadState::Loaded)?;
+        stage::drop_stage(&mut work, options.config, options.plan)?;
+        work.commit().map_err(failed(LOADING))?;
+        let entry = self.session.entry_or_new()?;
+        outcome::write(&mut self.session, &entry, None)
     }
 }
 
-fn moved_on() -> Error {
+fn advanced_elsewhere() -> Error {
     Error::Inventory {
         what: "another session has advanced this load".into(),
         remedy: "see who else loads this run; nothing was done twice".into(),
     }
 }
 
-fn busy() -> Error {
+fn locked() -> Error {
     Error::Inventory {
-        what: format!("{LOADING}: others hold locks, over and over"),
-        remedy: "run the same command again when less is going on: it goes on from there".into(),
+        what: format!("{LOADING}: rows are locked by other sessions, after {ATTEMPTS} attempts"),
+        remedy: "run the same command again when there is less traffic: it continues from there".into(),
     }
 }

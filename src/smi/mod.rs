@@ -1,36 +1,37 @@
-//! The live inventory: a consistent snapshot out of PostgreSQL, and the guarded load of a run back into it.
+//! The live inventory: a consistent snapshot out of PostgreSQL, and the guarded load of a run into it.
 //!
-//! [`export`](mod@export) reads the device table as of one moment, over several connections. [`load`](mod@load) deletes
-//! what a run lists *and is still due*: in small transactions, each of which moves full rows aside, writes the alerts
-//! of what it really deleted, and notes how far it came. [`undo`](mod@undo) takes a load back; [`outcome`] accounts for
-//! every planned device.
+//! [`export()`] reads the device table as of one moment, over several connections. [`load()`] deletes what a run lists *and is
+//! still due*, in small transactions; each archives the rows that it deletes, writes their alerts, and records how far the load
+//! has come. [`undo()`] reverts a load. [`outcome`] accounts for every planned device.
 //!
-//! Whatever is decided by time is decided by the database's clock. Names out of the configuration are quoted as
-//! identifiers, values are bound. What is due is not judged here: that is the run's, which is verified before it is
-//! touched.
+//! Whatever depends on the time uses the database's clock. Names from the configuration are quoted as identifiers, values are
+//! bound. What is due is decided by the run, which is verified before anything is changed; here it is only compared.
 
 mod batch;
 pub mod config;
 pub mod connect;
 mod copy;
+mod entry;
 pub mod export;
 mod fault;
 pub(crate) mod guarded_delete;
 pub mod load;
 pub mod outcome;
 mod password;
+mod session;
 pub mod stage;
-mod state;
 mod table;
+mod tables;
 mod tls;
 pub mod undo;
 mod weight;
 
 pub use config::Config;
 pub use connect::Target;
-pub use export::export;
+pub use export::{ExportOptions, export};
 pub use load::load;
+pub use session::LoadOptions;
 pub use stage::Plan;
-pub use state::init;
+pub use tables::init;
 pub use undo::undo;
 pub use weight::{Weight, weigh};

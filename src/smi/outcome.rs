@@ -1,41 +1,85 @@
-//! What became of every planned device: counts by type and party, and one row for each, beside the run.
+//! The account of a load: the outcome of every planned device, as counts by type and party, and as a file with one row each.
 //!
-//! The manifest and what was kept are both in the manifest's order; they are read side by side, so that memory does not
-//! grow with the run. Whatever the manifest has and nothing was kept of was deleted, and their number must be the one that
-//! the load itself counted.
+//! The manifest and the kept rows are both in the manifest's order. They are merged row by row, so that memory does not
+//! grow with the run. A planned device without a kept row was deleted; their number must equal the load's own count.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::Array;
 use arrow_array::builder::{BooleanBuilder, Date32Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use postgres::types::{FromSql, Type};
 use postgres::{Client, Row};
 use serde::Serialize;
-use serde_json::Value;
 
+use super::entry::LoadEntry;
 use super::fault::failed;
 use super::guarded_delete::LoadTables;
+use super::session::Session;
 use super::stage::Plan;
-use super::state::Entry;
+use crate::approval::Approval;
 use crate::error::{Error, Result};
 use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
-use crate::output::{Existing, OutputFile, Written, check_writable, folder_of, json};
+use crate::output::{Existing, OutputFile, Written, json};
 use crate::run::read::{Batches, Deletes, text};
 use crate::run::verify::LOADED;
 
 /// The version of the format of `load.json`.
 pub const SCHEMA: &str = "smi-sweep/load/1";
 
-/// A planned device that was not deleted.
+/// What became of a planned device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LoadOutcome {
+    /// It was still due.
+    Deleted,
+    /// It is in the inventory with another status, date, type or party.
+    Changed,
+    /// It is no longer in the inventory.
+    Gone,
+    /// The database refused to delete it, or it stayed locked to the end.
+    Failed,
+    /// Another session has locked it; it is tried again at the end of the load.
+    Locked,
+}
+
+impl LoadOutcome {
+    const ALL: [Self; 5] = [Self::Deleted, Self::Changed, Self::Gone, Self::Failed, Self::Locked];
+
+    /// The text in the database and in the files.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Changed => "changed",
+            Self::Gone => "gone",
+            Self::Failed => "failed",
+            Self::Locked => "locked",
+        }
+    }
+}
+
+impl<'a> FromSql<'a> for LoadOutcome {
+    fn from_sql(type_: &Type, raw: &'a [u8]) -> std::result::Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let name = <&str>::from_sql(type_, raw)?;
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.name() == name)
+            .ok_or_else(|| format!("the unknown outcome `{name}`").into())
+    }
+
+    fn accepts(type_: &Type) -> bool {
+        <&str>::accepts(type_)
+    }
+}
+
+/// A planned device that was not deleted, with what was found instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kept {
     /// Its place in the manifest.
     pub(super) ord: i64,
-    /// `changed`, `gone`, `failed` or `locked`.
-    pub(super) outcome: String,
-    /// What differs, or what the database said.
+    pub(super) outcome: LoadOutcome,
+    /// Which column differs, or the message of the database.
     pub(super) reason: String,
     device_type: Option<String>,
     status: Option<String>,
@@ -48,29 +92,29 @@ impl Kept {
     pub(super) const FIELDS: &str = "load_ord, outcome, reason, found_type, found_status, \
          CASE WHEN isfinite(found_since) THEN (extract(epoch FROM found_since) * 1000000)::bigint END, found_party";
 
-    pub(super) fn of(row: &Row) -> Self {
-        Self {
-            ord: row.get(0),
-            outcome: row.get(1),
-            reason: row.get(2),
-            device_type: row.get(3),
-            status: row.get(4),
-            since: row.get(5),
-            party: row.get(6),
-        }
+    pub(super) fn of(row: &Row) -> Result<Self, postgres::Error> {
+        Ok(Self {
+            ord: row.try_get(0)?,
+            outcome: row.try_get(1)?,
+            reason: row.try_get(2)?,
+            device_type: row.try_get(3)?,
+            status: row.try_get(4)?,
+            since: row.try_get(5)?,
+            party: row.try_get(6)?,
+        })
     }
 
-    /// One that the database did not let go.
+    /// A device that the database refuses to delete.
     pub(super) fn failed(ord: i64, reason: String) -> Self {
-        Self { ord, outcome: "failed".into(), reason, device_type: None, status: None, since: None, party: None }
+        Self { ord, outcome: LoadOutcome::Failed, reason, device_type: None, status: None, since: None, party: None }
     }
 }
 
-/// What was kept, in order.
+/// Kept devices in the manifest's order.
 pub(super) enum KeptRows<'a> {
-    /// Of a rehearsal, which leaves nothing in the database.
-    Rehearsed(std::vec::IntoIter<Kept>),
-    /// Of a load: read in pages.
+    /// Those of a dry run, which leaves nothing in the database.
+    DryRun(std::vec::IntoIter<Kept>),
+    /// Those of a load: read from the database in pages.
     Stored { client: &'a mut Client, names: &'a LoadTables, load_id: i32, page: std::vec::IntoIter<Kept>, last: i64 },
 }
 
@@ -79,7 +123,7 @@ impl KeptRows<'_> {
 
     fn next_row(&mut self) -> Result<Option<Kept>> {
         match self {
-            Self::Rehearsed(rows) => Ok(rows.next()),
+            Self::DryRun(rows) => Ok(rows.next()),
             Self::Stored { client, names, load_id, page, last } => {
                 if let Some(kept) = page.next() {
                     return Ok(Some(kept));
@@ -90,9 +134,9 @@ impl KeptRows<'_> {
                     names.kept,
                     Self::PAGE
                 );
-                let rows =
-                    client.query(&sql, &[load_id, last]).map_err(failed("cannot read what became of devices"))?;
-                let kept: Vec<Kept> = rows.iter().map(Kept::of).collect();
+                let kept: Result<Vec<Kept>, _> =
+                    client.query(&sql, &[load_id, last]).and_then(|rows| rows.iter().map(Kept::of).collect());
+                let kept = kept.map_err(failed("cannot read the kept devices"))?;
                 *last = kept.last().map_or(*last, |kept| kept.ord);
                 *page = kept.into_iter();
                 Ok(page.next())
@@ -101,55 +145,53 @@ impl KeptRows<'_> {
     }
 }
 
-/// What became of planned devices: `planned` is the sum of the four that follow it.
+/// Numbers of planned devices: `planned` = `deleted` + `changed` + `gone` + `failed`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// Devices in the manifest.
     pub planned: u64,
     /// Deleted.
     pub deleted: u64,
-    /// There, and no longer as the run saw them.
+    /// Still in the inventory, with another status, date, type or party.
     pub changed: u64,
-    /// No longer there.
+    /// No longer in the inventory.
     pub gone: u64,
-    /// Refused by the database, or held by others to the end.
+    /// The database refused to delete them, or another session kept them locked to the end.
     pub failed: u64,
     /// Alerts written for those deleted.
     pub alerts: u64,
 }
 
 impl Figures {
-    fn count(&mut self, outcome: &str, alert: bool) {
+    fn count(&mut self, outcome: LoadOutcome, alert: bool) {
         self.planned += 1;
         match outcome {
-            DELETED => {
+            LoadOutcome::Deleted => {
                 self.deleted += 1;
                 self.alerts += u64::from(alert);
             }
-            "changed" => self.changed += 1,
-            "gone" => self.gone += 1,
-            _ => self.failed += 1,
+            LoadOutcome::Changed => self.changed += 1,
+            LoadOutcome::Gone => self.gone += 1,
+            LoadOutcome::Failed | LoadOutcome::Locked => self.failed += 1,
         }
     }
 }
 
-const DELETED: &str = "deleted";
-
-/// Figures of a whole load.
+/// The outcomes of a whole load.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// Of all.
+    /// All planned devices.
     pub total: Figures,
-    /// Of each device type.
+    /// By device type.
     pub by_type: BTreeMap<String, Figures>,
-    /// Of each Notifying Party; `(none)` where there is none.
+    /// By Notifying Party; `(none)` for devices without one.
     pub by_party: BTreeMap<String, Figures>,
-    /// Why devices were kept.
+    /// Devices that were kept, by `outcome: reason`.
     pub reasons: BTreeMap<String, u64>,
 }
 
 impl Account {
-    /// Reads manifest and kept rows side by side, from place `from` on, and hands each row on.
+    /// Merges manifest and kept rows from place `from` on, and calls `each` for every planned device.
     pub(super) fn of(
         plan: &Plan,
         from: i64,
@@ -180,7 +222,7 @@ impl Account {
     }
 
     fn count(&mut self, batch: &Deletes, row: usize, kept: Option<&Kept>) {
-        let outcome = kept.map_or(DELETED, |kept| kept.outcome.as_str());
+        let outcome = kept.map_or(LoadOutcome::Deleted, |kept| kept.outcome);
         let alert = batch.alert.value(row);
         self.total.count(outcome, alert);
         for (map, key) in [
@@ -193,21 +235,20 @@ impl Account {
             }
         }
         if let Some(kept) = kept {
-            *self.reasons.entry(format!("{}: {}", kept.outcome, kept.reason)).or_default() += 1;
+            *self.reasons.entry(format!("{}: {}", kept.outcome.name(), kept.reason)).or_default() += 1;
         }
     }
 }
 
-/// Accounts for a load that is in the database, handing each row on.
+/// The account of a load that the database has recorded. `each` is called for every planned device.
 fn account(
-    client: &mut Client,
-    names: &LoadTables,
-    plan: &Plan,
-    entry: &Entry,
+    session: &mut Session<'_>,
+    entry: &LoadEntry,
     each: impl FnMut(&Deletes, usize, Option<&Kept>) -> Result<()>,
 ) -> Result<Account> {
+    let Session { client, names, options, .. } = session;
     let kept = KeptRows::Stored { client, names, load_id: entry.load_id, page: Vec::new().into_iter(), last: -1 };
-    let account = Account::of(plan, 0, kept, each)?;
+    let account = Account::of(options.plan, 0, kept, each)?;
     let (deleted, alerts) = (i64::try_from(account.total.deleted), i64::try_from(account.total.alerts));
     if (deleted, alerts) == (Ok(entry.deleted), Ok(entry.alerts)) {
         return Ok(account);
@@ -218,70 +259,103 @@ fn account(
     )))
 }
 
-/// Accounts for a load that is in the database.
-pub(super) fn recall(client: &mut Client, names: &LoadTables, plan: &Plan, entry: &Entry) -> Result<Account> {
-    account(client, names, plan, entry, |_, _, _| Ok(()))
+/// The account of a load that the database has recorded.
+pub(super) fn recorded_account(session: &mut Session<'_>, entry: &LoadEntry) -> Result<Account> {
+    account(session, entry, |_, _, _| Ok(()))
 }
 
-/// Accounts for a load that is in the database, and writes `load-outcome.parquet` and `load.json` into the run directory.
-pub(super) fn write(
-    client: &mut Client,
-    names: &LoadTables,
-    plan: &Plan,
-    entry: &Entry,
-    shown: &str,
-    undone: Option<&Value>,
-) -> Result<Account> {
+/// `load.json`.
+#[derive(Serialize)]
+struct LoadDocument<'a> {
+    schema: &'static str,
+    run: &'a str,
+    as_of: &'a str,
+    inventory: &'a str,
+    state: &'static str,
+    started_at: &'a str,
+    finished_at: Option<&'a str>,
+    undone_at: Option<&'a str>,
+    #[serde(flatten)]
+    account: &'a Account,
+    undone: Option<UndoneRows>,
+    approvals: Vec<ApprovalEntry<'a>>,
+    outputs: [OutcomeEntry<'a>; 1],
+}
+
+/// Rows of an undone load, in all.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct UndoneRows {
+    /// In the inventory again.
+    pub(super) restored: i64,
+    /// Not restored, because the device had come back.
+    pub(super) come_back: i64,
+}
+
+#[derive(Serialize)]
+struct ApprovalEntry<'a> {
+    name: Option<&'a str>,
+    key: String,
+    approved_at: &'a str,
+}
+
+impl<'a> ApprovalEntry<'a> {
+    fn new(approval: &'a Approval) -> Self {
+        Self { name: approval.name.as_deref(), key: approval.key.to_string(), approved_at: &approval.approved_at }
+    }
+}
+
+#[derive(Serialize)]
+struct OutcomeEntry<'a> {
+    path: &'a str,
+    rows: u64,
+    bytes: u64,
+    blake3: &'a str,
+}
+
+/// Makes the account of a load that the database has recorded, and writes `load-outcome.parquet` and `load.json` into the run
+/// directory.
+pub(super) fn write(session: &mut Session<'_>, entry: &LoadEntry, undone: Option<UndoneRows>) -> Result<Account> {
+    let plan = session.options.plan;
     let [json_name, rows_name] = LOADED;
-    let mut file = OutcomeFile::new(&plan.path.join(rows_name), &plan.path)?;
-    let account = account(client, names, plan, entry, |batch, row, kept| file.push(batch, row, kept))?;
+    let parent = plan.parent()?;
+    let mut file = OutcomeFile::create(&parent, &plan.path.join(rows_name))?;
+    let account = account(session, entry, |batch, row, kept| file.push(batch, row, kept))?;
     let written = file.finish()?;
-    let document = serde_json::json!({
-        "schema": SCHEMA,
-        "run": plan.id,
-        "as_of": plan.record.as_of,
-        "inventory": shown,
-        "state": entry.state,
-        "started_at": entry.started_at,
-        "finished_at": entry.finished_at,
-        "undone_at": entry.undone_at,
-        "total": account.total,
-        "by_type": account.by_type,
-        "by_party": account.by_party,
-        "reasons": account.reasons,
-        "undone": undone,
-        "approvals": plan.approvals.iter().map(|approval| serde_json::json!({
-            "name": approval.name, "key": approval.key.to_string(), "approved_at": approval.approved_at,
-        })).collect::<Vec<_>>(),
-        "outputs": [{
-            "path": rows_name, "rows": account.total.planned, "bytes": written.bytes, "blake3": written.blake3,
+    let document = LoadDocument {
+        schema: SCHEMA,
+        run: &plan.id,
+        as_of: &plan.record.as_of,
+        inventory: &session.table.shown,
+        state: entry.state.name(),
+        started_at: &entry.started_at,
+        finished_at: entry.finished_at.as_deref(),
+        undone_at: entry.undone_at.as_deref(),
+        account: &account,
+        undone,
+        approvals: plan.approvals.iter().map(ApprovalEntry::new).collect(),
+        outputs: [OutcomeEntry {
+            path: rows_name,
+            rows: account.total.planned,
+            bytes: written.bytes,
+            blake3: &written.blake3,
         }],
-    });
-    let file = OutputFile::atomic_through(&beside(&plan.path)?, &plan.path.join(json_name), Existing::Replace)?;
+    };
+    let path = plan.path.join(json_name);
+    let file = OutputFile::atomic_through(&parent, &path, Existing::Replace)?;
+    // As a value its keys are in alphabetical order.
+    let document = serde_json::to_value(document).map_err(|error| Error::io("write", &path)(error.into()))?;
     json::write(file, &document)?;
     Ok(account)
 }
 
-/// Whether the run directory will take what is written into it afterwards, before anything is deleted.
-pub(super) fn must_be_writable(run: &Path) -> Result<()> {
-    check_writable(&beside(run)?)
-}
-
-/// The folder that the run directory is in. Files are begun there: in the run directory, one that was left behind would
-/// be a file too many.
-fn beside(run: &Path) -> Result<PathBuf> {
-    let whole = run.canonicalize().map_err(Error::io("find", run))?;
-    Ok(folder_of(&whole).to_path_buf())
-}
-
-/// `load-outcome.parquet` in the making.
+/// `load-outcome.parquet` while it is written.
 struct OutcomeFile {
     file: ParquetFile,
-    rows: Columns,
+    rows: OutcomeColumns,
 }
 
 #[derive(Default)]
-struct Columns {
+struct OutcomeColumns {
     id: StringBuilder,
     device_type: StringBuilder,
     since: TimestampMicrosecondBuilder,
@@ -300,11 +374,11 @@ struct Columns {
 const BATCH: usize = 64 * 1024;
 
 impl OutcomeFile {
-    fn new(path: &Path, run: &Path) -> Result<Self> {
-        let file = OutputFile::atomic_through(&beside(run)?, path, Existing::Replace)?;
+    fn create(parent: &Path, path: &Path) -> Result<Self> {
+        let file = OutputFile::atomic_through(parent, path, Existing::Replace)?;
         let properties = writer_properties().set_compression(zstd(1)).build();
         let file = ParquetFile::new(file, schema(), properties, ArrowSchema::Stored)?;
-        Ok(Self { file, rows: Columns::default() })
+        Ok(Self { file, rows: OutcomeColumns::default() })
     }
 
     fn push(&mut self, batch: &Deletes, row: usize, kept: Option<&Kept>) -> Result<()> {
@@ -315,7 +389,7 @@ impl OutcomeFile {
         rows.due_on.append_value(batch.due_on.value(row));
         rows.party.append_option(text(&batch.party, row));
         rows.alert.append_value(batch.alert.value(row));
-        rows.outcome.append_value(kept.map_or(DELETED, |kept| kept.outcome.as_str()));
+        rows.outcome.append_value(kept.map_or(LoadOutcome::Deleted, |kept| kept.outcome).name());
         rows.reason.append_option(kept.map(|kept| kept.reason.as_str()));
         rows.found_type.append_option(kept.and_then(|kept| kept.device_type.as_deref()));
         rows.found_status.append_option(kept.and_then(|kept| kept.status.as_deref()));

@@ -1,21 +1,24 @@
-//! A run on its way into the inventory: verified, approved, and its delete manifest handed over by binary COPY.
+//! A run on its way into the inventory: verified, approved, and its delete manifest copied into a staging table.
 //!
-//! The staging table is of this run alone, and unlogged: after a crash of the server it is empty, which is noticed, and
-//! filled again. It is dropped when the run is loaded.
+//! The staging table belongs to one run, and is unlogged: after a crash of the server it is empty, which the next attempt
+//! notices, and fills it again. It is dropped when the run is loaded.
 
 use std::path::{Path, PathBuf};
 
 use arrow_array::Array;
-use postgres::Client;
+use postgres::binary_copy::BinaryCopyInWriter;
+use postgres::types::Type;
+use postgres::{Client, GenericClient};
 
 use super::config::Config;
-use super::copy::{CopyWriter, Value};
+use super::copy::{days_on_wire, instant_on_wire};
 use super::fault::failed;
 use super::guarded_delete::DeviceSql;
-use super::table::{Table, qualified, quoted};
+use super::table::{DeviceTable, qualified, quoted};
 use crate::approval::{self, Approval, RequiredApprovals};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
+use crate::output::folder_of;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
@@ -24,7 +27,7 @@ use crate::run::read::{Batches, Deletes, text};
 use crate::run::record::{RECORD, Record};
 use crate::run::verify::{Verified, digest, verify};
 
-/// A run that may be loaded, as far as the run itself tells.
+/// A verified run.
 #[derive(Debug)]
 pub struct Plan {
     /// The run directory.
@@ -33,22 +36,34 @@ pub struct Plan {
     pub record: Record,
     /// The policy that it was judged by.
     pub policy: Policy,
-    /// What tells it from all others.
+    /// The run's id, which follows from what it decided: the same decisions have the same id.
     pub id: String,
     /// The moment that it judged by, UTC microseconds.
     pub as_of: i64,
-    /// Devices to delete.
+    /// Devices to be deleted.
     pub planned: u64,
-    /// Who has approved it, where that is asked for.
+    /// The valid approvals, where the configuration requires some.
     pub approvals: Vec<Approval>,
 }
 
 impl Plan {
-    /// Verifies a run, row by row, and asks whether it is approved where approvals are required.
+    /// Verifies a run for [`load`](fn@super::load), row by row, and its approvals where some are required.
     ///
     /// # Errors
-    /// A run that is not what its record says, several at once, too few approvals.
-    pub fn of(run: &Path, required: Option<&RequiredApprovals>, pool: &Pool) -> Result<Self> {
+    /// A run that is not what its record says, several runs at once, too few approvals.
+    pub fn for_load(run: &Path, required: Option<&RequiredApprovals>, pool: &Pool) -> Result<Self> {
+        let mut plan = Self::for_undo(run, pool)?;
+        if let Some(required) = required {
+            plan.approvals = approval::check(&plan.path, required)?;
+        }
+        Ok(plan)
+    }
+
+    /// Verifies a run for [`undo`](fn@super::undo), which needs no approval: it is how a mistake is corrected.
+    ///
+    /// # Errors
+    /// A run that is not what its record says, several runs at once.
+    pub fn for_undo(run: &Path, pool: &Pool) -> Result<Self> {
         let mut verified = verify(run, pool)?;
         let (Some(Verified { path, record }), true) = (verified.pop(), verified.is_empty()) else {
             return Err(Error::Usage {
@@ -56,31 +71,42 @@ impl Plan {
                 remedy: "name the one run directory that is to be loaded".into(),
             });
         };
-        let approvals = match required {
-            Some(required) => approval::check(&path, required)?,
-            None => Vec::new(),
-        };
         let refuse = |what: String| Error::Verification { path: path.join(RECORD), what };
         let policy = Policy::from_json(&record.policy, RECORD)?;
         let as_of = time::parse(&record.as_of).ok_or_else(|| refuse("as_of is not a time".into()))?;
-        Ok(Self { id: record.id(), as_of, planned: record.tally.delete, policy, approvals, path, record })
+        let (id, planned) = (record.id(), record.tally.delete);
+        Ok(Self { id, as_of, planned, policy, approvals: Vec::new(), path, record })
     }
 
-    /// What confirms this run and no other.
+    /// What the user must repeat to execute this load: the run's id and the devices to be deleted.
     #[must_use]
     pub fn confirmation(&self) -> String {
         format!("{}:{}", self.id, self.planned)
     }
+
+    /// The folder that the run directory is in. Files for the run directory are begun there: a file that was left behind in
+    /// the run directory itself would make it invalid.
+    pub(super) fn parent(&self) -> Result<PathBuf> {
+        let whole = self.path.canonicalize().map_err(Error::io("find", &self.path))?;
+        Ok(folder_of(&whole).to_path_buf())
+    }
 }
 
 /// The staging table of a run, quoted.
-pub(super) fn table_of(config: &Config, run_id: &str) -> String {
+pub(super) fn stage_name(config: &Config, run_id: &str) -> String {
     qualified(&config.load.schema, &format!("sweep_stage_{run_id}"))
 }
 
-/// Whether the staging table holds all that is still to be done.
-pub(super) fn is_whole(client: &mut Client, config: &Config, plan: &Plan, done: i64) -> Result<bool> {
-    let trying = "cannot look at the staging table";
+/// Drops the staging table.
+pub(super) fn drop_stage(client: &mut impl GenericClient, config: &Config, plan: &Plan) -> Result<()> {
+    let name = stage_name(config, &plan.id);
+    let sql = format!("SET client_min_messages = warning; DROP TABLE IF EXISTS {name}");
+    client.batch_execute(&sql).map_err(failed("cannot drop the staging table"))
+}
+
+/// Whether the staging table holds every planned device from place `done` on.
+pub(super) fn is_complete(client: &mut Client, config: &Config, plan: &Plan, done: i64) -> Result<bool> {
+    let trying = "cannot inspect the staging table";
     let exists = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                   WHERE n.nspname = $1::text AND c.relname = $2::text)";
     let name = format!("sweep_stage_{}", plan.id);
@@ -88,27 +114,51 @@ pub(super) fn is_whole(client: &mut Client, config: &Config, plan: &Plan, done: 
     if !found {
         return Ok(false);
     }
-    let count = format!("SELECT count(*) FROM {} WHERE ord >= $1", table_of(config, &plan.id));
+    let count = format!("SELECT count(*) FROM {} WHERE ord >= $1", stage_name(config, &plan.id));
     let rows: i64 = client.query_one(&count, &[&done]).map_err(failed(trying))?.get(0);
     Ok(u64::try_from(rows + done) == Ok(plan.planned))
 }
 
-/// Hands the delete manifest over, all of it or nothing.
+const COPYING: &str = "cannot copy the manifest into the staging table";
+
+/// The wire formats of the staging table's columns. The key's bytes are sent as they are, whatever its type. A timestamp is
+/// sent as an integer of eight bytes, a date as one of four (PostgreSQL, Binary COPY).
+const WIRE_TYPES: [Type; 7] = [Type::INT8, Type::BYTEA, Type::TEXT, Type::INT8, Type::INT4, Type::TEXT, Type::BOOL];
+
+/// Makes the staging table, and copies the delete manifest into it, in one transaction.
 pub(super) fn fill(
     client: &mut Client,
     config: &Config,
-    table: &Table,
+    table: &DeviceTable,
     plan: &Plan,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let trying = "cannot hand the manifest over";
-    let (stage, key) = (table_of(config, &plan.id), table.column(Column::DeviceId)?);
-    let mut work = client.transaction().map_err(failed(trying))?;
+    let stage = stage_name(config, &plan.id);
+    let mut work = client.transaction().map_err(failed(COPYING))?;
     let create = DeviceSql::of(table)?.create_stage(&format!("CREATE UNLOGGED TABLE {stage}"));
-    work.batch_execute(&format!("DROP TABLE IF EXISTS {stage}")).map_err(failed(trying))?;
-    work.batch_execute(&create).map_err(failed(trying))?;
-    let copy = work.copy_in(&format!("COPY {stage} FROM STDIN (FORMAT binary)")).map_err(failed(trying))?;
-    let mut rows = CopyWriter::new(copy);
+    work.batch_execute(&format!("DROP TABLE IF EXISTS {stage}")).map_err(failed(COPYING))?;
+    work.batch_execute(&create).map_err(failed(COPYING))?;
+    let copy = work.copy_in(&format!("COPY {stage} FROM STDIN (FORMAT binary)")).map_err(failed(COPYING))?;
+    let written = copy_manifest(BinaryCopyInWriter::new(copy, &WIRE_TYPES), table, plan, progress)?;
+    // The copied bytes are those that were verified.
+    digest(&plan.path, &plan.record, DELETE)?;
+    if written != plan.planned {
+        return Err(Error::Unbalanced(format!("{written} rows were copied of {}", plan.planned)));
+    }
+    let index = format!("CREATE UNIQUE INDEX {} ON {stage} (ord)", quoted(&format!("sweep_stage_{}_ord", plan.id)));
+    work.batch_execute(&index).map_err(failed(COPYING))?;
+    work.batch_execute(&format!("ANALYZE {stage}")).map_err(failed(COPYING))?;
+    work.commit().map_err(failed(COPYING))
+}
+
+/// Writes the rows of the manifest, and returns how many the server received.
+fn copy_manifest(
+    mut rows: BinaryCopyInWriter<'_>,
+    table: &DeviceTable,
+    plan: &Plan,
+    progress: &dyn Progress,
+) -> Result<u64> {
+    let form = table.column(Column::DeviceId)?.form;
     let mut manifest = Batches::<Deletes>::open(&plan.path)?;
     progress.begin(Stage::Stage, plan.planned);
     let (mut ord, mut buffer) = (0i64, [0; 23]);
@@ -121,28 +171,21 @@ pub(super) fn fill(
                 path: plan.path.join(DELETE),
                 what: "changed while it was read".into(),
             })?;
-            let length = table.key(key.form, id, &mut buffer);
-            rows.row(&[
-                Value::Integer(ord),
-                Value::Bytes(&buffer[..length]),
-                Value::Bytes(batch.device_type.value(row).as_bytes()),
-                Value::Instant(batch.since.value(row)),
-                Value::Day(batch.due_on.value(row)),
-                text(&batch.party, row).map_or(Value::Null, |party| Value::Bytes(party.as_bytes())),
-                Value::Flag(batch.alert.value(row)),
-            ])?;
+            let length = table.key(form, id, &mut buffer);
+            let (since, due_on) = (instant_on_wire(batch.since.value(row)), days_on_wire(batch.due_on.value(row)));
+            rows.write(&[
+                &ord,
+                &&buffer[..length],
+                &batch.device_type.value(row),
+                &since,
+                &due_on,
+                &text(&batch.party, row),
+                &batch.alert.value(row),
+            ])
+            .map_err(failed(COPYING))?;
             ord += 1;
         }
         progress.advance(batch.id.len() as u64);
     }
-    let written = rows.finish()?.finish().map_err(failed(trying))?;
-    // What was handed over is what was verified.
-    digest(&plan.path, &plan.record, DELETE)?;
-    if written != plan.planned || u64::try_from(ord) != Ok(plan.planned) {
-        return Err(Error::Unbalanced(format!("{written} rows were handed over of {}", plan.planned)));
-    }
-    let index = format!("CREATE UNIQUE INDEX {} ON {stage} (ord)", quoted(&format!("sweep_stage_{}_ord", plan.id)));
-    work.batch_execute(&index).map_err(failed(trying))?;
-    work.batch_execute(&format!("ANALYZE {stage}")).map_err(failed(trying))?;
-    work.commit().map_err(failed(trying))
+    rows.finish().map_err(failed(COPYING))
 }

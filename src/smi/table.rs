@@ -1,4 +1,4 @@
-//! The device table as it is: its name, its columns and their types, and the SQL that reads them in our terms.
+//! The device table as the catalogue of the server describes it: name, columns, types; and SQL that converts its values.
 
 use postgres::GenericClient;
 
@@ -20,7 +20,7 @@ pub(super) fn qualified(schema: &str, table: &str) -> String {
 
 /// How a column is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum StoredForm {
     /// Text of any kind, an enumeration too.
     Text,
     /// Eight bytes.
@@ -33,7 +33,7 @@ pub(super) enum Form {
     Time,
 }
 
-impl Form {
+impl StoredForm {
     fn of(type_name: &str, is_enum: bool) -> Option<Self> {
         Some(match type_name {
             _ if is_enum => Self::Text,
@@ -55,26 +55,26 @@ impl Form {
     }
 }
 
-/// A column of the device table that we know.
+/// A column of the device table that is a column of the contract.
 #[derive(Debug, Clone)]
-pub(super) struct Bound {
+pub(super) struct BoundColumn {
     pub(super) column: Column,
-    pub(super) form: Form,
+    pub(super) form: StoredForm,
     name: String,
     quoted: String,
 }
 
-impl Bound {
-    pub(super) fn new(column: Column, form: Form, name: &str) -> Self {
+impl BoundColumn {
+    pub(super) fn new(column: Column, form: StoredForm, name: &str) -> Self {
         Self { column, form, name: name.into(), quoted: quoted(name) }
     }
 
     /// The value as COPY hands it over: text, eight bytes, or a timestamp with a zone.
     pub(super) fn exported(&self) -> String {
         match self.form {
-            Form::Text => format!("{}::text", self.quoted),
-            Form::Time => format!("{}::timestamptz", self.quoted),
-            Form::Bytes | Form::Number | Form::Mac => self.quoted.clone(),
+            StoredForm::Text => format!("{}::text", self.quoted),
+            StoredForm::Time => format!("{}::timestamptz", self.quoted),
+            StoredForm::Bytes | StoredForm::Number | StoredForm::Mac => self.quoted.clone(),
         }
     }
 
@@ -90,45 +90,44 @@ impl Bound {
 }
 
 /// An EUI-64, or a text, as text.
-pub(super) fn as_text(form: Form, value: &str) -> String {
+pub(super) fn as_text(form: StoredForm, value: &str) -> String {
     let pairs = |hex: String| format!("upper(regexp_replace({hex}, '(..)(?!$)', '\\1-', 'g'))");
     match form {
-        Form::Text | Form::Time => format!("{value}::text"),
-        Form::Bytes => pairs(format!("encode({value}, 'hex')")),
-        Form::Number => pairs(format!("lpad(to_hex({value}), 16, '0')")),
-        Form::Mac => format!("upper(replace({value}::text, ':', '-'))"),
+        StoredForm::Text | StoredForm::Time => format!("{value}::text"),
+        StoredForm::Bytes => pairs(format!("encode({value}, 'hex')")),
+        StoredForm::Number => pairs(format!("lpad(to_hex({value}), 16, '0')")),
+        StoredForm::Mac => format!("upper(replace({value}::text, ':', '-'))"),
     }
 }
 
-/// What a device table may be.
+/// The kinds of relation that can be a device table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A table, with partitions and heirs where it has any.
+pub(super) enum TableKind {
+    /// A table, with its partitions and the tables that inherit from it.
     Table,
-    /// A view, which can be exported.
+    /// A view, which can be exported but not loaded into.
     View,
 }
 
 /// The device table.
 #[derive(Debug, Clone)]
-pub(super) struct Table {
+pub(super) struct DeviceTable {
     /// Its name, quoted.
     pub(super) name: String,
-    /// Its name, for people.
+    /// Its schema and name, for messages.
     pub(super) shown: String,
-    /// Its number in the catalogue.
+    /// Its object id in the catalogue.
     pub(super) oid: u32,
-    /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: TableKind,
     /// The columns of the contract that it has, in the contract's order.
-    pub(super) bound: Vec<Bound>,
+    pub(super) bound: Vec<BoundColumn>,
     /// All columns that can be written, quoted, in order.
     pub(super) writable: Vec<String>,
     letter_case: LetterCase,
 }
 
-impl Table {
-    /// Looks the table up.
+impl DeviceTable {
+    /// Finds the table in the catalogue of the server.
     ///
     /// # Errors
     /// No such table, a column that is missing, one of a type that does not fit.
@@ -142,19 +141,19 @@ impl Table {
                                WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
         let (schema, table) = (&config.inventory.schema, &config.inventory.table);
         let shown = format!("{schema}.{table}");
-        let looking = || format!("cannot look at table {shown}");
+        let inspecting = || format!("cannot inspect table {shown}");
         let refuse = |what: String, remedy: &str| Error::Inventory { what, remedy: remedy.into() };
-        let found = client.query_opt(FIND, &[schema, table]).map_err(failed(&looking()))?;
+        let found = client.query_opt(FIND, &[schema, table]).map_err(failed(&inspecting()))?;
         let Some(found) = found else {
             return Err(refuse(format!("there is no table {shown}"), "name it under [inventory] of the configuration"));
         };
         let (oid, kind): (u32, String) = (found.get(0), found.get(1));
         let kind = match kind.as_str() {
-            "r" | "p" => Kind::Table,
-            "v" => Kind::View,
+            "r" | "p" => TableKind::Table,
+            "v" => TableKind::View,
             _ => return Err(refuse(format!("{shown} is neither a table nor a view"), "make a view of it")),
         };
-        let rows = client.query(COLUMNS, &[&oid]).map_err(failed(&looking()))?;
+        let rows = client.query(COLUMNS, &[&oid]).map_err(failed(&inspecting()))?;
         let columns: Vec<(String, String, bool, bool)> =
             rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
         let mut bound = Vec::new();
@@ -168,7 +167,7 @@ impl Table {
                 }
                 continue;
             };
-            let form = Form::of(type_name, *is_enum).filter(|form| form.fits(column)).ok_or_else(|| {
+            let form = StoredForm::of(type_name, *is_enum).filter(|form| form.fits(column)).ok_or_else(|| {
                 let wanted = match column {
                     Column::DeviceId | Column::NotifyingParty => "text, bytea, bigint or macaddr8",
                     Column::StatusSince => "a timestamp or a date",
@@ -177,7 +176,7 @@ impl Table {
                 let what = format!("column `{name}` of table {shown} is {type_name}, where {wanted} is needed");
                 refuse(what, "map another column to it, or name a view that has it in such a type")
             })?;
-            bound.push(Bound::new(column, form, &name));
+            bound.push(BoundColumn::new(column, form, &name));
         }
         let writable = columns.iter().filter(|(.., plain)| *plain).map(|(name, ..)| quoted(name)).collect();
         let (name, letter_case) = (qualified(schema, table), config.inventory.letter_case);
@@ -187,17 +186,17 @@ impl Table {
     /// A column of the contract.
     ///
     /// # Errors
-    /// Where the table does not have it, which is so for the role only.
-    pub(super) fn column(&self, column: Column) -> Result<&Bound> {
+    /// Where the table does not have it, which only the role may be missing.
+    pub(super) fn column(&self, column: Column) -> Result<&BoundColumn> {
         self.bound.iter().find(|bound| bound.column == column).ok_or_else(|| Error::Inventory {
             what: format!("table {} has no column for {column}", self.shown),
             remedy: "map the column under [inventory.columns] of the configuration".into(),
         })
     }
 
-    /// A Device ID as the table stores it.
-    pub(super) fn key(&self, form: Form, id: DeviceId, buffer: &mut [u8; 23]) -> usize {
-        if form != Form::Text {
+    /// Writes a Device ID as the table stores it, and returns its length in bytes.
+    pub(super) fn key(&self, form: StoredForm, id: DeviceId, buffer: &mut [u8; 23]) -> usize {
+        if form != StoredForm::Text {
             buffer[..8].copy_from_slice(&id.0.to_be_bytes());
             return 8;
         }
@@ -216,19 +215,17 @@ impl Table {
         }
     }
 
-    /// Whether a Device ID stands at most once, and can be found by it.
-    ///
-    /// # Errors
-    /// A view, or a table without such an index: a load into it could delete two devices for one.
+    /// Refuses a view, and a table without a unique index on the Device ID alone: a load into it could delete two devices
+    /// instead of one.
     pub(super) fn must_be_unique(&self, client: &mut impl GenericClient) -> Result<()> {
         const UNIQUE: &str = "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a \
                               ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
                               WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 \
                               AND i.indpred IS NULL AND a.attname = $2::text)";
         let name = &self.column(Column::DeviceId)?.name;
-        let looking = format!("cannot look at the indexes of table {}", self.shown);
-        let unique: bool = client.query_one(UNIQUE, &[&self.oid, name]).map_err(failed(&looking))?.get(0);
-        if unique && self.kind == Kind::Table {
+        let inspecting = format!("cannot inspect the indexes of table {}", self.shown);
+        let unique: bool = client.query_one(UNIQUE, &[&self.oid, name]).map_err(failed(&inspecting))?.get(0);
+        if unique && self.kind == TableKind::Table {
             return Ok(());
         }
         Err(Error::Inventory {
@@ -243,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_never_more_than_a_name() {
+    fn a_name_cannot_end_its_quotes() {
         assert_eq!(quoted("device"), "\"device\"");
         assert_eq!(qualified("public", "x\"; DROP TABLE device; --"), "\"public\".\"x\"\"; DROP TABLE device; --\"");
     }

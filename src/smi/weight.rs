@@ -1,25 +1,25 @@
-//! What a device takes in the live inventory: the table with its indexes and all that is stored out of line, over its rows.
+//! How many bytes a device takes in the live inventory: the table with its indexes and TOAST, divided by its rows.
 
 use super::config::Config;
 use super::connect::Target;
 use super::fault::failed;
-use super::table::{Kind, Table};
+use super::table::{DeviceTable, TableKind};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 
-/// How much the device table takes.
+/// The size of the device table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weight {
-    /// The table.
+    /// The device table: schema and name.
     pub table: String,
     /// Its rows.
     pub rows: u64,
-    /// Its bytes, as `pg_total_relation_size` has them, those of partitions and heirs included.
+    /// Its bytes by `pg_total_relation_size`, with those of its partitions and of tables that inherit from it.
     pub bytes: u64,
 }
 
 impl Weight {
-    /// Bytes of a row; `None` where there is none.
+    /// Bytes per row; `None` for an empty table.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "sizes of an inventory fit into the mantissa")]
     pub fn per_row(&self) -> Option<f64> {
@@ -27,23 +27,23 @@ impl Weight {
     }
 }
 
-/// Asks the database. Rows are counted, not estimated: a table that was never analysed has no estimate.
+/// Measures the device table. Rows are counted, not estimated: a table that was never analysed has no estimate.
 ///
 /// # Errors
-/// A server that cannot be reached or refuses, no such table, or a view, which takes nothing of its own.
+/// A server that cannot be reached or refuses, no such table, or a view, which has no size of its own.
 pub fn weigh(target: &Target, config: &Config, policy: &Policy) -> Result<Weight> {
     const SIZE: &str = "WITH RECURSIVE part(oid) AS (SELECT $1::oid UNION \
                         SELECT i.inhrelid FROM pg_inherits i JOIN part ON i.inhparent = part.oid) \
                         SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM part";
     let mut client = target.connect()?;
-    let table = Table::find(&mut client, config, policy)?;
-    if table.kind == Kind::View {
+    let table = DeviceTable::find(&mut client, config, policy)?;
+    if table.kind == TableKind::View {
         return Err(Error::Inventory {
-            what: format!("{} is a view, which takes no room of its own", table.shown),
-            remedy: "name the table, or say `bytes_per_row` under [storage] of the scenario".into(),
+            what: format!("{} is a view, which has no size of its own", table.shown),
+            remedy: "name the table, or give `bytes_per_row` under [storage] of the scenario".into(),
         });
     }
-    let weighing = format!("cannot weigh table {}", table.shown);
+    let weighing = format!("cannot measure table {}", table.shown);
     let bytes: i64 = client.query_one(SIZE, &[&table.oid]).map_err(failed(&weighing))?.get(0);
     let count = format!("SELECT count(*) FROM {}", table.name);
     let rows: i64 = client.query_one(&count, &[]).map_err(failed(&weighing))?.get(0);

@@ -122,7 +122,7 @@ impl Server {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut process) = process else { return };
         let mut all = vec![process.id().to_string()];
-        // Its children are told nothing either.
+        // Its children are killed too.
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
             let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1).map(str::to_owned));

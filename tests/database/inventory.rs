@@ -83,7 +83,7 @@ fn the_circle_under_live_traffic() {
     let load = ["load", run, "--to", "URL", "--batch", "300", "--lock-timeout", "20"];
     let before = state(&database);
     let confirm = confirmation(&database, &load);
-    assert_eq!(state(&database), before, "a rehearsal leaves nothing");
+    assert_eq!(state(&database), before, "a dry run leaves nothing");
 
     database.sql(HISTORY);
     let (stop, writes) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -105,7 +105,7 @@ fn the_circle_under_live_traffic() {
     accounted(&database, &account, planned);
     outcome_file(run, &account["total"]);
 
-    // A second time nothing is deleted, and nobody is told.
+    // A second time nothing is deleted, and no party is alerted.
     let after = state(&database);
     let again = database.well(&[&load[..], &["--execute", "--confirm", &confirm]].concat());
     assert!(again.contains("loaded already"), "{again}");
@@ -123,7 +123,7 @@ fn state(database: &Database) -> String {
     tables.map(sum).join(" ") + &stages.to_string()
 }
 
-/// Not one deletion of what was not due, one alert for each that is told, and figures that add up.
+/// Not one deletion of what was not due, one alert for each whose party is alerted, and figures that add up.
 fn accounted(database: &Database, account: &Value, planned: i64) {
     let total = |name: &str| account["total"][name].as_i64().unwrap();
     let ours = "op = 'DELETE' AND by_whom = 'smi-sweep'";
@@ -144,8 +144,8 @@ fn accounted(database: &Database, account: &Value, planned: i64) {
             assert_eq!(sum(name), total(name), "{by} {name}");
         }
     }
-    // The rows moved aside are those that were deleted, and the outbox has those of them that are told. A Gas Proxy
-    // Function is told only where its row says that a Service User notified it.
+    // The archived rows are those that were deleted, and the outbox has those of them that are alerted. A Gas Proxy
+    // Function is alerted only where its row says that a Service User notified it.
     let differs = |one: &str, other: &str| {
         database.number(&format!("SELECT count(*) FROM (({one} EXCEPT {other}) UNION ALL ({other} EXCEPT {one})) AS d"))
     };
@@ -154,8 +154,8 @@ fn accounted(database: &Database, account: &Value, planned: i64) {
     let removed = format!("SELECT {columns} FROM device_removed");
     let deleted = format!("SELECT {columns} FROM (SELECT (was).* FROM history WHERE {ours}) AS h");
     assert_eq!(differs(&removed, &deleted), 0);
-    let told = "SELECT device_id, notifying_party FROM device_removed WHERE device_type <> 'GPF' OR notifying_role = 'ServiceUser'";
-    assert_eq!(differs("SELECT device_id, notifying_party FROM alert_outbox WHERE alert_code = 'N8'", told), 0);
+    let alerted = "SELECT device_id, notifying_party FROM device_removed WHERE device_type <> 'GPF' OR notifying_role = 'ServiceUser'";
+    assert_eq!(differs("SELECT device_id, notifying_party FROM alert_outbox WHERE alert_code = 'N8'", alerted), 0);
     assert_eq!(database.number("SELECT count(*) FROM alert_outbox"), total("alerts"));
     let silent = "SELECT count(*) FROM device_removed WHERE device_type = 'GPF' AND notifying_role IS NULL";
     assert!(database.number(silent) > 0, "some go silently");
@@ -198,7 +198,7 @@ fn undone(database: &Database, load: &[&str], confirm: &str) {
         database.number("SELECT count(*) FROM alert_outbox WHERE sent_at IS NULL AND load_ord % 10 = 0");
     let before = state(database);
     database.well(&[load, &["--undo"]].concat());
-    assert_eq!(state(database), before, "a rehearsal leaves nothing");
+    assert_eq!(state(database), before, "a dry run leaves nothing");
 
     let execute = ["--undo", "--execute", "--confirm", confirm, "--json"];
     let first: Value = serde_json::from_str(&database.well(&[load, &execute[..]].concat())).unwrap();

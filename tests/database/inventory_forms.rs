@@ -73,8 +73,8 @@ fn identifiers_and_times_in_every_form() {
         ));
         let deleted = circle(&database, "device", POLICY, "");
         assert!((310..325).contains(&deleted), "{form}: {deleted}");
-        let told = "SELECT count(*) FROM sweep_load";
-        assert_eq!(database.number(told), 1);
+        let loads = "SELECT count(*) FROM sweep_load";
+        assert_eq!(database.number(loads), 1);
     }
 }
 
@@ -163,5 +163,5 @@ fn a_forecast_takes_the_bytes_of_a_row_from_the_inventory() {
     fs::write(&config, "[inventory]\ntable = \"seen\"\n").unwrap();
     let (code, _, err) = database.run(&[&asked[..], &["--config", &config]].concat());
     assert_eq!(code, 1, "{err}");
-    assert!(err.contains("a view, which takes no room of its own"), "{err}");
+    assert!(err.contains("a view, which has no size of its own"), "{err}");
 }

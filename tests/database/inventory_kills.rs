@@ -72,8 +72,8 @@ fn the_loader_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let run = base(&server, folder.path());
     let confirm = {
-        let rehearsal = server.database("rehearsal", Some("base"));
-        confirmation(&rehearsal, &["load", &run, "--to", "URL"])
+        let dry_run = server.database("dry_run", Some("base"));
+        confirmation(&dry_run, &["load", &run, "--to", "URL"])
     };
     let load = [&["load", &run, "--to", "URL", "--execute", "--confirm", &confirm][..], &PACE].concat();
     let wanted = undisturbed(&server, &load);
@@ -104,8 +104,8 @@ fn the_server_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let run = base(&server, folder.path());
     let confirm = {
-        let rehearsal = server.database("rehearsal", Some("base"));
-        confirmation(&rehearsal, &["load", &run, "--to", "URL"])
+        let dry_run = server.database("dry_run", Some("base"));
+        confirmation(&dry_run, &["load", &run, "--to", "URL"])
     };
     let load = [&["load", &run, "--to", "URL", "--execute", "--confirm", &confirm][..], &PACE].concat();
     let wanted = undisturbed(&server, &load);

@@ -1,4 +1,4 @@
-//! What goes wrong around a live inventory: a clear line, the right exit code, no secret told, and nothing lost.
+//! What goes wrong around a live inventory: a clear line, the right exit code, no secret shown, and nothing lost.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,7 @@ fn refused(database: &Database, arguments: &[&str], code: i32, says: &str) {
 }
 
 #[test]
-fn passwords_are_looked_up_as_libpq_does_and_never_told() {
+fn passwords_are_looked_up_as_libpq_does_and_never_shown() {
     let server = Server::start(&["password_encryption=scram-sha-256"]);
     let (database, run) = ready(&server, "secrets", server.path("").as_path());
     database.sql("CREATE ROLE loader LOGIN PASSWORD 'hunter2'; GRANT ALL ON ALL TABLES IN SCHEMA public TO loader");
@@ -173,12 +173,12 @@ fn runs_that_may_not_be_loaded() {
     refused(&database, &["load", &old, "--to", "URL"], 6, "7 days are allowed");
     database.well(&["load", &old, "--to", "URL", "--max-age", "10"]);
     let future = resweep("future", &days(-2));
-    refused(&database, &["load", &future, "--to", "URL"], 6, "yet to come");
+    refused(&database, &["load", &future, "--to", "URL"], 6, "in the future");
 
     // Two at once: the second waits, and is refused.
     let mut other = database.client();
     other.execute("SELECT pg_advisory_lock(1397573971, 'device'::regclass::oid::integer)", &[]).unwrap();
-    refused(&database, &[&load[..], &["--wait", "1"]].concat(), 1, "another load is at work");
+    refused(&database, &[&load[..], &["--wait", "1"]].concat(), 1, "another load of table public.device is running");
     drop(other);
 
     database.well(&[&load[..], &["--execute", "--confirm", &confirm]].concat());
@@ -215,8 +215,8 @@ fn two_people_where_the_configuration_asks_for_them() {
     database.well(&["approve", &run, "--key", &two]);
     let confirm = confirmation(&database, &load);
     database.well(&[&load[..], &["--execute", "--confirm", &confirm]].concat());
-    let told: Value = serde_json::from_slice(&fs::read(format!("{run}/load.json")).unwrap()).unwrap();
-    assert_eq!(told["approvals"].as_array().unwrap().len(), 2);
+    let document: Value = serde_json::from_slice(&fs::read(format!("{run}/load.json")).unwrap()).unwrap();
+    assert_eq!(document["approvals"].as_array().unwrap().len(), 2);
     database.well(&["verify", &run]);
 }
 

@@ -152,7 +152,7 @@ impl Trial {
         self.database.run_file(&self.path("sql/load.sql"), &[]).unwrap();
     }
 
-    /// The state that matters: what is there, what was removed, what is told, and what the load says of itself.
+    /// The state of a load: which devices are there, which were removed, what is alerted, and what the load records.
     fn state(&self) -> Vec<Vec<String>> {
         [
             "SELECT row_to_json(device) FROM device ORDER BY 1::text",
@@ -204,7 +204,7 @@ fn copy_takes_the_csv_as_it_is() {
 }
 
 #[test]
-fn what_is_still_due_goes_whole_and_is_told_and_nothing_else() {
+fn what_is_still_due_goes_whole_and_is_alerted_and_nothing_else() {
     let trial = Trial::new("script");
     let planned = trial.number("SELECT count(*) FROM planned");
     let key = "\"Device \"\"EUI\"\"\"";
@@ -246,13 +246,13 @@ fn what_is_still_due_goes_whole_and_is_told_and_nothing_else() {
             format!("(TABLE before EXCEPT TABLE device) EXCEPT SELECT {columns} FROM device_removed"),
         ),
         (
-            "told wrongly",
+            "alerted wrongly",
             format!(
                 "SELECT device_id, notifying_party, due_on FROM alert_outbox EXCEPT SELECT {key}, party, due_on FROM due WHERE alert"
             ),
         ),
         (
-            "not told",
+            "not alerted",
             format!(
                 "SELECT {key}, party, due_on FROM due WHERE alert EXCEPT SELECT device_id, notifying_party, due_on FROM alert_outbox"
             ),
