@@ -4,12 +4,12 @@
 //! own XML declaration: a line is what is validated, signed and sent. Nothing in a document needs a line break of its own.
 //! What the schema leaves open (response code, time) is on the [`DuisHeader`].
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quick_xml::Writer;
-use quick_xml::events::{BytesDecl, BytesText, Event};
+use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 
 use super::export_file::{ExportFile, ExportedFile};
 use super::source::ExportSource;
@@ -93,44 +93,55 @@ impl Head {
         }
         let micros = header.response_time.or_else(|| time::parse(&source.record.as_of));
         let time = micros.and_then(milliseconds).ok_or_else(|| {
-            refuse(format!("{} is not a time that a document can have", source.record.as_of), "say --response-time T")
+            refuse(format!("{} is not a time that a document can have", source.record.as_of), "give --response-time T")
         })?;
         Ok(Self { code: code.clone(), time })
     }
 
     /// Writes one document, and the end of its line.
-    fn document(&self, alert_code: &str, device_id: &str, out: &mut Vec<u8>) -> std::io::Result<()> {
+    fn document(&self, alert_code: &str, device_id: &str, out: &mut Vec<u8>) -> io::Result<()> {
         let mut xml = Writer::new(&mut *out);
         xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         let response = xml.create_element("Response");
         response.with_attributes([("xmlns", NAMESPACE), ("schemaVersion", VERSION)]).write_inner_content(|xml| {
-            xml.create_element("Header").write_inner_content(|xml| {
-                xml.create_element("ResponseCode").write_text_content(BytesText::new(&self.code))?;
-                xml.create_element("ResponseDateTime").write_text_content(BytesText::new(&self.time))?;
-                Ok(())
+            nested(xml, &["Header"], |xml| {
+                text_element(xml, "ResponseCode", &self.code)?;
+                text_element(xml, "ResponseDateTime", &self.time)
             })?;
-            xml.create_element("Body").write_inner_content(|xml| {
-                xml.create_element("DCCAlertMessage").write_inner_content(|xml| {
-                    xml.create_element("DCCAlertCode").write_text_content(BytesText::new(alert_code))?;
-                    xml.create_element("DCCAlert").write_inner_content(|xml| {
-                        xml.create_element("DeviceStatusChangeEvent").write_inner_content(|xml| {
-                            xml.create_element("DeviceID").write_text_content(BytesText::new(device_id))?;
-                            xml.create_element("DeviceStatusChange").write_inner_content(|xml| {
-                                xml.create_element("DeviceRemovedFromInventory").write_empty()?;
-                                Ok(())
-                            })?;
-                            Ok(())
-                        })?;
-                        Ok(())
-                    })?;
-                    Ok(())
-                })?;
-                Ok(())
-            })?;
-            Ok(())
+            nested(xml, &["Body", "DCCAlertMessage"], |xml| {
+                text_element(xml, "DCCAlertCode", alert_code)?;
+                nested(xml, &["DCCAlert", "DeviceStatusChangeEvent"], |xml| {
+                    text_element(xml, "DeviceID", device_id)?;
+                    nested(xml, &["DeviceStatusChange"], |xml| {
+                        xml.create_element("DeviceRemovedFromInventory").write_empty().map(drop)
+                    })
+                })
+            })
         })?;
         out.write_all(b"\n")
     }
+}
+
+type XmlWriter<'a> = Writer<&'a mut Vec<u8>>;
+
+/// Writes elements inside each other, outermost first, and `content` inside the innermost.
+fn nested(
+    xml: &mut XmlWriter<'_>,
+    names: &[&str],
+    content: impl FnOnce(&mut XmlWriter<'_>) -> io::Result<()>,
+) -> io::Result<()> {
+    for name in names {
+        xml.write_event(Event::Start(BytesStart::new(*name)))?;
+    }
+    content(xml)?;
+    for name in names.iter().rev() {
+        xml.write_event(Event::End(BytesEnd::new(*name)))?;
+    }
+    Ok(())
+}
+
+fn text_element(xml: &mut XmlWriter<'_>, name: &str, text: &str) -> io::Result<()> {
+    xml.create_element(name).write_text_content(BytesText::new(text)).map(drop)
 }
 
 /// Whether the schema has such a DCC Alert: AD1, N1 to N65 without N32, and N999.

@@ -83,12 +83,11 @@ impl OutputFile {
     /// # Errors
     /// Where its folder cannot be written.
     pub fn atomic(path: &Path, existing: Existing) -> Result<Self> {
-        let file = temporary(folder_of(path), MODE).map_err(|error| Error::io("write", path)(error.kind().into()))?;
-        Ok(Self::new(path, Target::Temporary(file, existing)))
+        Self::atomic_through(folder_of(path), path, existing)
     }
 
-    /// As [`atomic`](Self::atomic), with the temporary file in another folder of the same file system: for a folder in
-    /// which a file left behind by a killed process would be one too many.
+    /// As [`atomic`](Self::atomic), with the temporary file in another folder of the same file system. A killed process may
+    /// leave the temporary file behind; use this where every file of the target folder is read.
     ///
     /// # Errors
     /// Where `folder` cannot be written.

@@ -26,7 +26,7 @@ use crate::snapshot::{Seal, Snapshot};
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
+pub struct ReclusterSummary {
     /// Rows, of the source and of the copy.
     pub rows: u64,
     /// Files of the copy.
@@ -43,7 +43,7 @@ pub struct Summary {
 ///
 /// # Errors
 /// Damaged data, text that is not UTF-8, a folder that cannot be written, an interruption, and rows that differ.
-pub fn recluster(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<Summary> {
+pub fn recluster(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<ReclusterSummary> {
     let Scan { snapshot, pool, progress, .. } = *scan;
     let taken_at = snapshot.taken_at()?.map(|(micros, _)| time::format_instant(micros));
     let names =
@@ -69,7 +69,7 @@ pub fn recluster(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<Summ
         )));
     }
     Seal::of(folder, copy.files(), taken_at, pool, progress)?.write(folder)?;
-    Ok(Summary { rows: copy.rows(), files: copy.files().len(), bytes: copy.bytes(), fingerprint: source })
+    Ok(ReclusterSummary { rows: copy.rows(), files: copy.files().len(), bytes: copy.bytes(), fingerprint: source })
 }
 
 /// The fingerprint of all rows of a snapshot.

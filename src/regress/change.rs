@@ -14,7 +14,7 @@ use crate::sweep::{Due, Expected, Findings, Headroom, Options, Swept, guard, swe
 /// The consequences of a change from one policy to another. Serialised, it is the document of `diff --policy --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Change {
+pub struct PolicyChange {
     /// Name, version and digest of the policy before.
     pub from: String,
     /// Name, version and digest of the policy after.
@@ -75,7 +75,7 @@ pub struct DeviceCounts {
     pub by_months: BTreeMap<u32, u64>,
 }
 
-impl Change {
+impl PolicyChange {
     /// Sweeps a snapshot with two policies in one scan, and compares their deletions. Their guards stop nothing here:
     /// [`Self::would_stop`] lists those that would.
     ///

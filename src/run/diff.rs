@@ -1,4 +1,4 @@
-//! What one run deletes and another does not, and why, as far as their records say.
+//! Which devices only one of two runs deletes, and why the other keeps them, as far as the records say.
 //!
 //! Both delete manifests are in the order of their Device IDs, so that one pass over both is enough; only the Device IDs
 //! of the quarantined rows are kept. Runs of different snapshots can be compared: a device that the other policy would
@@ -27,10 +27,10 @@ pub enum Side {
     B,
 }
 
-/// KeptBecause a run does not delete a device that another deletes.
+/// Why a run does not delete a device that another deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeptBecause {
-    /// It cannot judge a row with this Device ID.
+    /// It quarantined a row with this Device ID.
     Quarantined(Reason),
     /// Its policy does not know the type.
     UnknownType,
@@ -40,16 +40,16 @@ pub enum KeptBecause {
     Excluded,
     /// Its policy's threshold is longer, and not reached.
     Threshold,
-    /// Its moment is earlier: the threshold of either policy is not reached then.
+    /// Its as-of time is earlier: neither policy's threshold is reached at that time.
     AsOf,
     /// It compares instants where the other compares dates.
     Boundary,
-    /// It would have deleted it: the device is not in its snapshot, or not as it is in the other's.
+    /// The device is not in its snapshot, or with other values: with those of the other snapshot it would be deleted.
     NotThere,
 }
 
 impl KeptBecause {
-    /// The word for figures and listings.
+    /// The name that listings and JSON have, such as `threshold_not_reached`.
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -75,26 +75,26 @@ pub struct OneSidedDeletion<'r> {
     pub id: DeviceId,
     /// Its type.
     pub device_type: &'r str,
-    /// Who notified it.
+    /// Its Notifying Party.
     pub party: Option<&'r str>,
     /// From when its status has applied, UTC microseconds.
     pub since: i64,
-    /// When it became due, by the run that deletes it: days since 1970-01-01.
+    /// When it became due under the policy of the run that deletes it, days since 1970-01-01.
     pub due_on: i32,
-    /// KeptBecause the other run does not delete it.
+    /// Why the other run does not delete it.
     pub why: KeptBecause,
 }
 
-/// What devices are counted by.
+/// The properties by which differing devices are counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DifferenceGroup {
     /// The run that deletes them.
     pub side: Side,
     /// Their type.
     pub device_type: String,
-    /// Who notified them.
+    /// Their Notifying Party.
     pub party: Option<String>,
-    /// KeptBecause the other run does not delete them.
+    /// Why the other run does not delete them.
     pub why: KeptBecause,
 }
 
@@ -119,11 +119,11 @@ impl RunDifference {
     }
 }
 
-/// Compares two run directories; `each` is shown every device that only one of them deletes, in the order of their ids.
+/// Compares two run directories. Calls `each` for every device that only one of them deletes, ordered by Device ID.
 ///
 /// # Errors
-/// [`Error::Verification`] where a directory is not a run, or its manifests are not those recorded, and whatever `each`
-/// fails with.
+/// [`Error::Verification`] where a directory is not a run, or its manifests are not those recorded; and the errors of
+/// `each`.
 pub fn diff(a: &Path, b: &Path, each: &mut dyn FnMut(&OneSidedDeletion<'_>) -> Result<()>) -> Result<RunDifference> {
     let (mut run_a, mut run_b) = (DeleteCursor::open(a)?, DeleteCursor::open(b)?);
     let mut both = 0;
@@ -214,21 +214,22 @@ impl DeleteCursor {
     /// The current deletion, which `other` does not have.
     fn only(&self, side: Side, other: &Self) -> Option<OneSidedDeletion<'_>> {
         let (id, batch, row) = (self.id?, self.batch.as_ref()?, self.row);
-        let device_type = batch.device_type.value(row);
-        let since = batch.since.value(row);
         Some(OneSidedDeletion {
             side,
             id,
-            device_type,
+            device_type: batch.device_type.value(row),
             party: text(&batch.party, row),
-            since,
+            since: batch.since.value(row),
             due_on: batch.due_on.value(row),
-            why: other.why_not(id, device_type, batch.status.value(row), since, self),
+            why: other.why_not(id, batch, row, &self.basis),
         })
     }
 
-    /// KeptBecause this run does not delete a device that `deleting` deletes, in the order of the rule.
-    fn why_not(&self, id: DeviceId, device_type: &str, status: &str, since: i64, deleting: &Self) -> KeptBecause {
+    /// Why this run does not delete the device `id`, row `row` of the deletions of a run with the basis `theirs`. The
+    /// reasons are tried in the order in which a sweep judges a row.
+    fn why_not(&self, id: DeviceId, batch: &Deletes, row: usize, theirs: &Basis) -> KeptBecause {
+        let (device_type, status, since) =
+            (batch.device_type.value(row), batch.status.value(row), batch.since.value(row));
         if let Some(&reason) = self.quarantined.get(&id) {
             return KeptBecause::Quarantined(reason);
         }
@@ -245,7 +246,6 @@ impl DeleteCursor {
         if rules.judge_date(type_code, Some(since)) == DateVerdict::Due {
             return KeptBecause::NotThere;
         }
-        let theirs = &deleting.basis;
         let their_code = theirs.policy.types.get(device_type).map_or(type_code, DeviceType::code);
         let (mine, longer) = (rules.months(type_code), theirs.rules.months(their_code));
         if mine != longer && Cutoff::new(rules.as_of(), longer, rules.boundary()).is_due(since) {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use contract::{Bound, Columns, Form, Unit};
 use discover::Discovered;
 pub use mapping::install_sigbus_handler;
-pub use seal::{SEAL_FILE, Seal, SealedFile};
+pub use seal::{SEAL_FILE, Seal, SealedFile, SealedFolder};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 
 use serde::{Deserialize, Serialize};
@@ -232,7 +232,7 @@ fn verify_seals(
             .iter_mut()
             .filter(|file| if whole { file.path.starts_with(&folder) } else { folder_of(&file.path) == folder })
             .collect();
-        seal.verify(&folder, &mut inside, whole, pool, progress)?;
+        seal.verify(SealedFolder { path: &folder, whole }, &mut inside, pool, progress)?;
         verified.left_out += seal.files.len() - inside.len();
         if let Some(taken_at) = seal.taken_at {
             dated.extend(inside.iter().map(|file| file.name.clone()));

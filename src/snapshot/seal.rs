@@ -46,6 +46,15 @@ pub struct SealedFile {
     pub blake3: String,
 }
 
+/// A folder that has a seal.
+#[derive(Debug, Clone, Copy)]
+pub struct SealedFolder<'a> {
+    /// Its path. The files to verify are in it, or below it.
+    pub path: &'a Path,
+    /// Whether the files to verify are all of its files: each file that the seal names must then be among them.
+    pub whole: bool,
+}
+
 impl Seal {
     /// Reads the seal of a folder, where it has one.
     ///
@@ -107,17 +116,14 @@ impl Seal {
         json::write(file, self).map(drop)
     }
 
-    /// Compares files with the seal of the folder in which, or below which, they lie, and notes their digests in them.
-    /// `whole` is whether they are all that lie there: a file that the seal names and that is not among them is then
-    /// missing.
+    /// Compares files with this seal, and records their digests in them.
     ///
     /// # Errors
     /// The first difference, in the order of the files.
     pub fn verify(
         &self,
-        folder: &Path,
+        SealedFolder { path: folder, whole }: SealedFolder<'_>,
         files: &mut [&mut SourceFile],
-        whole: bool,
         pool: &Pool,
         progress: &dyn Progress,
     ) -> Result<()> {

@@ -48,9 +48,9 @@ impl CommandLine {
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 
-    /// The sweep is refused with this exit code, in one line that says all of `says`, and leaves nothing.
+    /// A sweep with these arguments is refused with this exit code, in one line that has all of `says`, and leaves nothing.
     #[track_caller]
-    fn refused(&self, snapshot: &str, policy: &str, more: &[&str], exit: i32, says: &[&str]) {
+    fn refused(&self, (snapshot, policy, more): (&str, &str, &[&str]), exit: i32, says: &[&str]) {
         one_line(&self.sweep(snapshot, policy, more), exit, says);
         self.nothing_published();
     }
@@ -189,7 +189,7 @@ fn guards_stop_a_run_at_exactly_their_limit() {
 #[test]
 fn snapshots_that_cannot_be_read_are_refused_by_name() {
     let scratch = CommandLine::new();
-    let secmp = |snapshot: &str, says: &[&str]| scratch.refused(snapshot, "secmp0060", &AS_OF, 3, says);
+    let secmp = |snapshot: &str, says: &[&str]| scratch.refused((snapshot, "secmp0060", &AS_OF), 3, says);
     scratch.write("text.parquet", "device_id,device_type\n");
     secmp("text.parquet", &["text.parquet", "not a Parquet file"]);
     scratch.write("nothing.parquet", "");
@@ -221,9 +221,7 @@ fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
     for (at, (column, _)) in columns().into_iter().enumerate() {
         let lacks = with("lacks.parquet", &|columns| drop(columns.remove(at)));
         scratch.refused(
-            &lacks,
-            "secmp0060",
-            &AS_OF,
+            (&lacks, "secmp0060", &AS_OF),
             3,
             &["lacks.parquet", column, "no such column", "[snapshot.columns]"],
         );
@@ -231,9 +229,7 @@ fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
     for at in [1, 2, 3] {
         let kind = with("kind.parquet", &|columns| columns[at].1 = Arc::clone(&numbers));
         scratch.refused(
-            &kind,
-            "secmp0060",
-            &AS_OF,
+            (&kind, "secmp0060", &AS_OF),
             3,
             &["kind.parquet", columns()[at].0, "INT64", "cannot be read as"],
         );
@@ -247,7 +243,7 @@ fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
     assert_eq!(scratch.sweep(&mapped, &policy, &AS_OF).0, 0);
     fs::remove_dir_all(scratch.path("run")).unwrap();
     // Neither the seal nor the file states when it was taken, and the clock is never used.
-    scratch.refused(&mapped, &policy, &[], 3, &["does not say when it was taken", "--as-of"]);
+    scratch.refused((&mapped, &policy, &[]), 3, &["does not say when it was taken", "--as-of"]);
 }
 
 #[test]
@@ -258,18 +254,18 @@ fn a_seal_that_does_not_hold_is_refused() {
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     fs::write(&part, &flipped).unwrap();
-    scratch.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "BLAKE3"]);
+    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00001.parquet", "BLAKE3"]);
     fs::write(&part, &whole[..whole.len() - 1]).unwrap();
-    scratch.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet"]);
+    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00001.parquet"]);
     fs::write(&part, &whole).unwrap();
     fs::copy(&part, scratch.path("estate/part-00009.parquet")).unwrap();
-    scratch.refused("estate", "secmp0060", &[], 3, &["part-00009.parquet", "too many"]);
+    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00009.parquet", "too many"]);
     fs::remove_file(scratch.path("estate/part-00009.parquet")).unwrap();
     fs::remove_file(&part).unwrap();
-    scratch.refused("estate", "secmp0060", &[], 3, &["part-00001.parquet", "too few"]);
+    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00001.parquet", "too few"]);
     fs::write(&part, &whole).unwrap();
     scratch.write("estate/_snapshot.json", "{}");
-    scratch.refused("estate", "secmp0060", &[], 3, &["_snapshot.json", "seal"]);
+    scratch.refused(("estate", "secmp0060", &[]), 3, &["_snapshot.json", "seal"]);
 }
 
 #[test]
@@ -301,9 +297,9 @@ fn sealing_says_when_a_snapshot_was_taken() {
 fn policies_are_refused_with_line_and_column() {
     let scratch = CommandLine::new();
     let slip = scratch.write("slip.toml", "name = \"slip\"\nversion = 1\n[threshold]\ndefault = 12\nPPMD = 36\n");
-    scratch.refused("estate", &slip, &[], 4, &["slip.toml:5:1", "PPMD", "PPMID"]);
-    scratch.refused("estate", "secmp060", &[], 4, &["secmp060", "secmp0060"]);
-    scratch.refused("estate", "policies/none.toml", &[], 4, &["policies/none.toml"]);
+    scratch.refused(("estate", &slip, &[]), 4, &["slip.toml:5:1", "PPMD", "PPMID"]);
+    scratch.refused(("estate", "secmp060", &[]), 4, &["secmp060", "secmp0060"]);
+    scratch.refused(("estate", "policies/none.toml", &[]), 4, &["policies/none.toml"]);
     one_line(&run(&["policy", "check", &slip]), 4, &["slip.toml:5:1"]);
 }
 
@@ -318,8 +314,8 @@ fn command_lines_that_make_no_sense_are_refused() {
         &["taken exists already", "does not exist"],
     );
     assert_eq!(fs::read_dir(&taken).unwrap().count(), 0);
-    scratch.refused("estate", "secmp0060", &["--policy", "secmp0060"], 2, &["two policies are called"]);
-    scratch.refused("estate", "secmp0060", &["--policy", "scr137", "--expect-deletes", "1"], 2, &["one policy"]);
+    scratch.refused(("estate", "secmp0060", &["--policy", "secmp0060"]), 2, &["two policies are called"]);
+    scratch.refused(("estate", "secmp0060", &["--policy", "scr137", "--expect-deletes", "1"]), 2, &["one policy"]);
     for arguments in [&["sweep"][..], &["swep"], &["sweep", &estate, "--polcy", "x"], &["explain"]] {
         assert_eq!(run(arguments).0, 2, "{arguments:?}");
     }

@@ -11,7 +11,7 @@ use crate::cli::progress::TerminalProgress;
 use crate::cli::{Common, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::policy::{Policy, changes};
-use crate::regress::change::{BeforeAfter, Change, DeviceCounts};
+use crate::regress::change::{BeforeAfter, DeviceCounts, PolicyChange};
 use crate::scan::Scan;
 use crate::snapshot::Snapshot;
 
@@ -35,7 +35,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.paths, &from.spellings.columns, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let change = Change::between([from, to], &Scan::new(&snapshot, &pool, &progress), as_of)?;
+    let change = PolicyChange::between([from, to], &Scan::new(&snapshot, &pool, &progress), as_of)?;
     progress.finish();
     if common.json {
         print_json(&change)?;
@@ -60,7 +60,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     })
 }
 
-fn read_expected(path: &Path) -> Result<Change> {
+fn read_expected(path: &Path) -> Result<PolicyChange> {
     let read = fs::read_to_string(path).map_err(Error::io("read", path))?;
     serde_json::from_str(&read).map_err(|error| Error::Usage {
         what: format!("{}:{}: {error}", path.display(), error.line()),
@@ -68,7 +68,7 @@ fn read_expected(path: &Path) -> Result<Change> {
     })
 }
 
-fn text([from, to]: [&Policy; 2], change: &Change) -> String {
+fn text([from, to]: [&Policy; 2], change: &PolicyChange) -> String {
     let mut text = String::new();
     for sentence in changes(from, to) {
         let _ = writeln!(text, "{sentence}");
