@@ -38,7 +38,7 @@ const KNOWN_CYCLES: &[[&str; 2]] = &[
 const KNOWN_DEEP: &[&str] = &["src/scan/columns/pick_values.rs"];
 
 /// Type names that still mean two things. The list may only shrink.
-const KNOWN_NAMES: &[&str] = &["Found", "Task"];
+const KNOWN_NAMES: &[&str] = &["Task"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
