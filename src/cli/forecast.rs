@@ -30,7 +30,7 @@ pub struct Args {
     /// The folder to write, which must not exist yet: tables (CSV, Parquet), a JSON document, a page with charts
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// ForecastMeasure the bytes of a row in this live inventory, indexes included
+    /// Measure the bytes of a row in this live inventory, indexes included
     #[arg(long, value_name = "URL", conflicts_with = "backtest")]
     inventory: Option<DatabaseUrl>,
     /// Names the device table of the inventory [default: public.device]

@@ -1,9 +1,9 @@
 //! The one reader of TOML documents: policies, scenarios, tariffs, stock rules, load configurations, cases.
 //!
-//! A document is a `serde` type. Whatever is wrong in it is refused with file, line and column, what is wrong, and where a
-//! name is wrong the nearest right one. Types that `serde` alone would read too loosely have their own readers:
-//! [`Section`] for tables, [`Whole`] and [`Number`] for numbers within a range. What only the rest of the document can
-//! tell right from wrong is read as a [`Spanned`], and refused with [`Document::refuse`].
+//! A document is a `serde` type. An error names file, line and column, and suggests the most similar name for a misspelt
+//! one. Types that `serde` alone would read too loosely have their own readers: [`Section`] for tables, [`Whole`] and
+//! [`Number`] for numbers within a range. A value whose check needs other parts of the document is read as a [`Spanned`],
+//! and refused with [`Document::refuse`].
 
 mod names;
 mod values;
@@ -23,12 +23,12 @@ pub use values::{Number, Section, Whole};
 use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::{TypeNames, TypeSet};
 
-/// The text of a document, with what errors need to point into it.
+/// The text of a document, with its name and kind for error messages.
 #[derive(Debug, Clone, Copy)]
 pub struct Document<'a> {
-    /// What kind of document it is: decides the exit code.
+    /// Its kind, which decides the exit code.
     pub kind: DocumentKind,
-    /// What errors call it: a path, or the name of a built-in policy.
+    /// Its name in error messages: a path, or the name of a built-in policy.
     pub source: &'a str,
     /// The whole text.
     pub text: &'a str,
@@ -38,7 +38,7 @@ impl Document<'_> {
     /// Reads the text as a `T`.
     ///
     /// # Errors
-    /// Text that is not TOML, or is not a `T`: the first slip, with its place.
+    /// Text that is not TOML, or is not a `T`: the first error, with its place.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
         let table = DeTable::parse(self.text).map_err(|error| {
             let what = error.message().lines().collect::<Vec<_>>().join(", ");
@@ -46,7 +46,7 @@ impl Document<'_> {
         })?;
         let empty = table.get_ref().is_empty();
         T::deserialize(Deserializer::from(table)).map_err(|error| {
-            let (what, remedy) = slip(error.message(), self.kind.documentation());
+            let (what, remedy) = explain_error(error.message(), self.kind.documentation());
             let what = if empty { format!("the {} is empty: it {what}", self.kind) } else { what };
             self.refuse(error.span().unwrap_or_default(), what, remedy)
         })
@@ -66,8 +66,8 @@ impl Document<'_> {
         self.place(span.start).refuse(what, remedy)
     }
 
-    /// The device types of a name: one, or both of the alias `CommsHub`. `besides` are other words that
-    /// would be right here.
+    /// The device types of a name: one, or both of the alias `CommsHub`. `besides` are other words that are valid here,
+    /// for the error message.
     ///
     /// # Errors
     /// A name that is not among `types`.
@@ -104,7 +104,7 @@ pub fn read_file(kind: DocumentKind, path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| place().refuse("is not UTF-8 text", "name a TOML file"))
 }
 
-/// The entries of a table in the order of the text, so that of several slips the first is reported.
+/// The entries of a table in the order of the text, so that the first of several errors is reported.
 #[must_use]
 pub fn in_text_order<T>(table: &BTreeMap<Spanned<String>, T>) -> Vec<(&Spanned<String>, &T)> {
     let mut entries: Vec<_> = table.iter().collect();
@@ -112,9 +112,9 @@ pub fn in_text_order<T>(table: &BTreeMap<Spanned<String>, T>) -> Vec<(&Spanned<S
     entries
 }
 
-/// What a message of `serde` means to the author of a document: what is wrong, and what to write instead. `otherwise` is
-/// the remedy where the message names none.
-fn slip(message: &str, otherwise: &str) -> (String, String) {
+/// Translates a message of `serde` for the author of a document: what is wrong, and what to write instead. `otherwise` is
+/// the remedy if the message suggests none.
+fn explain_error(message: &str, otherwise: &str) -> (String, String) {
     if let Some(key) = message.strip_prefix("missing field ") {
         return (format!("lacks {key}"), format!("add {key}"));
     }
@@ -157,7 +157,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only what is refused is looked at")]
+    #[expect(dead_code, reason = "the test reads only errors")]
     struct Everything {
         name: String,
         count: Whole<1, 12>,
@@ -172,7 +172,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only what is refused is looked at")]
+    #[expect(dead_code, reason = "the test reads only errors")]
     struct Part {
         month: Option<Whole<0, { i64::MAX }>>,
         text: Option<String>,
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slip_has_its_place_what_is_wrong_and_what_to_write() {
+    fn every_error_has_its_place_what_is_wrong_and_what_to_write() {
         for (text, what, remedy) in [
             ("", "f:1:1: the scenario is empty: it lacks `name`", "add `name`"),
             ("name = \"a\"\n", "f:1:1: lacks `count`", "add `count`"),

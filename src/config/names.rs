@@ -1,4 +1,4 @@
-//! Names of the estate, as documents write them.
+//! Statuses and columns, by the names that documents write.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use crate::estate::{Column, SmiStatus};
 
-/// Reads one of several names. `what` is what they are names of.
+/// Reads one of several names. `what` says in errors what they name: `status`, `column`.
 ///
 /// # Errors
-/// Anything but one of the names, exactly.
+/// Anything that is not exactly one of the names.
 pub fn named<'de, D, T, N>(deserializer: D, what: &'static str, known: N) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -18,7 +18,7 @@ where
     deserializer.deserialize_str(NameVisitor { what, known })
 }
 
-/// It refuses a name itself: only then does the error have the place of the name within a list.
+/// Refuses an unknown name in the visitor, so that the error has the place of the name within a list.
 struct NameVisitor<N> {
     what: &'static str,
     known: N,

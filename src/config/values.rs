@@ -1,4 +1,4 @@
-//! Values that `serde` alone would read too loosely, or refuse in words of a programmer.
+//! Values that `serde` alone would accept too loosely, or refuse with messages for programmers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,13 +12,13 @@ use toml::Spanned;
 /// in the order in which the type declares them.
 #[derive(Debug, Clone)]
 pub struct Section<T> {
-    /// The bytes of its header, or of an inline table all of it.
+    /// Byte range of its header, or of the whole table if it is inline.
     pub span: Range<usize>,
     value: T,
 }
 
 impl<T> Section<T> {
-    /// What the table says.
+    /// The value of the table.
     pub fn into_inner(self) -> T {
         self.value
     }
@@ -132,7 +132,7 @@ impl<const LOWEST: i64, const HIGHEST: i64> Visitor<'_> for Number<LOWEST, HIGHE
         self.within(number, Unexpected::Float(number))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "what does not fit exactly is out of range")]
+    #[expect(clippy::cast_precision_loss, reason = "a number that is rounded is out of range")]
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self, E> {
         self.within(number as f64, Unexpected::Signed(number))
     }

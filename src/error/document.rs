@@ -1,12 +1,12 @@
-//! Documents that people write: their kinds, places within them, and the nearest right name.
+//! Documents that users write: their kinds, places within them, and suggestions for misspelt names.
 
 use std::fmt;
 use std::path::Path;
 
 use super::exit::ExitCode;
 
-/// The name that is nearest to `found`, where one is near enough to be meant: by the insertions, deletions, replacements
-/// and swaps of letters between them, whatever their case. Of several that are equally near, the first.
+/// The known name with the smallest Damerau-Levenshtein distance to `found`, ignoring case; the first of several. `None` if
+/// the distance is above 1 plus a third of the shorter name.
 pub fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let found = found.to_lowercase();
     let by_distance = known.into_iter().map(|name| (strsim::damerau_levenshtein(&found, &name.to_lowercase()), name));
@@ -16,7 +16,7 @@ pub fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Opt
         .map(|(_, name)| name)
 }
 
-/// The beginning of a remedy: `did you mean` the [`nearest`] name; empty where none is near.
+/// The beginning of a remedy: `did you mean` the [`nearest`] name; empty if there is none.
 pub fn did_you_mean<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> String {
     nearest(found, known).map_or_else(String::new, |near| format!("did you mean `{near}`? "))
 }
@@ -38,7 +38,7 @@ pub enum DocumentKind {
     Approvals,
     /// A file of a regression case, or of the statements that cases demonstrate.
     Case,
-    /// A table that is read beside a snapshot, such as an order book.
+    /// A table besides the snapshot, such as an order book.
     Table,
 }
 
@@ -52,9 +52,9 @@ impl DocumentKind {
             Self::Scenario => "docs/forecast.md lists the keys",
             Self::LoadConfig => "docs/load.md lists the keys",
             Self::Approvals => {
-                "[approvals] says `needed = 2`, and [approvals.keys] has the line that `keygen` prints for each key"
+                "[approvals] has `needed = 2`, and [approvals.keys] has the line that `keygen` prints for each key"
             }
-            Self::Case => "docs/regression-cases.md says what a case has",
+            Self::Case => "docs/regression-cases.md lists the keys of a case",
             Self::Table => "docs/stock.md lists the columns",
         }
     }
@@ -84,7 +84,7 @@ impl fmt::Display for DocumentKind {
     }
 }
 
-/// A place within a document that people write.
+/// A place within a document that users write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentPlace {
     /// The kind of the document.

@@ -4,13 +4,13 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Done, also where nothing was due.
+    /// Done, also if nothing was due.
     Done = 0,
     /// Failed at run time: a disk full, a permission missing.
     Failed = 1,
-    /// The command line does not make sense.
+    /// The command line is not valid.
     Usage = 2,
-    /// The snapshot is refused, or a table that is read beside it.
+    /// The snapshot is refused, or another table, such as an order book.
     Snapshot = 3,
     /// The policy is refused, or another document that change control signs: stock rules, a tariff.
     Policy = 4,

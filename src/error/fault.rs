@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where in a snapshot something is: file, and where known row group and column.
+/// A place in a snapshot: the file, and the row group and column if they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file, as the user named it.
@@ -51,10 +51,10 @@ impl fmt::Display for Place {
 /// Why a snapshot is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The file has no Parquet footer.
+    /// The file has no valid Parquet footer.
     #[error("not a Parquet file ({0})")]
     NotParquet(String),
-    /// The path has neither a file nor a folder.
+    /// The path does not exist.
     #[error("no such file or folder")]
     Absent,
     /// A folder without a single snapshot file.
@@ -72,12 +72,12 @@ pub enum Fault {
     /// A name that is not UTF-8: manifests and seals could not record it.
     #[error("its name is not UTF-8 text")]
     NameNotText,
-    /// A column of the contract is not in the file.
+    /// A required column, or one that the policy maps, is not in the file.
     #[error("no such column; {}the file has {found}", like(nearest.as_ref()))]
     MissingColumn {
-        /// The names that are there.
+        /// The names of the file's columns.
         found: String,
-        /// The one of them that is most like it.
+        /// The one of them that is most similar.
         nearest: Option<String>,
     },
     /// An optional column has a name that differs in case or in the characters between its words.
@@ -100,10 +100,10 @@ pub enum Fault {
     /// Bytes that do not decode.
     #[error("corrupt data: {0}")]
     Corrupt(String),
-    /// Neither `--as-of`, nor `_snapshot.json`, nor the key-value of the files says when it was taken.
+    /// The as-of moment is in none of `--as-of`, the seal, and the key-value metadata of the files.
     #[error("the snapshot does not say when it was taken")]
     NoAsOf,
-    /// Files that were taken at different moments.
+    /// The files of the snapshot have different as-of moments.
     #[error("taken at {found}, other files of this snapshot at {other}")]
     MixedAsOf {
         /// The moment of this file.
@@ -114,16 +114,16 @@ pub enum Fault {
     /// A date or time that cannot be read.
     #[error("`{0}` is not a date or a time")]
     BadTime(String),
-    /// The seal cannot be understood.
-    #[error("not a seal that this version understands: {0}")]
+    /// The seal has another format or version.
+    #[error("not a seal that this version can read: {0}")]
     BadSeal(String),
-    /// A ledger cannot be understood.
-    #[error("not a ledger that this version understands: {0}")]
+    /// The ledger has another format or version.
+    #[error("not a ledger that this version can read: {0}")]
     BadLedger(String),
-    /// Bytes, rows or digest are not those sealed.
+    /// Size, rows or digest of a file differ from its seal.
     #[error("differs from its seal: {what} is {found}, sealed as {sealed}")]
     SealBroken {
-        /// Which of the sealed figures.
+        /// The figure that differs.
         what: &'static str,
         /// As found now.
         found: String,
@@ -131,10 +131,10 @@ pub enum Fault {
         sealed: String,
     },
     /// A file that the seal does not name.
-    #[error("is not named in the seal: a file too many")]
+    #[error("is not named in the seal")]
     NotSealed,
-    /// A file that the seal names and the folder lacks.
-    #[error("is named in the seal and is not there: a file too few")]
+    /// A file that the seal names does not exist.
+    #[error("is named in the seal, and does not exist")]
     SealedFileMissing,
     /// The file changed between opening and the end of the scan.
     #[error("changed while it was read")]
@@ -150,8 +150,8 @@ impl Fault {
             Self::NotParquet(_) => "name Parquet files, or folders of them; a truncated copy must be copied again",
             Self::Absent => "check the path",
             Self::NoFiles => "name a folder with Parquet files; hidden files and names that begin with `_` are skipped",
-            Self::NamedTwice => "name each file or folder once, and link to none from below itself",
-            Self::NotAFile => "save the data as a file first: it is read from several places at once",
+            Self::NamedTwice => "name each file or folder once; a folder must not contain a link to itself",
+            Self::NotAFile => "save the data as a file first: several threads read it at once",
             Self::DeadLink => "fix the link, or remove it",
             Self::NameNotText => "rename the file",
             Self::MissingColumn { .. } | Self::Misspelt(_) => {
@@ -161,14 +161,14 @@ impl Fault {
             Self::AmbiguousColumn(_) => "map one column only under [snapshot.columns] of the policy",
             Self::WrongKind { .. } => "export the column in an accepted type, or map another column to it",
             Self::Corrupt(_) => "export or copy the file again",
-            Self::NoAsOf => "say --as-of DATE, or seal the snapshot with `smi-sweep check --seal --taken-at TIME`",
-            Self::MixedAsOf { .. } => "sweep files of one moment only, or say --as-of",
+            Self::NoAsOf => "give --as-of DATE, or seal the snapshot with `smi-sweep check --seal --taken-at TIME`",
+            Self::MixedAsOf { .. } => "sweep files of one moment only, or give --as-of",
             Self::BadTime(_) => "write 2026-11-01 or 2026-11-01T06:30:00Z",
             Self::BadLedger(_) => "take it with `smi-sweep ledger SNAPSHOT --out FILE`",
             Self::BadSeal(_) | Self::SealBroken { .. } | Self::NotSealed | Self::SealedFileMissing => {
-                "restore the snapshot, or seal it anew with `smi-sweep check --seal` if the change is meant"
+                "restore the snapshot, or seal it again with `smi-sweep check --seal` if the change is intended"
             }
-            Self::Changed => "sweep a snapshot that nobody writes to",
+            Self::Changed => "sweep a snapshot that no other program writes to",
             Self::Findings(_) => "fix the snapshot, or map the spellings in the policy",
         }
     }

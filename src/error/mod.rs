@@ -22,10 +22,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The command line does not make sense.
+    /// The command line is not valid.
     #[error("{what}")]
     Usage {
-        /// What does not fit.
+        /// What is wrong.
         what: String,
         /// What to write instead.
         remedy: String,
@@ -38,7 +38,7 @@ pub enum Error {
         /// The reason.
         fault: Fault,
     },
-    /// A document that people write is refused: a policy, a scenario, a tariff, a case, an order book.
+    /// A document that users write is refused: a policy, a scenario, a tariff, a case, an order book.
     #[error("{place}: {what}")]
     Document {
         /// File, line and column.
@@ -54,7 +54,7 @@ pub enum Error {
     /// A path that should be a run directory has no `run.json`.
     #[error("{}: not a run directory: it has no run.json", .0.display())]
     NoRun(PathBuf),
-    /// A run directory is not what its record says.
+    /// A run directory differs from its record.
     #[error("{}: {what}", path.display())]
     Verification {
         /// The run directory, or a file in it.
@@ -114,7 +114,7 @@ pub enum Error {
         /// The error of the writer.
         source: parquet::errors::ParquetError,
     },
-    /// The figures of a run do not add up: a defect of this program, and no manifest is published.
+    /// The figures of a run do not add up. This is a defect of this program; no manifest is published.
     #[error("internal figures disagree: {0}; nothing was published")]
     Unbalanced(String),
     /// The user asked to stop.
@@ -179,7 +179,7 @@ impl Error {
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull => "free some space, or choose another --out".into(),
                 io::ErrorKind::NotFound => "check the path".into(),
-                io::ErrorKind::PermissionDenied => "check who may read and write there".into(),
+                io::ErrorKind::PermissionDenied => "check the permissions of the path".into(),
                 io::ErrorKind::AlreadyExists => "choose a name that does not exist yet".into(),
                 _ => String::new(),
             },

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct GuardTrip {
     /// The policy whose guard it is.
     pub policy: String,
-    /// The guard's key in the policy, or the flag that took its place.
+    /// The guard's key in the policy, or the flag that replaces it.
     pub guard: &'static str,
     /// The figure of the run, and the limit, in words.
     pub what: String,
@@ -15,12 +15,12 @@ pub struct GuardTrip {
     pub flag: String,
 }
 
-/// The guards that stopped a run, of whichever of its policies.
+/// The guards that stopped a run, of all its policies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stopped {
     /// At least one, in the order of the policies.
     pub trips: Vec<GuardTrip>,
-    /// How many policies were asked: an exact number goes with one only.
+    /// Number of policies of the run. Only a run with one policy can be accepted by exact numbers.
     pub policies: usize,
 }
 
@@ -38,7 +38,7 @@ impl Stopped {
         all
     }
 
-    /// How to run again, once every row that the guards stopped is accounted for.
+    /// The flags that accept this run, to be used once every row that the guards stopped is explained.
     #[must_use]
     pub fn remedy(&self) -> String {
         let flags = self.flags();

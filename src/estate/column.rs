@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A column that the engine reads. All others are ignored, at no cost.
+/// A column that the engine reads. All other columns are ignored and never decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Column {
@@ -16,14 +16,14 @@ pub enum Column {
     StatusSince,
     /// The party that notified the device.
     NotifyingParty,
-    /// The role in which that party notified it. May be missing.
+    /// The role in which that party notified it. Optional.
     NotifyingRole,
-    /// The CSP region. May be missing. No rule reads it; ledgers and stock counts do.
+    /// The CSP region. Optional. No rule uses it; ledgers and stock counts do.
     CspRegion,
 }
 
 impl Column {
-    /// The columns that a sweep reads, in the order of the contract: all but the region, which no rule looks at.
+    /// The columns that a sweep reads, in the order of the contract: all but the region, which no rule uses.
     pub const READ_BY_SWEEP: [Self; 6] = [
         Self::DeviceId,
         Self::DeviceType,

@@ -25,13 +25,13 @@ const HEX_VALUE: [u8; 256] = {
 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 
 impl DeviceId {
-    /// Reads the text form, in either case. `None` where it is malformed in any way.
+    /// Reads the text form, in either case. `None` if it is malformed.
     #[must_use]
     #[inline]
     pub fn from_text(text: &[u8]) -> Option<Self> {
         let text: &[u8; TEXT_LEN] = text.try_into().ok()?;
         let mut value = 0u64;
-        // A bad digit has its high bits set; they are gathered so that there is one branch at the end.
+        // A bad digit has its high bits set. They are collected, so that there is one branch at the end.
         let mut bad = 0u8;
         for pair in 0..8 {
             let high = HEX_VALUE[text[pair * 3] as usize];

@@ -30,7 +30,7 @@ impl DeviceType {
     pub const CODES: usize = 64;
     /// How many types there can be.
     pub const MAX: usize = 62;
-    /// Code of a spelling that the policy does not know.
+    /// Code of a spelling that neither DUIS nor the policy has.
     pub const UNKNOWN: u8 = 62;
     /// Code of a null.
     pub const NULL: u8 = 63;
@@ -41,7 +41,7 @@ impl DeviceType {
         self.0
     }
 
-    /// The type of this code, where it is one.
+    /// The type of this code; `None` for the codes of unknown and null.
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {
         if (code as usize) < Self::MAX { Some(Self(code)) } else { None }
@@ -114,10 +114,10 @@ pub enum CannotAdd {
     /// It is there already.
     #[error("is a device type already")]
     Known,
-    /// There is no room for it.
+    /// All codes are used.
     #[error("is one too many: a policy knows at most {} device types", DeviceType::MAX)]
     TooMany,
-    /// It is empty, begins or ends blank, or is a word that policies and reports use for something else.
+    /// It is empty, begins or ends with a blank, or has another meaning in policies and reports.
     #[error("is not a name for a device type")]
     BadName,
 }
@@ -132,7 +132,7 @@ impl TypeNames {
     /// The word of policies for [`TypeSet::COMMS_HUB`].
     pub const COMMS_HUB: &str = "CommsHub";
 
-    /// Whether a name is the alias of both devices of a Comms Hub, or would be taken for it.
+    /// Whether a name is the alias of both devices of a Comms Hub, or could be mistaken for it.
     #[must_use]
     pub const fn is_alias(name: &str) -> bool {
         name.eq_ignore_ascii_case(Self::COMMS_HUB) || name.eq_ignore_ascii_case("CommsHubs")
@@ -141,7 +141,7 @@ impl TypeNames {
     /// Adds a type.
     ///
     /// # Errors
-    /// Where the name is taken, means something else in a policy or a report, or where there is no code left.
+    /// If the name is used already, has another meaning in a policy or a report, or no code is free.
     pub fn add(&mut self, name: &str) -> Result<DeviceType, CannotAdd> {
         let blank = name.is_empty() || name.trim() != name;
         if blank || name.starts_with('(') || Self::is_alias(name) || name.eq_ignore_ascii_case("default") {
@@ -163,7 +163,7 @@ impl TypeNames {
         self.names.iter().position(|known| known == name).map(|code| DeviceType(code as u8))
     }
 
-    /// The name of a code; `(unknown)` and `(null)` for what is no type.
+    /// The name of a code; `(null)` for [`DeviceType::NULL`], `(unknown)` for a code without a type.
     #[must_use]
     pub fn name(&self, code: u8) -> &str {
         match code {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// The outcome of judging a row. The rule is in `policy`; the order in which outcomes are tried is that of the README.
+/// The outcome of judging a row. The rule, with the order in which outcomes are tried, is
+/// [`Rules::judge`](crate::policy::Rules::judge).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Disposition {
     /// It cannot be judged, and the judgement could have been a deletion.
@@ -38,27 +39,27 @@ impl Disposition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Reason {
-    /// The status has a spelling that the policy does not know.
+    /// The status is not one of DUIS, and the policy does not map it.
     UnknownStatus,
     /// The status is null on a device that is not Type 2.
     MissingStatus,
-    /// The type is null, or has a spelling that the policy does not know.
+    /// The type is null, or is neither listed nor mapped.
     UnknownType,
     /// The date of the status is null.
     MissingDate,
     /// The date of the status is after the as-of time.
     FutureDate,
-    /// The date of the status lies before the year 1, where no calendar of the industry reaches.
+    /// The date of the status is before the year 1, outside of the range of dates that can be computed.
     ImplausibleDate,
     /// The Device ID is null or malformed.
     BadDeviceId,
-    /// The Device ID is that of another due row as well.
+    /// Another due row has the same Device ID.
     DuplicateDeviceId,
     /// A role that is neither `ServiceUser` nor `CSP`.
     UnknownRole,
-    /// An alert is required, and there is no party to send it to.
+    /// An alert is required, and the row has no party.
     MissingParty,
-    /// An alert is required, and the party is longer than can be addressed, or not text.
+    /// An alert is required, and the party is not a valid name: see [`Party`](super::Party).
     BadParty,
 }
 

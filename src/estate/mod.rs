@@ -1,7 +1,6 @@
 //! The vocabulary of the Smart Metering Inventory: devices, statuses, parties, dispositions, tallies, the calendar.
 //!
-//! Pure values; nothing here reads or writes. The rule that turns a device into a [`Disposition`] is in
-//! [`crate::policy`].
+//! Pure values, without I/O. The rule that gives a row its [`Disposition`] is in [`crate::policy`].
 
 mod column;
 mod device_id;

@@ -1,7 +1,7 @@
-//! Notifying Parties: which texts name a party that can be alerted, and by which name.
+//! Notifying Parties: which texts name a party that can be alerted, and its canonical name.
 //!
-//! A party is known by a user id, which is an EUI-64, or by any other name. It has one name in a run, however a snapshot
-//! writes it: blanks around it are not part of it, and a user id is in the case of Device IDs.
+//! A party is identified by a user id, which is an EUI-64, or by any other name. Blanks around a name are removed, and a user
+//! id is written like a Device ID, so that each party has one name in a run.
 
 use std::borrow::Cow;
 
@@ -12,14 +12,14 @@ use super::DeviceId;
 pub enum Party<'a> {
     /// Null, or blanks only.
     Missing,
-    /// A party, by its one name.
+    /// A party, by its canonical name.
     Named(Cow<'a, str>),
     /// A value that cannot be alerted: longer than [`MAX_BYTES`](Self::MAX_BYTES), not UTF-8, or with invisible characters.
     Bad,
 }
 
 impl<'a> Party<'a> {
-    /// The longest name that can be addressed, in bytes.
+    /// The longest valid name, in bytes.
     pub const MAX_BYTES: usize = 64;
 
     /// Reads the text of the column `notifying_party`.

@@ -41,12 +41,12 @@ impl SmiStatus {
     ];
     /// Size of tables that are indexed by a status code: codes are below it.
     pub const CODES: usize = 16;
-    /// Code of a spelling that the policy does not know.
+    /// Code of a spelling that neither DUIS nor the policy has.
     pub const UNKNOWN: u8 = 14;
     /// Code of a null.
     pub const NULL: u8 = 15;
 
-    /// A small number that is stable within a run: index into tables of [`CODES`](Self::CODES).
+    /// Index into tables of [`CODES`](Self::CODES), from 0 in the order of [`ALL`](Self::ALL).
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8

@@ -1,4 +1,4 @@
-//! Counts that add up: one [`Tally`] for the whole, one for each device type.
+//! Counts of rows by disposition, for all types and for each device type.
 
 use std::ops::AddAssign;
 
@@ -7,7 +7,7 @@ use super::{DeviceType, Disposition, Reason};
 /// Rows by disposition. Adding two tallies is associative; the default is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Rows whose status the policy does not sweep.
+    /// Rows that are not candidates.
     pub not_candidate: u64,
     /// Candidates whose type is excluded.
     pub excluded: u64,

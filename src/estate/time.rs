@@ -47,16 +47,15 @@ pub fn day_of_civil(date: Date) -> i32 {
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
-/// The day that comes `months` calendar months after `day`, by the corresponding-date rule.
-///
-/// `None` where either lies outside of the years 1 to 9999.
+/// The day `months` calendar months after `day` (both days since 1970-01-01), by the corresponding-date rule: the same day
+/// of the month, or the last day of a shorter month. `None` if either is outside of the years 1 to 9999.
 #[must_use]
 pub fn add_months(day: i32, months: u32) -> Option<i32> {
     let date = civil(day)?.checked_add(Span::new().try_months(months).ok()?).ok()?;
     Some(day_of_civil(date))
 }
 
-/// How many whole calendar months lie between the dates of two instants; none where the second comes first.
+/// Whole calendar months between the UTC dates of two instants (UTC microseconds); 0 if the second is earlier.
 #[must_use]
 pub fn whole_months(since: i64, until: i64) -> u32 {
     let (since, until) = (day_of(since), day_of(until));
@@ -68,10 +67,9 @@ pub fn whole_months(since: i64, until: i64) -> u32 {
     months
 }
 
-/// Reads `2026-11-01` (its midnight) or an RFC 3339 time, as UTC microseconds. A time without a zone is UTC, seconds may
-/// be left out, and what is finer than a microsecond is cut off, towards the past.
-///
-/// Nothing else is a time: no names of zones, no offsets beyond the 14 hours that exist, no second 60.
+/// Reads `2026-11-01` (its midnight) or an RFC 3339 time, as UTC microseconds. A time without a zone is UTC. Seconds may be
+/// omitted. Digits after the microseconds are dropped. `None` for all else: names of zones, offsets of more than 14 hours,
+/// second 60.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
@@ -84,7 +82,7 @@ pub fn parse(text: &str) -> Option<i64> {
     civil_range(micros).then_some(micros)
 }
 
-/// As [`parse`], and dates before the year 1 as well, as in `-000043-03-15`: such a date comes from damage only.
+/// As [`parse`], and dates before the year 1 too, as in `-000043-03-15`. Only damaged data has such dates.
 #[must_use]
 pub fn parse_any_year(text: &str) -> Option<i64> {
     parse(text).or_else(|| {
@@ -97,8 +95,8 @@ pub fn parse_any_year(text: &str) -> Option<i64> {
     })
 }
 
-/// Reads what follows a date: `T06:30`, with seconds, decimals and a zone where it has them. Microseconds since the
-/// date's own midnight in UTC.
+/// Reads the part after a date: `T06:30`, with optional seconds, decimals and zone. Returns microseconds since midnight UTC
+/// of that date.
 fn time_of_day(text: &str) -> Option<i64> {
     let time = text.strip_prefix(['T', 't', ' '])?;
     let (time, offset) = match time.find(['Z', 'z', '+', '-']) {
@@ -123,7 +121,7 @@ fn time_of_day(text: &str) -> Option<i64> {
     Some(((hour * 60 + minute - offset) * 60 + second) * 1_000_000 + fraction)
 }
 
-/// Reads `Z`, `+01:00` or `+01`, as minutes by which a clock there is ahead of UTC.
+/// Reads `Z`, `+01:00` or `+01`, as minutes ahead of UTC.
 fn offset_minutes(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("z") {
         return Some(0);

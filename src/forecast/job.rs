@@ -1,4 +1,4 @@
-//! From the files of ledgers to a forecast or a backtest, with its tables and its page, in one call.
+//! Reads ledgers, forecasts or backtests them, and writes tables and a page, in one call.
 
 use std::path::{Path, PathBuf};
 
@@ -19,14 +19,14 @@ use crate::progress::Progress;
 /// Measures the bytes of a row in a live inventory, whose columns the policy maps.
 pub type MeasureRowBytes<'a> = &'a dyn Fn(&Policy) -> Result<f64>;
 
-/// What [`forecast_files`] reads and writes.
+/// Arguments of [`forecast_files`].
 #[derive(Clone, Copy)]
 pub struct ForecastOptions<'a> {
     /// Ledgers of one estate, in any order.
     pub ledgers: &'a [PathBuf],
     /// The file of the scenario.
     pub scenario: &'a str,
-    /// Replaces the scenario's bytes of a row, where it is set.
+    /// Measures the bytes of a row, and replaces those of the scenario.
     pub row_bytes: Option<MeasureRowBytes<'a>>,
     /// The folder to write. It must not exist, and appears whole or not at all.
     pub out: Option<&'a Path>,
@@ -37,9 +37,9 @@ pub struct ForecastOptions<'a> {
 pub struct ForecastFiles {
     /// The forecast.
     pub forecast: Forecast,
-    /// The scenario that it answers.
+    /// Its scenario.
     pub scenario: Scenario,
-    /// How many ledgers it was made from.
+    /// Number of ledgers that it was made from.
     pub ledgers: usize,
 }
 
@@ -65,7 +65,7 @@ pub fn forecast_files(options: &ForecastOptions<'_>, pool: &Pool, progress: &dyn
     Ok(ForecastFiles { forecast, scenario, ledgers: ledgers.len() })
 }
 
-/// What [`backtest_files`] reads and writes.
+/// Arguments of [`backtest_files`].
 #[derive(Debug, Clone, Copy)]
 pub struct BacktestOptions<'a> {
     /// Ledgers of one estate, in any order.
@@ -85,7 +85,7 @@ pub struct BacktestFiles {
     pub backtest: Backtest,
     /// The scenario that was used.
     pub scenario: Scenario,
-    /// How many ledgers there are, held out or not.
+    /// Number of ledgers, including those held out.
     pub ledgers: usize,
 }
 

@@ -12,7 +12,7 @@ use crate::plot::{self, Arrangement, AxisUnit, Caption, LineSeries};
 
 /// Parties that a table lists.
 const PARTIES: usize = 12;
-/// Parties with a colour of their own in a picture; all others share one.
+/// Parties with their own colour in a chart; all others are one series.
 const DRAWN: usize = 6;
 
 fn number(number: i64) -> String {

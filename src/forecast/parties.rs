@@ -11,7 +11,7 @@ use super::simulate::Simulation;
 use super::strata::PolicyEffect;
 use crate::ledger::Ledger;
 
-/// The alerts that a party is to expect under a policy.
+/// Expected alerts of a party under a policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PartyAlerts {
     /// Its name; `(none)` for devices without a party.

@@ -1,4 +1,4 @@
-//! A scenario: what planners want to know, and what they assume. TOML, read as strictly as a policy.
+//! A scenario: the policies to compare, and assumptions about rates and storage. TOML; every error is refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,42 +18,42 @@ pub const LONGEST: u32 = 600;
 pub struct Scenario {
     /// Its name.
     pub name: String,
-    /// How many months it looks ahead.
+    /// Months to forecast.
     pub months: u32,
     /// The policies to compare; differences are relative to the first.
     pub policies: Vec<Policy>,
-    /// How many futures are simulated.
+    /// Number of simulated futures.
     pub simulations: u32,
-    /// What all randomness comes from.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// The policy by which housekeeping ran while the ledgers were taken; `None` where it did not run.
+    /// The policy of housekeeping while the ledgers were taken; `None` if housekeeping did not run.
     pub history: Option<Policy>,
-    /// Devices of a type code that arrive each month, where the ledgers do not say.
+    /// Arrivals in a month, by type code; they replace estimates.
     pub arrivals: BTreeMap<u8, f64>,
-    /// The hazard of a type code by age in months, where the ledgers do not say; the last goes on.
+    /// Hazards (0 to 1) by age in months, by type code; they replace estimates. The last is for all higher ages.
     pub hazards: BTreeMap<u8, Vec<f64>>,
-    /// How much more arrives with each year: 0.02 is two per cent.
+    /// Growth of arrivals in a year: 0.02 is two per cent.
     pub growth: f64,
-    /// What becomes different, and when.
+    /// Changes of rates from some month on.
     pub changes: Vec<ScenarioChange>,
-    /// Live bytes of a row, where they are not those of the snapshot's files.
+    /// Bytes of a row; `None`: those of the snapshot's files.
     pub bytes_per_row: Option<f64>,
-    /// Whether the scenario's bytes were measured in the live inventory instead of given in the scenario.
+    /// Whether `bytes_per_row` was measured in the live inventory.
     pub bytes_are_live: bool,
-    /// What a gigabyte (10^9 bytes) costs for a month, in pounds.
+    /// Price of a gigabyte (10^9 bytes) for a month, in pounds.
     pub price_per_gb_month: Option<f64>,
 }
 
-/// What becomes different.
+/// A change of rates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScenarioChange {
-    /// From which month on, from 1.
+    /// The first month in which it applies; months count from 1.
     pub from: u32,
-    /// For which types.
+    /// The types that it applies to.
     pub types: TypeSet,
-    /// How many times as many arrive.
+    /// Factor on arrivals.
     pub arrivals: f64,
-    /// How many times the hazard of leaving there is.
+    /// Factor on the hazard.
     pub hazard: f64,
 }
 
@@ -81,15 +81,15 @@ impl Scenario {
     /// Loads a scenario from a file. `types` are those of the ledgers.
     ///
     /// # Errors
-    /// A file that cannot be read, or a scenario that does not make sense.
+    /// A file that cannot be read, or an invalid scenario.
     pub fn load(path: &str, types: &TypeNames) -> Result<Self> {
         Self::parse(&config::read_file(DocumentKind::Scenario, Path::new(path))?, path, types)
     }
 
-    /// Reads a scenario from TOML. `source` is what errors call it.
+    /// Reads a scenario from TOML. `source` is its name in errors.
     ///
     /// # Errors
-    /// The first slip, with its line and column.
+    /// The first error, with its line and column.
     pub fn parse(text: &str, source: &str, types: &TypeNames) -> Result<Self> {
         let document = Document { kind: DocumentKind::Scenario, source, text };
         scenario(&document, document.read()?, types)
@@ -183,7 +183,7 @@ fn policies(document: &Document<'_>, names: &Spanned<Vec<Spanned<String>>>) -> R
     Ok(policies)
 }
 
-/// A policy by its name or file. A slip within its file keeps its own place.
+/// A policy by its name or file. An error within its file keeps its own place.
 fn policy(document: &Document<'_>, name: &Spanned<String>) -> Result<Policy> {
     Policy::load(name.get_ref()).map_err(|error| match error {
         Error::Document { place, what, remedy } if place.position == Position::Whole => {
@@ -201,7 +201,7 @@ fn hazards<'f>(
     let hazards = |(name, list): (&'f Spanned<String>, &Spanned<Vec<Number<0, 1>>>)| {
         if list.get_ref().is_empty() {
             let remedy = "write one for each month of age, as in [0.2, 0.1]";
-            return Err(document.refuse(list.span(), "no hazard at all", remedy));
+            return Err(document.refuse(list.span(), "no hazard", remedy));
         }
         Ok((name, list.get_ref().iter().copied().map(Number::get).collect()))
     };
@@ -228,7 +228,7 @@ fn by_type<'f, T: Clone>(
 
 fn change(document: &Document<'_>, section: &Section<ChangeSection>, types: &TypeNames) -> Result<ScenarioChange> {
     if section.arrivals.is_none() && section.hazard.is_none() {
-        let missing = "`arrivals` or `hazard`, how many times as many";
+        let missing = "`arrivals` or `hazard`, a factor";
         return Err(document.refuse(section.span.clone(), format!("lacks {missing}"), format!("add {missing}")));
     }
     Ok(ScenarioChange {
@@ -242,7 +242,7 @@ fn change(document: &Document<'_>, section: &Section<ChangeSection>, types: &Typ
     })
 }
 
-/// Bytes of a row: no row takes none.
+/// Bytes of a row, at least 0.001.
 fn bytes_per_row(document: &Document<'_>, bytes: &Spanned<Number<0, 1_000_000_000>>) -> Result<f64> {
     let number = bytes.get_ref().get();
     if number < 0.001 {

@@ -1,8 +1,8 @@
-//! Simulated futures: every cohort moves forward month by month, and the figures of each policy are read off it.
+//! Simulated futures: every cohort moves forward month by month, and each month gives the figures of each policy.
 //!
-//! One future serves all policies, because arrivals and departures do not depend on which old devices housekeeping deletes.
-//! Under a policy with a threshold of m months a stratum has the devices younger than m, and those that reach m are
-//! deleted. Differences between policies within one future are free of the randomness that both share.
+//! One future is used for all policies, because arrivals and departures do not depend on which old devices housekeeping
+//! deletes. Under a policy with a threshold of m months, devices that reach the age of m months are deleted. Differences
+//! between policies are taken within one future, so that they do not contain the randomness that both share.
 //!
 //! Each future draws its own rates from the uncertainty of the estimates: hazards from a Beta, arrivals from a Gamma
 //! distribution. Types are simulated one after the other, so that memory holds the futures of one type at a time.
@@ -56,7 +56,7 @@ impl ForecastMeasure {
     }
 }
 
-/// Figures of a future for each policy and month.
+/// Number of figures for each policy and month.
 pub const MEASURES: usize = ForecastMeasure::ALL.len();
 
 /// One type in one future: for each policy, each month (0 first) and each [`ForecastMeasure`] its figure, in this order.
@@ -71,7 +71,7 @@ pub struct RateFactors {
     pub hazard: f64,
 }
 
-/// What all futures have in common.
+/// The input of all futures.
 pub struct Simulation<'a> {
     /// The estate at month 0.
     pub start: &'a StartingEstate,
@@ -81,7 +81,7 @@ pub struct Simulation<'a> {
     pub rules: &'a [Rules],
     /// For each policy its effect on each stratum.
     pub effects: Vec<Vec<PolicyEffect>>,
-    /// Asked for interruptions.
+    /// Reports interruptions.
     pub progress: &'a dyn Progress,
 }
 

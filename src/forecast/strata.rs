@@ -1,4 +1,4 @@
-//! Strata of candidates: devices that a policy treats alike (same type, role and flaw), by age in months.
+//! Strata of candidates: devices of the same type, role and flaw, which every policy treats alike, by age in months.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const YOUNG_MONTHS: usize = 3;
 /// Ages up to this many months are kept apart, whatever the thresholds.
 const LEAST_OLDEST: u32 = 60;
 
-/// What the devices of a stratum have in common.
+/// The properties that the devices of a stratum share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StratumKey {
     /// Code of the type.
@@ -43,7 +43,7 @@ pub fn candidates(ledger: &Ledger) -> impl Iterator<Item = (&RowClass, u64, Stra
     single.chain(shared).filter(|(cell, ..)| ledger.is_candidate(cell))
 }
 
-/// What a policy does with the devices of a stratum once their threshold is reached.
+/// The effect of a policy on the devices of a stratum whose threshold is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyEffect {
     /// They are kept, because their type is excluded.
@@ -97,7 +97,7 @@ pub fn candidate_status(ledger: &Ledger) -> u8 {
 /// The devices of a stratum.
 #[derive(Debug, Clone)]
 pub struct Stratum {
-    /// What they have in common.
+    /// The properties that they share.
     pub key: StratumKey,
     /// Devices by age in months; the last entry is of that age or older.
     pub ages: Vec<u64>,

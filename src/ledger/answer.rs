@@ -5,14 +5,14 @@ use super::tally::PolicyTally;
 use crate::error::Result;
 use crate::policy::Policy;
 
-/// A policy, and the counts that it leads to.
+/// A policy and its counts.
 #[derive(Debug)]
 pub struct PolicyAnswer {
     /// The policy.
     pub policy: Policy,
     /// Its counts.
     pub tally: PolicyTally,
-    /// Its counts if the threshold of all types were this many months.
+    /// Its counts if the threshold of all types were so many months.
     pub by_months: Vec<(u32, PolicyTally)>,
 }
 

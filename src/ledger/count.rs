@@ -1,9 +1,8 @@
-//! The rows of a snapshot, counted by what a policy could ask of them, and not judged.
+//! Counts the rows of a snapshot by the properties that the rule uses, without judging them.
 //!
-//! What the rule could ask of a row is a [`RowClass`]: type, status, day, party, role, and the first thing that is wrong
-//! with it. Candidates are counted by class; of all others type and status are counted, since nothing else of them can
-//! decide. Candidates that share a Device ID are listed one by one, because which of them are due at the same time depends
-//! on the policy.
+//! These properties are a [`RowClass`]: type, status, day, party, role, and the first flaw. Candidates are counted by class.
+//! All other rows are counted by type and status only, because the rule uses nothing else of them. Candidates that share a
+//! Device ID are listed one by one, because the policy decides which of them are due at the same time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,39 +21,39 @@ use crate::scan::{
     CandidatePlan, Parties, PartyCode, PartyRegister, Purpose, RangeReader, Scan, dates, key_ranges, pair_codes,
 };
 
-/// What rows of one kind have in common.
+/// The properties of a row that the rule uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowClass {
     /// Code of the type.
     pub type_code: u8,
     /// Code of the status.
     pub status_code: u8,
-    /// The day from which the status has applied, from the day before the year 1 to the one after the year 9999; `None`
-    /// where the date is null, and for all rows that are no candidates.
+    /// The day from which the status has applied, days since 1970-01-01, clamped to one day outside of the years 1 to 9999;
+    /// `None` if the date is null, and for all rows that are not candidates.
     pub day: Option<i32>,
-    /// Who notified the rows: an index into [`CandidateCounts::parties`], or [`Parties::NONE`].
+    /// The Notifying Party: an index into [`CandidateCounts::parties`], or [`Parties::NONE`].
     pub party: u32,
-    /// Their CSP region: an index into [`CandidateCounts::regions`], or [`Parties::NONE`].
+    /// The CSP region: an index into [`CandidateCounts::regions`], or [`Parties::NONE`].
     pub region: u32,
-    /// As what the party notified them, where they say so.
+    /// The role of the party, if the rows have one.
     pub role: Option<Role>,
     /// The first of these that holds: [`Reason::BadDeviceId`], [`Reason::UnknownRole`], [`Reason::MissingParty`],
     /// [`Reason::BadParty`]. The last two matter only where an alert is due.
     pub flaw: Option<Reason>,
 }
 
-/// The rows of a snapshot, counted.
+/// The counts of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CandidateCounts {
-    /// Rows of each class, in the order of the classes; without those of [`shared`](Self::shared).
+    /// Rows of each class, ordered by class, without those in [`shared`](Self::shared).
     pub cells: Vec<(RowClass, u64)>,
-    /// Candidates that share their Device ID with another: a number for each Device ID, from 0, and the row's class.
+    /// Candidates that share their Device ID with another row: the number of the Device ID, from 0, and the row's class.
     pub shared: Vec<(u32, RowClass)>,
-    /// What [`RowClass::party`] refers to.
+    /// The parties by index.
     pub parties: Parties,
-    /// What [`RowClass::region`] refers to.
+    /// The regions by index.
     pub regions: Parties,
-    /// Whether every date of a candidate is a midnight, so that days say as much as instants.
+    /// Whether every date of a candidate is a midnight, so that a comparison by days equals one by instants.
     pub whole_days: bool,
 }
 
@@ -65,21 +64,21 @@ struct Candidate {
     class: RowClass,
 }
 
-/// What a range has.
+/// The counts of a row range.
 #[derive(Debug, Default)]
 struct RangeCounts {
-    /// Rows of pairs that no date can decide.
+    /// Rows by pair of status and type, for pairs that are not candidates.
     settled: BTreeMap<usize, u64>,
-    /// Candidates with a Device ID, by ascending ID.
+    /// Candidates with a valid Device ID, ascending by ID.
     candidates: Vec<Candidate>,
-    /// Classes of those without.
+    /// Classes of candidates without a valid Device ID.
     nameless: Vec<RowClass>,
 }
 
 /// Rows of each class.
 type ClassCounts = HashMap<RowClass, u64, ahash::RandomState>;
 
-/// What the workers share.
+/// State that the workers share.
 struct Counter<'a> {
     plan: CandidatePlan<'a>,
     regions: Mutex<PartyRegister>,
@@ -87,8 +86,8 @@ struct Counter<'a> {
     whole_days: AtomicBool,
 }
 
-/// Counts a snapshot. The policy says which statuses are candidates, and how values are spelt; its thresholds and
-/// exclusions have no effect.
+/// Counts a snapshot as of `as_of`, UTC microseconds. The policy gives the candidate statuses and the spellings; its
+/// thresholds and exclusions are not used.
 ///
 /// # Errors
 /// Damaged data, a file that changed meanwhile, or an interruption.
@@ -119,8 +118,8 @@ impl CandidateCounts {
         self.cells.iter().fold(self.shared.len() as u64, |sum, (_, rows)| sum.saturating_add(*rows))
     }
 
-    /// Leaves out parties and regions that no class refers to: those of rows that have another flaw.
-    fn forget_the_unnamed(&mut self) {
+    /// Removes parties and regions to which no class refers: those of rows that have another flaw.
+    fn remove_unused_names(&mut self) {
         let Self { cells, shared, parties, regions, .. } = self;
         let mut all: Vec<&mut RowClass> =
             cells.iter_mut().map(|(class, _)| class).chain(shared.iter_mut().map(|(_, class)| class)).collect();
@@ -202,7 +201,7 @@ impl Counter<'_> {
         let mut regions = vec![Parties::NONE; rows.len()];
         numbers.begin_chunk();
         range.values(Column::CspRegion, rows, |index, value| {
-            // A region that is blank, or no text, is none.
+            // A region that is blank or not text counts as none.
             if let PartyCode::Party(number) = PartyCode::of(numbers.number(bound.form, value, &self.regions)) {
                 regions[index] = number;
             }
@@ -211,7 +210,7 @@ impl Counter<'_> {
     }
 }
 
-/// What kind of row a candidate is, by its place among those of its range.
+/// The class of a candidate, by its index among the candidates of its range.
 fn class_of(candidates: &Candidates, index: usize, region: Option<u32>) -> RowClass {
     let (status_code, type_code) = pair_codes(usize::from(candidates.open.pairs[index]));
     let since = candidates.since[index];
@@ -232,15 +231,15 @@ fn class_of(candidates: &Candidates, index: usize, region: Option<u32>) -> RowCl
     }
 }
 
-fn met(register: &Mutex<PartyRegister>) -> (Parties, Vec<u32>) {
+fn take_sorted(register: &Mutex<PartyRegister>) -> (Parties, Vec<u32>) {
     let register = std::mem::take(&mut *register.lock().unwrap_or_else(PoisonError::into_inner));
     Parties::sorted(register.into_met())
 }
 
-/// Puts the ranges together: first by Device ID, to find those that several rows share, then by class.
+/// Merges the counts of all ranges: first by Device ID, to find those that several rows share, then by class.
 fn gather(parts: Vec<RangeCounts>, counter: Counter<'_>, pool: &Pool) -> Result<CandidateCounts> {
-    let (parties, party_rank) = met(&counter.plan.parties);
-    let (regions, region_rank) = met(&counter.regions);
+    let (parties, party_rank) = take_sorted(&counter.plan.parties);
+    let (regions, region_rank) = take_sorted(&counter.regions);
     let ranked = |class: RowClass| RowClass {
         party: party_rank.get(class.party as usize).copied().unwrap_or(Parties::NONE),
         region: region_rank.get(class.region as usize).copied().unwrap_or(Parties::NONE),
@@ -260,7 +259,7 @@ fn gather(parts: Vec<RangeCounts>, counter: Counter<'_>, pool: &Pool) -> Result<
     }
 
     let by_id = |candidate: &Candidate| candidate.id;
-    // As many counts as there are workers: each range of Device IDs goes on with one that is free.
+    // One map of counts for each worker: a range of Device IDs takes one that is free, and returns it.
     let free = Mutex::new(vec![counts]);
     let groups = pool.map_with(key_ranges::ranges(&candidates, by_id), IdKeys::default, |keys, range| {
         let rows = key_ranges::within(&candidates, range, by_id);
@@ -301,6 +300,6 @@ fn gather(parts: Vec<RangeCounts>, counter: Counter<'_>, pool: &Pool) -> Result<
         (class, rows)
     }));
     all_counts.cells.sort_unstable();
-    all_counts.forget_the_unnamed();
+    all_counts.remove_unused_names();
     Ok(all_counts)
 }

@@ -1,4 +1,4 @@
-//! What a ledger holds, and how it is counted.
+//! The contents of a ledger, and how it is counted.
 
 use std::collections::BTreeMap;
 
@@ -45,9 +45,9 @@ pub struct LedgerSource {
 /// An estate, counted as of a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ledger {
-    /// What error messages call it: the path of its file, or `ledger`.
+    /// Its name in error messages: the path of its file, or `ledger`.
     pub name: String,
-    /// Name of the estate, where the files or the caller gave one.
+    /// Name of the estate, if the files or the caller give one.
     pub estate: Option<String>,
     /// Whether the estate is synthetic.
     pub synthetic: bool,
@@ -113,7 +113,7 @@ impl Ledger {
         single.chain(shared).filter(|(cell, _)| self.is_candidate(cell))
     }
 
-    /// The name of a party code; `(none)` where the rows name no party.
+    /// The name of a party, by its index; `(none)` for [`Parties::NONE`](crate::scan::Parties::NONE).
     #[must_use]
     pub fn party_name(&self, party: u32) -> &str {
         self.counts.parties.name(party).unwrap_or("(none)")

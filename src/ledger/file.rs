@@ -59,10 +59,10 @@ struct LedgerHead {
 }
 
 impl Ledger {
-    /// Writes the ledger. The file appears whole or not at all, and never replaces another.
+    /// Writes the ledger. The file appears whole or not at all, and never replaces an existing file.
     ///
     /// # Errors
-    /// A name that is taken, or a disk that refuses.
+    /// A file of this name, or a file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let folder = folder_of(path);
         std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;

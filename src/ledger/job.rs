@@ -1,4 +1,4 @@
-//! From a snapshot to the file of its ledger, in one call.
+//! Counts a snapshot and writes its ledger, in one call.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::snapshot::Snapshot;
 pub struct CountOptions<'a> {
     /// Parquet files, or folders of them.
     pub snapshot: &'a [PathBuf],
-    /// Gives the candidate statuses and the spellings of the snapshot.
+    /// The policy with the candidate statuses and the spellings of the snapshot.
     pub policy: &'a Policy,
     /// The as-of moment, UTC microseconds; `None`: the one that the snapshot names.
     pub as_of: Option<i64>,
@@ -29,14 +29,14 @@ pub struct CountOptions<'a> {
     pub out: &'a Path,
 }
 
-/// A ledger that was written, in figures.
+/// Figures of a ledger that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LedgerSummary {
     /// The file.
     pub path: PathBuf,
     /// The as-of moment.
     pub as_of: String,
-    /// Name of the estate, where there is one.
+    /// Name of the estate, if there is one.
     pub estate: Option<String>,
     /// Whether the estate is synthetic.
     pub synthetic: bool,
@@ -55,7 +55,7 @@ pub struct LedgerSummary {
 /// Counts a snapshot and writes the ledger. The file appears whole or not at all.
 ///
 /// # Errors
-/// A name that is taken, a snapshot that is refused or has no as-of moment, a disk that refuses, or an interruption.
+/// A file that exists, a snapshot that is refused or has no as-of moment, a file that cannot be written, or an interruption.
 pub fn count_to_file(options: &CountOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<LedgerSummary> {
     let CountOptions { policy, estate, out, .. } = *options;
     if out.exists() {

@@ -2,9 +2,9 @@
 //! from it by addition.
 //!
 //! A [`Ledger`] is counted in one scan ([`Ledger::take`], or [`count_to_file`] with its file), kept as a small Parquet file
-//! ([`Ledger::write`], [`Ledger::read`]), and evaluated by [`Ledger::tally`] and [`Ledger::answer`]. The counts that a policy
-//! leads to are exact: the ledger holds every property that [`Rules`](crate::policy::Rules) can ask for. It does not hold
-//! which devices they are, nor what happened to a device between two ledgers.
+//! ([`Ledger::write`], [`Ledger::read`]), and evaluated by [`Ledger::tally`] and [`Ledger::answer`]. The counts of a
+//! policy are exact: the ledger holds every property that [`Rules`](crate::policy::Rules) use. It does not hold Device IDs,
+//! nor what happened to a device between two ledgers.
 
 mod ages;
 mod answer;

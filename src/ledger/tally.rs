@@ -1,4 +1,4 @@
-//! The counts that a policy leads to: the same as those of a sweep of the snapshot, without a second scan.
+//! The counts of a policy, from a ledger: the same as those of a sweep of the snapshot.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::estate::{DeviceId, Disposition, Reason, TallyByType, TypeNames};
 use crate::policy::{Boundary, JudgedRow, PartyField, Policy, RoleField, Rules};
 use crate::scan::PartyCounts;
 
-/// The counts that a policy leads to.
+/// The counts of a policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyTally {
     /// Counts by device type, equal to those of a sweep.
@@ -24,8 +24,8 @@ impl Ledger {
     /// Binds a policy to the ledger's moment.
     ///
     /// # Errors
-    /// A policy that needs counts which the ledger does not have: another candidate status, other device types, or
-    /// instants where the ledger counts days.
+    /// A policy that needs counts which the ledger does not have: another candidate status, other device types, or a
+    /// comparison by instants while dates are not all midnights.
     pub fn bind(&self, policy: &Policy) -> Result<Rules> {
         let refuse =
             |what: String, remedy: &str| Error::Usage { what: format!("{}: {what}", self.name), remedy: remedy.into() };
@@ -47,7 +47,7 @@ impl Ledger {
         Ok(policy.bind(self.as_of))
     }
 
-    /// The counts that the policy leads to.
+    /// The counts of a policy.
     ///
     /// # Errors
     /// As [`bind`](Self::bind).
@@ -58,7 +58,7 @@ impl Ledger {
             tally.add(cell, rules.judge(&rule_row(cell)), *rows);
         }
         for group in self.counts.shared.chunk_by(|one, other| one.0 == other.0) {
-            // Of rows that share a Device ID those that are due are each other's duplicates.
+            // Two or more due rows that share a Device ID are quarantined as duplicates.
             let due = group.iter().filter(|(_, cell)| is_due(&rules, cell)).count();
             for (_, cell) in group {
                 let disposition = if due > 1 && is_due(&rules, cell) {
@@ -77,7 +77,7 @@ fn is_due(rules: &Rules, cell: &RowClass) -> bool {
     rules.is_due(cell.status_code, cell.type_code, cell.day.map(day_start))
 }
 
-/// A row of a cell in the form in which [`Rules`] judge it. Its Device ID, where it has one, is taken to be unique.
+/// A row of a cell as the input of [`Rules::judge`]. A valid Device ID is assumed to be unique.
 #[must_use]
 pub fn rule_row(cell: &RowClass) -> JudgedRow {
     JudgedRow {

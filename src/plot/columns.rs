@@ -1,7 +1,7 @@
 //! Vertical bars.
 
 use super::frame::{Frame, Key, RIGHT, WIDTH, widest, width};
-use super::scale::{Scale, exact, held};
+use super::scale::{Scale, clamped, exact};
 use super::{Arrangement, Caption, Series};
 
 /// Height of the plot area.
@@ -20,7 +20,7 @@ pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arra
     for (index, place) in places.iter().enumerate() {
         let (mut up, mut down) = (0.0, 0.0);
         for (number, own) in series.iter().enumerate() {
-            let value = held(own.at(index));
+            let value = clamped(own.at(index));
             if value == 0.0 {
                 continue;
             }
@@ -48,7 +48,7 @@ pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arra
 
 /// The sum of the numbers of a place on one side of zero.
 fn stack(series: &[Series], place: usize, side: fn(f64, f64) -> f64) -> f64 {
-    series.iter().map(|series| side(held(series.at(place)), 0.0)).sum()
+    series.iter().map(|series| side(clamped(series.at(place)), 0.0)).sum()
 }
 
 /// The plot area of a chart with a vertical axis of values, and the position of values in it.

@@ -71,7 +71,7 @@ impl Frame {
             self.body,
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" height=\"{high:.1}\" fill=\"{fill}\" style=\"stroke:Canvas;stroke-width:.7\""
         );
-        self.body.push_str(&spoken("rect", words));
+        self.body.push_str(&closed_with_tooltip("rect", words));
     }
 
     /// A stroke in the colour and dash pattern of a series. The pattern distinguishes series without colour.
@@ -96,7 +96,7 @@ impl Frame {
             self.body,
             "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{wide:.1}\" height=\"{high:.1}\" fill=\"transparent\""
         );
-        self.body.push_str(&spoken("rect", words));
+        self.body.push_str(&closed_with_tooltip("rect", words));
     }
 
     /// A grid line, or an axis if `strong`.
@@ -122,7 +122,7 @@ impl Frame {
     }
 }
 
-fn spoken(element: &str, words: &str) -> String {
+fn closed_with_tooltip(element: &str, words: &str) -> String {
     if words.is_empty() { "/>\n".into() } else { format!("><title>{}</title></{element}>\n", html::escape(words)) }
 }
 

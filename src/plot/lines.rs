@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::columns::PlotArea;
 use super::frame::{Frame, Key};
-use super::scale::{Scale, exact, held};
+use super::scale::{Scale, clamped, exact};
 use super::{Caption, LineSeries};
 
 /// A chart of lines, with a number for each place.
@@ -51,9 +51,9 @@ fn hints(frame: &mut Frame, area: &PlotArea, caption: &Caption<'_>, places: &[St
         let mut words = place.clone();
         for line in lines {
             let Some(value) = line.values.get(index).filter(|value| value.is_finite()) else { continue };
-            let _ = write!(words, "\n{}: {}", line.name, exact(held(*value), caption.unit));
+            let _ = write!(words, "\n{}: {}", line.name, exact(clamped(*value), caption.unit));
             if let Some((low, high)) = line.band.get(index).filter(|(low, high)| low.is_finite() && high.is_finite()) {
-                let (low, high) = (exact(held(*low), caption.unit), exact(held(*high), caption.unit));
+                let (low, high) = (exact(clamped(*low), caption.unit), exact(clamped(*high), caption.unit));
                 let _ = write!(words, " ({low} to {high})");
             }
         }

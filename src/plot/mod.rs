@@ -19,7 +19,7 @@
 //! assert!(columns(&caption, &months, &series, Arrangement::Stacked).starts_with("<figure"));
 //! ```
 
-#![expect(clippy::cast_precision_loss, reason = "places on paper are counted in hundreds")]
+#![expect(clippy::cast_precision_loss, reason = "a chart has a few hundred places")]
 
 mod columns;
 mod frame;
@@ -103,7 +103,8 @@ pub struct LineSeries {
     pub step: bool,
 }
 
-/// Colours that people with colour blindness can distinguish, on light and dark backgrounds. They repeat after the last.
+/// Colours that can be distinguished by people with colour blindness, on light and dark backgrounds. They repeat after the
+/// last.
 const COLOURS: [&str; 8] = ["#2f7fc1", "#e08a1e", "#2a9d76", "#c2528b", "#8a6fd1", "#7f8c8d", "#b8a021", "#d1495b"];
 
 /// The colour of a series.
@@ -119,7 +120,7 @@ mod tests {
 
     const CAPTION: Caption<'_> = Caption {
         title: "Hubs & <boxes>",
-        description: "what \"is\" there",
+        description: "a \"quoted\" word",
         values: "hubs",
         along: "month",
         unit: AxisUnit::Count,
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_data_is_escaped() {
+    fn text_from_data_is_escaped() {
         let places = ["<script>".to_owned()];
         for picture in every_picture(&places, &[Series::new("a & <b>", vec![1.0])], AxisUnit::Count) {
             assert!(!picture.contains("<script>") && !picture.contains("<b>") && !picture.contains("<boxes>"));
@@ -155,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_show_is_a_picture_too() {
+    fn an_empty_chart_is_well_formed() {
         for picture in every_picture(&[], &[], AxisUnit::Bytes) {
             assert!(picture.ends_with("</svg></figure>\n"), "{picture}");
         }
     }
 
     proptest! {
-        /// Whatever the numbers are, every coordinate is a number, and every element that opens closes.
+        /// For any numbers, every coordinate is finite, and every element is closed.
         #[test]
         fn pictures_are_well_formed(
             values in prop::collection::vec(prop::collection::vec(

@@ -1,7 +1,7 @@
 //! Horizontal bars for places with long names, and pyramids.
 
 use super::frame::{Frame, Key, RIGHT, WIDTH, shortened, widest};
-use super::scale::{Scale, exact, held};
+use super::scale::{Scale, clamped, exact};
 use super::{Caption, Series};
 
 /// Height of a row.
@@ -50,7 +50,7 @@ fn sides(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Ser
         for (series, first, direction) in [(left, 0, -1.0), (right, left.len(), 1.0)] {
             let mut before = 0.0;
             for (number, own) in series.iter().enumerate() {
-                let value = held(own.at(index)).max(0.0);
+                let value = clamped(own.at(index)).max(0.0);
                 if value == 0.0 {
                     continue;
                 }
@@ -70,5 +70,5 @@ fn sides(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Ser
 
 /// Total length of the bars of a place.
 fn total(series: &[Series], place: usize) -> f64 {
-    series.iter().map(|series| held(series.at(place)).max(0.0)).sum()
+    series.iter().map(|series| clamped(series.at(place)).max(0.0)).sum()
 }

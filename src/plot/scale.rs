@@ -20,8 +20,8 @@ impl Scale {
     pub fn of(values: impl IntoIterator<Item = f64>, wanted: u32, unit: AxisUnit) -> Self {
         let (mut lowest, mut highest) = (0.0_f64, 0.0_f64);
         for value in values.into_iter().filter(|value| value.is_finite()) {
-            lowest = lowest.min(held(value));
-            highest = highest.max(held(value));
+            lowest = lowest.min(clamped(value));
+            highest = highest.max(clamped(value));
         }
         let span = highest - lowest;
         let finest = if unit == AxisUnit::Count { 1.0 } else { 1e-9 };
@@ -38,7 +38,7 @@ impl Scale {
 
     /// The position of a value: 0 at the lowest tick, 1 at the highest.
     pub fn place(&self, value: f64) -> f64 {
-        ((held(value) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        ((clamped(value) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
     /// The label of a tick. All ticks of a scale have the same unit.
@@ -67,7 +67,7 @@ pub fn exact(value: f64, unit: AxisUnit) -> String {
 }
 
 /// A value within the limits.
-pub fn held(value: f64) -> f64 {
+pub fn clamped(value: f64) -> f64 {
     value.clamp(-LIMIT, LIMIT)
 }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_are_round_and_hold_every_value() {
+    fn ticks_are_round_and_cover_every_value() {
         assert_eq!(labels(&[3.0], AxisUnit::Count), ["0", "1", "2", "3"]);
         assert_eq!(labels(&[7_300.0], AxisUnit::Count), ["0", "2,000", "4,000", "6,000", "8,000"]);
         assert_eq!(labels(&[43_000.0], AxisUnit::Count), ["0", "10 k", "20 k", "30 k", "40 k", "50 k"]);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_said_in_full() {
+    fn values_are_written_in_full() {
         assert_eq!(exact(1_234_567.0, AxisUnit::Count), "1,234,567");
         assert_eq!(exact(1_234.5, AxisUnit::Pounds), "£1,234.50");
         assert_eq!(exact(-0.5, AxisUnit::Share), "\u{2212}50.0 %");

@@ -1,4 +1,4 @@
-//! The policies that history knows, by name.
+//! The built-in policies: the thresholds and exclusions that housekeeping has had (SECMP0060 impact assessment, SCR137).
 
 use super::Policy;
 use crate::error::{DocumentKind, DocumentPlace, Result, did_you_mean};
@@ -39,7 +39,7 @@ types = ["CommsHub"]
 /// The built-in policy of this name.
 ///
 /// # Errors
-/// A name that is not known.
+/// An unknown name.
 pub fn built_in(name: &str) -> Result<Policy> {
     if let Some((name, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
         return Policy::parse(text, name);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Boundary, Policy};
 use crate::estate::{DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
 
-/// The changes from one policy to another, a sentence each: first those that may delete more, then all others.
+/// The changes from one policy to another, a sentence for each: first those that may delete more, then all others.
 #[must_use]
 pub fn changes(from: &Policy, to: &Policy) -> Vec<String> {
     let mut changes = Changes::default();
@@ -18,7 +18,7 @@ pub fn changes(from: &Policy, to: &Policy) -> Vec<String> {
         let sentence =
             format!("Thresholds are compared by {}, where they were by {}", by(to.boundary), by(from.boundary));
         match to.boundary {
-            // Within the day on which a threshold is reached, the date has come before the instant.
+            // By date a device is due from midnight of its due day, by instant from a later time of that day.
             Boundary::Date => changes.wider(format!("{sentence}: devices become due up to a day earlier.")),
             Boundary::Instant => changes.other(format!("{sentence}: devices become due up to a day later.")),
         }
@@ -37,7 +37,7 @@ pub fn changes(from: &Policy, to: &Policy) -> Vec<String> {
     changes.wider
 }
 
-/// Sentences, those that widen what is deleted apart from the others.
+/// Sentences; those about changes that may delete more are kept apart.
 #[derive(Default)]
 struct Changes {
     wider: Vec<String>,
@@ -88,7 +88,7 @@ fn types(from: &Policy, to: &Policy, changes: &mut Changes) {
 }
 
 fn exclusions(from: &Policy, to: &Policy, changes: &mut Changes) {
-    // A policy may name types that the other does not know.
+    // Types that only one of the policies has are the subject of `types`.
     let known = |set: TypeSet, other: &Policy, own: &Policy| -> TypeSet {
         set.iter().filter(|one| other.types.get(own.types.name(one.code())).is_some()).collect()
     };
@@ -105,7 +105,7 @@ fn exclusions(from: &Policy, to: &Policy, changes: &mut Changes) {
 }
 
 fn thresholds(from: &Policy, to: &Policy, changes: &mut Changes) {
-    // Types with the same change share a sentence. What the policy after excludes never becomes due, whatever it says.
+    // Types with the same change share a sentence. A threshold has no effect on types that the later policy excludes.
     let mut effective: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
     let mut without_effect: BTreeMap<(u32, u32), TypeSet> = BTreeMap::new();
     for (device_type, _) in to.types.iter().filter(|(_, name)| from.types.get(name).is_some()) {
@@ -203,7 +203,7 @@ fn spellings(from: &Policy, to: &Policy, changes: &mut Changes) {
     });
 }
 
-/// Spellings that are mapped otherwise. `meaning` says what a value is called, and whether it can be deleted.
+/// Spellings that are mapped differently. `meaning` gives the name of a value, and whether rows with it can be deleted.
 fn mapped<T: Copy + PartialEq>(
     changes: &mut Changes,
     what: &str,
@@ -237,7 +237,7 @@ fn count(types: TypeSet) -> usize {
     types.iter().count()
 }
 
-/// Names of types, as a sentence has them.
+/// Names of types as a list in a sentence: `CHF, GPF and IHD`.
 fn list(types: TypeSet, names: &TypeNames) -> String {
     let names: Vec<&str> = types.iter().map(|device_type| names.name(device_type.code())).collect();
     match &names[..] {

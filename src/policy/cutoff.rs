@@ -1,9 +1,9 @@
-//! The status dates that are due, as a cutoff: no age is computed for any row.
+//! The status dates that are due, as a cutoff, so that no age is computed for any row.
 //!
-//! "For m months or longer" means that the status date, with m calendar months added and clamped to the last day of
-//! the month, has been reached. Adding is monotone over *dates*: all up to some day are due, and none after it. Over
-//! *instants* it is not quite: several days at a month's end may reach the as-of day, each up to its time of day. A
-//! cutoff is therefore a last due instant, and at most a few intervals after it.
+//! "For m months or longer" means: the status date plus m calendar months, clamped to the last day of the month, is not
+//! after the as-of moment. Adding months is monotone over *dates*: all dates up to some day are due, and none after it. It
+//! is not monotone over *instants*: several days at the end of a month may become due on the as-of day, each up to the time
+//! of day. A cutoff is therefore a last due instant and at most three intervals after it.
 
 use crate::estate::time::{DAY_MICROS, FIRST_DAY, add_months, day_of, day_start};
 
@@ -19,19 +19,19 @@ pub struct Cutoff {
 }
 
 impl Cutoff {
-    /// The cutoff of a threshold of so many months at a moment.
+    /// The cutoff of a threshold in calendar months, as of a moment in UTC microseconds.
     #[must_use]
     pub fn new(as_of: i64, months: u32, boundary: Boundary) -> Self {
         let today = day_of(as_of);
-        // Outside of the calendar, the years 1 to 9999, no day is reached.
+        // Outside of the years 1 to 9999 no day is due.
         let reached = |day: i32| add_months(day, months);
-        // No day before it is more than 31 days a month away, and none after it less than 28.
+        // A start that is certainly due: no month has more than 31 days.
         let mut day =
             today.saturating_sub(months.saturating_mul(31).saturating_add(4).cast_signed()).max(FIRST_DAY - 1);
         while reached(day + 1).is_some_and(|due| due < today) {
             day += 1;
         }
-        // `day` is now the last that was reached before today; later days are reached today, if at all.
+        // `day` is the last one that became due before today. Later days become due today, or are not due.
         let mut last = day_start(day + 1) - 1;
         let mut beyond = Vec::new();
         let until = match boundary {
@@ -46,14 +46,14 @@ impl Cutoff {
         Self { last, beyond }
     }
 
-    /// Whether a status that has applied since then is due.
+    /// Whether a status that has applied since an instant (UTC microseconds) is due.
     #[must_use]
     #[inline]
     pub fn is_due(&self, since: i64) -> bool {
         since <= self.last || self.beyond.iter().any(|&(first, last)| first <= since && since <= last)
     }
 
-    /// The latest instant that is due.
+    /// The latest instant that is due, UTC microseconds.
     #[must_use]
     pub fn latest(&self) -> i64 {
         self.beyond.last().map_or(self.last, |&(_, last)| last)
@@ -81,7 +81,7 @@ mod tests {
         parse(text).unwrap()
     }
 
-    /// The rule as it is written: add the months, then compare.
+    /// The rule in its direct form: add the months, then compare.
     fn due_by_adding(since: i64, as_of: i64, months: u32, boundary: Boundary) -> bool {
         let Some(due) = add_months(day_of(since), months) else { return false };
         match boundary {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cutoff_says_what_adding_says() {
+    fn a_cutoff_equals_adding_months() {
         // Every day of five years, leap day included, against days and times around each month's end.
         let first = day_of(at("2023-06-01"));
         for as_of in [

@@ -1,7 +1,7 @@
 //! A policy as JSON, for run records, and its digest.
 //!
-//! The document is of the *effective* policy: defaults are written out and aliases resolved. Its digest therefore tells
-//! whether two policies decide alike, not whether their files are written alike.
+//! The document is the *effective* policy, with defaults and resolved aliases. Two policies whose files differ in comments or
+//! order only have the same digest.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ struct ExtraTypesDocument<'p> {
     extra: Vec<&'p str>,
 }
 
-/// Spellings of the estate, each with our name.
+/// Spellings of the estate, each with the DUIS name.
 #[derive(Serialize)]
 struct SpellingsDocument<'p> {
     columns: BTreeMap<&'p str, &'static str>,
@@ -87,12 +87,12 @@ impl Policy {
                 types: spellings.types.iter().map(|(theirs, &ours)| (theirs.as_str(), name(ours))).collect(),
             },
         };
-        // Text, lists and numbers within a range: there is nothing that JSON cannot hold.
+        // The document has text, lists and finite numbers only, so serializing cannot fail.
         serde_json::to_value(document).unwrap_or_default()
     }
 
-    /// BLAKE3 of the effective policy, in hex. Comments, order and aliases do not change it; anything that could change
-    /// a decision does.
+    /// BLAKE3 of the effective policy, in hex. Comments, order and aliases do not change it; everything that can change a
+    /// decision does.
     #[must_use]
     pub fn digest(&self) -> String {
         // `serde_json` keeps objects sorted by key, which makes the text canonical.
@@ -113,7 +113,7 @@ impl Policy {
         if let Some(whole) = document.as_object_mut() {
             whole.remove("digest");
         }
-        // TOML knows no null, and a policy has none; what JSON writes inline, TOML takes as inline tables.
+        // A policy has no null, which TOML lacks, and inline tables of TOML can hold nested objects.
         Self::parse(&inline(&document), source)
     }
 }

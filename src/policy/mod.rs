@@ -1,4 +1,4 @@
-//! The policy that change control signed, and the rules that follow from it at a moment.
+//! The policy that change control signs, and the rules that follow from it as of a moment.
 //!
 //! A [`Policy`] is read from TOML, or is one of the [`BUILT_IN`] ones. [`Policy::bind`] turns it into [`Rules`], the one
 //! place that states the rule of housekeeping. Nothing here reads a snapshot.
@@ -50,7 +50,7 @@ impl Boundary {
 /// How long a device may stay in a candidate status, in calendar months.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thresholds {
-    /// The threshold of every type that has none of its own.
+    /// The threshold of types that are not in `by_type`.
     pub default: u32,
     /// Thresholds of single types.
     pub by_type: BTreeMap<DeviceType, u32>,
@@ -98,24 +98,24 @@ pub struct Guard {
 }
 
 impl Default for Guard {
-    /// The limits of a policy that sets none: a run always has a guard.
+    /// The limits of a policy that sets none, so that every run has guards.
     fn default() -> Self {
         Self { max_deletes: 500_000, max_delete_share: 0.05, max_quarantined: 10_000 }
     }
 }
 
-/// Spellings of an estate that differ from those of DUIS. What is not mapped keeps its DUIS spelling.
+/// Spellings of an estate that differ from those of DUIS. Values that are not mapped have their DUIS spelling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spellings {
-    /// Names of columns in the files.
+    /// Columns by their names in the files.
     pub columns: BTreeMap<String, Column>,
-    /// Values of the status column.
+    /// Statuses by their spelling in the files.
     pub statuses: BTreeMap<String, SmiStatus>,
-    /// Values of the type column.
+    /// Types by their spelling in the files.
     pub types: BTreeMap<String, DeviceType>,
 }
 
-/// A policy, as change control signed it.
+/// A policy, as change control signs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The name, which is also the name of its folder in a run with several policies.
@@ -145,7 +145,7 @@ impl Policy {
     /// else the name of a built-in.
     ///
     /// # Errors
-    /// A file that cannot be read, or a policy that does not make sense.
+    /// A file that cannot be read, or an invalid policy.
     pub fn load(argument: &str) -> Result<Self> {
         #[expect(
             clippy::case_sensitive_file_extension_comparisons,
@@ -158,16 +158,16 @@ impl Policy {
         Self::parse(&config::read_file(DocumentKind::Policy, Path::new(argument))?, argument)
     }
 
-    /// Reads a policy from TOML. `source` is what errors call it.
+    /// Reads a policy from TOML. `source` is its name in errors.
     ///
     /// # Errors
-    /// The first slip, with its line and column: an unknown key, type, status or column, a value that makes no sense. A
-    /// slip must never widen what is deleted, so that every one is refused.
+    /// The first error, with its line and column: an unknown key, type, status or column, or an invalid value. Every error is
+    /// refused, because a mistake must never cause more deletions.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         parse::parse(text, source)
     }
 
-    /// Code of a status as the estate spells it, [`SmiStatus::UNKNOWN`] for a spelling that is not known.
+    /// Code of a status as the estate spells it; [`SmiStatus::UNKNOWN`] for an unknown spelling.
     #[must_use]
     pub fn status_code(&self, spelling: &[u8]) -> u8 {
         let Ok(spelling) = std::str::from_utf8(spelling) else { return SmiStatus::UNKNOWN };
@@ -175,7 +175,7 @@ impl Policy {
         mapped.or_else(|| SmiStatus::from_name(spelling)).map_or(SmiStatus::UNKNOWN, SmiStatus::code)
     }
 
-    /// Code of a type as the estate spells it, [`DeviceType::UNKNOWN`] for a spelling that is not known.
+    /// Code of a type as the estate spells it; [`DeviceType::UNKNOWN`] for an unknown spelling.
     #[must_use]
     pub fn type_code(&self, spelling: &[u8]) -> u8 {
         let Ok(spelling) = std::str::from_utf8(spelling) else { return DeviceType::UNKNOWN };

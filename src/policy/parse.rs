@@ -1,4 +1,4 @@
-//! Policies from TOML. Every slip is refused with its line and column, and with the nearest right name.
+//! Reads policies from TOML. Every error is refused with its line and column.
 
 use std::collections::BTreeMap;
 
@@ -193,7 +193,7 @@ fn spellings(
         let spelling = theirs.get_ref();
         let both = |name: &str| format!("`{name}` is an alias of two device types, CHF and GPF");
         let Some(device_type) = types.get(ours.get_ref()) else {
-            // An alias is known where types are listed, but a spelling has one meaning.
+            // `types_of` accepts the alias CommsHub, but a spelling can be mapped to one type only.
             document.types_of(ours, types, &[])?;
             return Err(document.refuse(ours.span(), both(ours.get_ref()), "name one of them"));
         };
@@ -207,8 +207,8 @@ fn spellings(
     Ok(spellings)
 }
 
-/// Refuses a mapping that would give a known name, in whatever case, another meaning: devices would be judged as what they
-/// are not. A spelling that is blank, or padded with blanks, is refused too: it looks like another spelling.
+/// Refuses a mapping that would give a DUIS name, in any case, another meaning: devices would be judged by a wrong status or
+/// type. A spelling that is blank, or padded with blanks, is refused too, because it looks like another spelling.
 fn keeps_its_meaning<T: Copy + PartialEq>(
     document: &Document<'_>,
     spelling: &Spanned<String>,
@@ -218,8 +218,12 @@ fn keeps_its_meaning<T: Copy + PartialEq>(
 ) -> Result<()> {
     let text = spelling.get_ref();
     if text.is_empty() || text.trim() != text {
-        let what = format!("`{text}` is blank, or begins or ends blank: not a spelling of a {what}");
-        return Err(document.refuse(spelling.span(), what, "export the column without padding, and map what is left"));
+        let what = format!("`{text}` is blank, or begins or ends with a blank: not a spelling of a {what}");
+        return Err(document.refuse(
+            spelling.span(),
+            what,
+            "export the column without padding, and map the values without blanks",
+        ));
     }
     if own.is_some_and(|own| own != mapped) {
         let what = format!("`{text}` is a {what} already, and keeps its meaning");

@@ -1,15 +1,15 @@
-//! A policy bound to a moment: each row is judged by comparisons alone, in the order of the rule.
+//! A policy bound to a moment. Each row is judged by comparisons, in the order of the rule.
 //!
-//! This is the one place that states the rule. The engine asks it in steps, as it reads more of a row
-//! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`], [`PartyField::flaw`]); [`Rules::judge`] takes the same
-//! steps for one row.
+//! This is the one place that states the rule. The sweep calls it in steps, as it reads more columns of a row
+//! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`], [`PartyField::flaw`]). [`Rules::judge`] does all steps for one
+//! row.
 
 use crate::estate::time::{FIRST_DAY, add_months, day_of, day_start, whole_months};
 use crate::estate::{DeviceId, DeviceType, Disposition, Party, Reason, Role, SmiStatus, TypeSet};
 
 use super::{Boundary, Cutoff, Policy};
 
-/// The verdict of status and type together.
+/// The verdict of status and type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pair {
     /// The status is not one that the policy sweeps.
@@ -36,7 +36,7 @@ pub enum DateVerdict {
 /// The role of the Notifying Party, as a row has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoleField {
-    /// Null, or no such column: the type decides.
+    /// Null, or no such column. The type decides about the alert.
     Absent,
     /// One of the two roles.
     Known(Role),
@@ -66,7 +66,7 @@ impl From<&Party<'_>> for PartyField {
 }
 
 impl PartyField {
-    /// The reason why a due device cannot be deleted, where its deletion raises an `alert` or does not.
+    /// The reason why a due device is quarantined for its party; `alert` is whether its deletion raises an alert.
     #[must_use]
     #[inline]
     pub const fn flaw(self, alert: bool) -> Option<Reason> {
@@ -85,14 +85,14 @@ impl From<Option<&[u8]>> for RoleField {
     }
 }
 
-/// The values of a row that the rule looks at.
+/// The values of a row that the rule uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JudgedRow {
     /// Code of the status.
     pub status_code: u8,
     /// Code of the type.
     pub type_code: u8,
-    /// From when the status has applied, UTC microseconds.
+    /// The moment from which the status has applied, UTC microseconds; `None` for a null.
     pub since: Option<i64>,
     /// The Device ID, where there is a well-formed one.
     pub id: Option<DeviceId>,
@@ -191,15 +191,15 @@ impl Rules {
         }
     }
 
-    /// Whether status, type and date of a row make it due. Its Device ID, role and party are then still to be looked at.
+    /// Whether a row is due by its status, type and date (UTC microseconds). It can still be quarantined for its Device ID,
+    /// role or party.
     #[must_use]
     pub fn is_due(&self, status_code: u8, type_code: u8, since: Option<i64>) -> bool {
         self.pair(status_code, type_code) == Pair::Judge && self.judge_date(type_code, since) == DateVerdict::Due
     }
 
-    /// Whether a status of this age, in whole calendar months between dates, has reached the threshold of its type. It
-    /// says nothing of the exclusion list. Under [`Boundary::Instant`] a status may come to its due instant only later
-    /// on the day on which this is true.
+    /// Whether a status of this age, in whole calendar months between UTC dates, has reached the threshold of its type,
+    /// excluded or not. Under [`Boundary::Instant`] the due instant may be later on the same day.
     #[must_use]
     pub fn reached_at_age(&self, type_code: u8, age_months: u32) -> bool {
         age_months >= self.months(type_code)
@@ -218,20 +218,20 @@ impl Rules {
         self.months[usize::from(type_code) % DeviceType::CODES]
     }
 
-    /// The latest date that is due for any type, whether or not it is excluded.
+    /// The latest instant, UTC microseconds, that is due for any type, excluded or not.
     #[must_use]
     pub fn latest_due(&self) -> i64 {
         self.cutoffs.iter().map(Cutoff::latest).max().unwrap_or(i64::MIN)
     }
 
-    /// The day on which a device of this type becomes due whose status applies from `day`; `None` where the calendar
-    /// ends before.
+    /// The day on which a device of this type becomes due if its status applies from `day` (both days since 1970-01-01);
+    /// `None` outside of the years 1 to 9999.
     #[must_use]
     pub fn due_on(&self, type_code: u8, day: i32) -> Option<i32> {
         add_months(day, self.months(type_code))
     }
 
-    /// Whether the deletion of a device raises an alert: by the role of its party, else by its type.
+    /// Whether the deletion of a device raises an alert: decided by the role of its party, or by its type if there is no role.
     #[must_use]
     pub fn alerts(&self, type_code: u8, role: Option<Role>) -> bool {
         match role {
@@ -241,10 +241,10 @@ impl Rules {
         }
     }
 
-    /// Whether the deletion of a device raises an alert. Where it does, the row has a party that can be alerted.
+    /// Whether the deletion of a device raises an alert. If it does, the row has a valid party.
     ///
     /// # Errors
-    /// Why the row cannot be judged.
+    /// The reason why the row is quarantined.
     pub fn addressee(&self, type_code: u8, role: RoleField, party: PartyField) -> Result<bool, Reason> {
         let role = match role {
             RoleField::Unknown => return Err(Reason::UnknownRole),
@@ -255,7 +255,7 @@ impl Rules {
         party.flaw(alert).map_or(Ok(alert), Err)
     }
 
-    /// The whole rule for one row. What needs the other rows, a Device ID that several due rows share, is not in it.
+    /// The rule for one row, except for duplicates: due rows that share a Device ID are found by comparing rows.
     #[must_use]
     pub fn judge(&self, row: &JudgedRow) -> Disposition {
         if self.pair(row.status_code, row.type_code) == Pair::Judge {
@@ -298,5 +298,5 @@ pub fn age_months(since: Option<i64>, as_of: i64) -> Option<u32> {
     Some(whole_months(since, as_of))
 }
 
-/// The first instant of the year 1: earlier than any calendar of the industry reaches.
+/// The first instant of the year 1, the first that can be computed with.
 const EARLIEST: i64 = day_start(FIRST_DAY);

@@ -1,4 +1,4 @@
-//! What the parser refuses, what built-ins say, and what a policy is worth once it is bound to a moment.
+//! Errors of the parser, the built-in policies, and the rules of a policy that is bound to a moment.
 
 use super::*;
 use crate::error::ExitCode;
@@ -52,7 +52,7 @@ fn a_policy_is_read_whole() {
 }
 
 #[test]
-fn the_built_in_policies_say_what_history_says() {
+fn the_built_in_policies_have_the_documented_values() {
     for (name, months, excluded) in
         [("pre-change", 12, TypeSet::EMPTY), ("scr137", 36, TypeSet::EMPTY), ("secmp0060", 12, TypeSet::COMMS_HUB)]
     {
@@ -67,9 +67,9 @@ fn the_built_in_policies_say_what_history_says() {
     assert!(error.remedy().starts_with("did you mean `secmp0060`?"), "{}", error.remedy());
 }
 
-/// Each slip with the place it is reported at, and a part of the message.
+/// Each error with the place in its report, and a part of the message.
 #[test]
-fn every_slip_is_refused_with_its_place_and_the_right_name() {
+fn every_error_is_refused_with_its_place_and_the_right_name() {
     for (from, to, place, part) in [
         ("default = 12", "default = 0", "7:11", "write a whole number from 1 to 1200"),
         ("default = 12", "default = -1", "7:11", "found integer `-1`, expected a whole number from 1 to 1200"),
@@ -98,11 +98,11 @@ fn every_slip_is_refused_with_its_place_and_the_right_name() {
         ("extra = [\"SAPC\"]", "extra = [\"Esme\"]", "19:10", "in case only"),
         ("PENDING = \"Pending\"", "Commissioned = \"Pending\"", "23:1", "keeps its meaning"),
         ("PENDING = \"Pending\"", "COMMISSIONED = \"Pending\"", "23:1", "keeps its meaning"),
-        ("PENDING = \"Pending\"", "\"\" = \"Pending\"", "23:1", "begins or ends blank"),
-        ("PENDING = \"Pending\"", "\" Wait\" = \"Pending\"", "23:1", "begins or ends blank"),
+        ("PENDING = \"Pending\"", "\"\" = \"Pending\"", "23:1", "begins or ends with a blank"),
+        ("PENDING = \"Pending\"", "\" Wait\" = \"Pending\"", "23:1", "begins or ends with a blank"),
         ("\"Type 2 IHD\"", "chf", "25:1", "keeps its meaning"),
         ("\"Type 2 IHD\"", "sapc", "25:1", "keeps its meaning"),
-        ("\"Type 2 IHD\"", "\"IHD \"", "25:1", "begins or ends blank"),
+        ("\"Type 2 IHD\"", "\"IHD \"", "25:1", "begins or ends with a blank"),
         ("\"Type 2 IHD\"", "CommsHub", "25:1", "is an alias of two device types"),
         ("\"Type 2 IHD\"", "commshubs", "25:1", "is an alias of two device types"),
         ("extra = [\"SAPC\"]", "extra = [\"commshub\"]", "19:10", "is not a name for a device type"),
@@ -132,13 +132,13 @@ fn every_slip_is_refused_with_its_place_and_the_right_name() {
         assert!(message.starts_with(&format!("p.toml:{place}: ")), "{to}: {message}");
     }
     assert!(message("").contains("the policy is empty"));
-    assert!(message("# nothing but words\n").contains("the policy is empty"));
+    assert!(message("# only a comment\n").contains("the policy is empty"));
     assert!(Policy::load("no/such.toml").unwrap_err().to_string().contains("cannot be read"));
 }
 
-/// A known word in another case may be mapped to what it says, and to nothing else.
+/// A known name in another case may be mapped to its own meaning only.
 #[test]
-fn a_known_word_in_another_case_keeps_its_meaning() {
+fn a_known_name_in_another_case_keeps_its_meaning() {
     let text = GOOD.replacen("\"Type 2 IHD\"", "\"Ihd\"", 1).replacen("PENDING =", "pending =", 1);
     let policy = Policy::parse(&text, "p").unwrap();
     assert_eq!(policy.type_code(b"Ihd"), DeviceType::IHD.code());
@@ -152,7 +152,7 @@ fn a_missing_guard_is_the_usual_guard() {
 }
 
 #[test]
-fn the_digest_is_of_what_decides() {
+fn the_digest_covers_everything_that_decides() {
     let policy = Policy::parse(GOOD, "p").unwrap();
     let digest = |text: &str| Policy::parse(text, "p").unwrap().digest();
     assert_eq!(policy.digest(), digest(&format!("# a comment\n{GOOD}")));
@@ -177,7 +177,7 @@ fn a_record_gives_the_policy_back() {
     assert_eq!(Policy::from_json(&policy.to_json(), "run.json").unwrap(), policy);
 }
 
-/// The order of the rule, stated again in other words.
+/// The order of the rule, stated a second time.
 #[test]
 fn pairs_follow_the_order_of_the_rule() {
     use crate::estate::Reason;

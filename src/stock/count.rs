@@ -1,4 +1,4 @@
-//! The count: every hub of the order book into its bucket, and what each group is charged.
+//! The count: the bucket of every hub of the order book, and the charge of each group.
 
 use super::book::{Book, OrderGroup};
 use super::bucket::{Bucket, HubFlags};
@@ -26,7 +26,7 @@ pub struct GroupCounts {
     pub buckets: [u64; Bucket::COUNT],
     /// Charged hubs by age band.
     pub ages: [u64; AGES.len()],
-    /// Price of a hub, where there is a tariff.
+    /// Price of a hub; `None` without a tariff.
     pub rate: Option<Money>,
 }
 
@@ -35,7 +35,7 @@ pub struct GroupCounts {
 pub struct StockCount {
     /// The order book.
     pub book: Book,
-    /// What is known about each of its hubs.
+    /// The flags of each of its hubs, by index.
     pub flags: Vec<HubFlags>,
     /// The returns with their answers, by file and line.
     pub returns: Vec<HubReturn>,
@@ -51,7 +51,7 @@ pub struct StockCount {
     pub rules: StockRules,
     /// Counts of each of the book's groups.
     pub groups: Vec<GroupCounts>,
-    /// From a count of the inventory to the stock that is charged.
+    /// The steps from a count of the inventory alone to the charged hubs.
     pub bridge: Bridge,
 }
 
@@ -200,7 +200,7 @@ fn price(stock: &mut StockCount, tariff: &Tariff, count_day: i32) -> Result<()> 
             let OrderGroup { region, variant, .. } = group;
             return Err(DocumentPlace::whole(DocumentKind::Tariff, &tariff.source).refuse(
                 format!("no rate for {region}, variant `{variant}` on {}", stock.count.text()),
-                "add a [[rate]] that has begun by then; one without regions and variants is for all",
+                "add a [[rate]] that begins on that day or before; a rate without regions and variants is for all hubs",
             ));
         }
     }

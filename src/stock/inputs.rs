@@ -1,4 +1,4 @@
-//! What a count reads besides the snapshot.
+//! Inputs of a count besides the snapshot.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use super::rules::StockRules;
 use super::tariff::Tariff;
 use crate::policy::Policy;
 
-/// What is counted besides the snapshot, and how.
+/// Files, rules and options of a count.
 #[derive(Debug, Clone, Copy)]
 pub struct StockInputs<'a> {
     /// Files of the order book.
@@ -17,11 +17,11 @@ pub struct StockInputs<'a> {
     pub runs: &'a [PathBuf],
     /// Whether to count as if those runs had been loaded: rows that they delete are left out.
     pub as_if_loaded: bool,
-    /// Gives the spellings of the snapshot. Nothing else of it is used.
+    /// The policy with the spellings of the snapshot. Nothing else of it is used.
     pub policy: &'a Policy,
-    /// Name the charged statuses and buckets.
+    /// The charged statuses and buckets.
     pub rules: &'a StockRules,
-    /// Gives prices, where there is one.
+    /// Prices; `None`: hubs are counted without prices.
     pub tariff: Option<&'a Tariff>,
     /// The count date, days since 1970-01-01. Events of that day are included.
     pub count_day: i32,

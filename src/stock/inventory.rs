@@ -57,8 +57,8 @@ impl InventoryCounts {
     }
 }
 
-/// Counts the hubs of the inventory, and sets the flags of the hubs of the book. Only CHF rows are read: the GPF is the
-/// other half of the same box. Rows in `deleted`, which is sorted, are left out.
+/// Counts the hubs of the inventory, and sets the flags of the hubs of the book. Only CHF rows are counted: the GPF is the
+/// second device of the same hub. Rows in `deleted`, which is sorted, are left out.
 ///
 /// # Errors
 /// Damaged data, a file that changed during the scan, or an interruption.
@@ -119,7 +119,7 @@ fn match_book(
     }
 }
 
-/// The flags of a row of the inventory. `count` is the last microsecond of the count date.
+/// The flags of a row of the inventory. `count` is the last microsecond of the count date, UTC microseconds.
 fn flags_of_row(rules: &StockRules, status: u8, since: Option<i64>, count: i64) -> HubFlags {
     let service = if rules.in_service.contains_code(status) { HubFlags::IN_SERVICE } else { 0 };
     let place = if rules.charged.contains_code(status) {
@@ -134,7 +134,7 @@ fn flags_of_row(rules: &StockRules, status: u8, since: Option<i64>, count: i64) 
     HubFlags(place | service)
 }
 
-/// The number of hubs before an ID, by galloping search: matches are usually near.
+/// The number of hubs before an ID, by galloping search, because the next match is usually near.
 fn ahead(hubs: &[Hub], id: DeviceId) -> usize {
     let mut reach = 1;
     while hubs.get(reach).is_some_and(|hub| hub.id < id) {

@@ -1,4 +1,4 @@
-//! From the files of a count to its folder, in one call.
+//! Counts the stock and writes its folder, in one call.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::scan::Scan;
 use crate::snapshot::{AsOfFrom, Snapshot};
 
-/// What [`count_to_folder`] reads, and where it writes.
+/// Arguments of [`count_to_folder`].
 #[derive(Debug, Clone, Copy)]
 pub struct StockOptions<'a> {
     /// Parquet files of the inventory, or folders of them.
@@ -30,11 +30,11 @@ pub struct StockOptions<'a> {
     pub runs: &'a [PathBuf],
     /// Whether to count as if those runs had been loaded into the snapshot.
     pub as_if_loaded: bool,
-    /// Gives the spellings of the snapshot.
+    /// The policy with the spellings of the snapshot.
     pub policy: &'a Policy,
-    /// Names the charged statuses and buckets.
+    /// The charged statuses and buckets.
     pub rules: &'a StockRules,
-    /// Gives prices, where there is one.
+    /// Prices; `None`: hubs are counted without prices.
     pub tariff: Option<&'a Tariff>,
     /// The moment whose UTC date is the count date, UTC microseconds; `None`: the moment of the snapshot.
     pub as_of: Option<i64>,

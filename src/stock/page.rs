@@ -14,7 +14,7 @@ use crate::plot::{self, Arrangement, AxisUnit, Caption, Series};
 /// Name of the page within the directory.
 pub const PAGE: &str = "stock.html";
 
-/// Parties that a picture shows; all others are one bar.
+/// Parties that the chart shows; all others are one bar.
 const DRAWN: usize = 15;
 /// The most variants for which there is a picture: more colours cannot be distinguished.
 const VARIANTS: usize = 8;
@@ -90,7 +90,7 @@ fn buckets(record: &StockRecord) -> Markup {
         (html::total_row("all", &[count(record.hubs), count(record.charged.hubs)]))
     };
     html! {
-        h2 { "Every hub of the order book, in one place each" }
+        h2 { "Hubs of the order book by bucket" }
         (html::table(TableStyle::Figures, &["hubs that are", "hubs", "of which charged"], &rows))
     }
 }

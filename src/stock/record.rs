@@ -83,7 +83,7 @@ pub struct SourcesRecord {
     pub returns: Vec<String>,
     /// Past runs, whose deletions are taken into account.
     pub runs: Vec<PastRunRecord>,
-    /// Whether the count was made as if they had been loaded.
+    /// Whether the count was made as if the runs had been loaded.
     pub as_if_loaded: bool,
     /// Hubs that runs deleted and that are not in the order book.
     pub deleted_not_ordered: u64,

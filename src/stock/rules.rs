@@ -1,4 +1,4 @@
-//! The rules of a count that no public text states: TOML, with documented defaults.
+//! The rules of a count: assumptions that no public text states, with documented defaults, in TOML.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The price of a hub in stock: rates by region and variant, each from a date on.
 //!
-//! A rate without regions or variants is for all of them. Of the rates for a region and a variant the latest that has begun
-//! applies. Two that begin on the same day are refused, so that there is no order of precedence.
+//! A rate without regions or variants is for all of them. Of the rates for a region and a variant, the latest that has
+//! begun applies. Two rates for the same hubs that begin on the same day are refused.
 
 use std::path::Path;
 

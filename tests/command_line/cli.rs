@@ -259,10 +259,10 @@ fn a_seal_that_does_not_hold_is_refused() {
     scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00001.parquet"]);
     fs::write(&part, &whole).unwrap();
     fs::copy(&part, scratch.path("estate/part-00009.parquet")).unwrap();
-    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00009.parquet", "too many"]);
+    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00009.parquet", "not named in the seal"]);
     fs::remove_file(scratch.path("estate/part-00009.parquet")).unwrap();
     fs::remove_file(&part).unwrap();
-    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00001.parquet", "too few"]);
+    scratch.refused(("estate", "secmp0060", &[]), 3, &["part-00001.parquet", "does not exist"]);
     fs::write(&part, &whole).unwrap();
     scratch.write("estate/_snapshot.json", "{}");
     scratch.refused(("estate", "secmp0060", &[]), 3, &["_snapshot.json", "seal"]);
