@@ -11,7 +11,7 @@ use crate::progress::Stage;
 use crate::scan::columns::codes::Codes;
 use crate::scan::duplicates::{Duplicates, duplicates};
 use crate::scan::{RangeReader, Scan, dates, values};
-use crate::snapshot::Form;
+use crate::snapshot::PhysicalForm;
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -279,6 +279,6 @@ impl Checker<'_> {
 /// One value of a row.
 struct CheckedValue<'a> {
     column: Column,
-    form: Form,
+    form: PhysicalForm,
     bytes: Option<&'a [u8]>,
 }

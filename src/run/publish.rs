@@ -13,7 +13,7 @@ use crate::progress::{Progress, Stage};
 use crate::scan::duplicates::duplicates;
 use crate::scan::{Reader, Scan};
 use crate::snapshot::Snapshot;
-use crate::sweep::{self, Expected, Options, Swept};
+use crate::sweep::{self, Expected, SweepOptions, Swept};
 
 /// What to sweep, by which policies, and where to publish it.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +80,7 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     let (as_of, as_of_from) = snapshot.as_of(request.as_of)?;
     let scan = Scan::new(&snapshot, pool, progress).with_reader(request.reader);
     let duplicates = if request.unique { duplicates(&scan)?.ids } else { Vec::new() };
-    let options = Options { policies, as_of, expected: request.expected, duplicates: &duplicates };
+    let options = SweepOptions { policies, as_of, expected: request.expected, duplicates: &duplicates };
     let swept = sweep::sweep(&scan, &options)?;
     let trips: Vec<_> = swept.iter().flat_map(|swept| swept.trips.clone()).collect();
     if !trips.is_empty() {

@@ -1,7 +1,7 @@
 //! Status dates: from their stored forms to microseconds.
 
 use crate::estate::time::DAY_MICROS;
-use crate::snapshot::{Form, Unit};
+use crate::snapshot::{PhysicalForm, TimestampUnit};
 
 /// Null among dates; no stored value becomes this number.
 pub const NULL: i64 = i64::MIN;
@@ -12,11 +12,11 @@ const JULIAN_EPOCH: i64 = 2_440_588;
 /// The microseconds of a stored date, UTC. Finer than that is cut off towards the past; what lies beyond the range of
 /// microseconds becomes its end, which is far in the future or implausibly early.
 #[must_use]
-pub fn micros(form: Form, bytes: &[u8]) -> i64 {
+pub fn micros(form: PhysicalForm, bytes: &[u8]) -> i64 {
     let value = match (form, bytes.len()) {
-        (Form::Date, 4..) => i64::from(i32::from_le_bytes(first(bytes))).saturating_mul(DAY_MICROS),
-        (Form::Timestamp(unit), 8..) => scale(unit, i64::from_le_bytes(first(bytes))),
-        (Form::Int96, 12..) => {
+        (PhysicalForm::Date, 4..) => i64::from(i32::from_le_bytes(first(bytes))).saturating_mul(DAY_MICROS),
+        (PhysicalForm::Timestamp(unit), 8..) => scale(unit, i64::from_le_bytes(first(bytes))),
+        (PhysicalForm::Int96, 12..) => {
             let nanos = i64::from_le_bytes(first(bytes));
             let julian = i64::from(i32::from_le_bytes(first(&bytes[8..])));
             (julian - JULIAN_EPOCH).saturating_mul(DAY_MICROS).saturating_add(nanos.div_euclid(1000))
@@ -26,12 +26,12 @@ pub fn micros(form: Form, bytes: &[u8]) -> i64 {
     value.max(NULL + 1)
 }
 
-fn scale(unit: Unit, value: i64) -> i64 {
+fn scale(unit: TimestampUnit, value: i64) -> i64 {
     match unit {
-        Unit::Second => value.saturating_mul(1_000_000),
-        Unit::Milli => value.saturating_mul(1000),
-        Unit::Micro => value,
-        Unit::Nano => value.div_euclid(1000),
+        TimestampUnit::Second => value.saturating_mul(1_000_000),
+        TimestampUnit::Milli => value.saturating_mul(1000),
+        TimestampUnit::Micro => value,
+        TimestampUnit::Nano => value.div_euclid(1000),
     }
 }
 
@@ -46,20 +46,26 @@ mod tests {
     #[test]
     fn every_form_of_one_moment_is_the_same_microsecond() {
         let micro = 1_700_000_000_123_456_i64;
-        assert_eq!(micros(Form::Timestamp(Unit::Micro), &micro.to_le_bytes()), micro);
-        assert_eq!(micros(Form::Timestamp(Unit::Nano), &(micro * 1000 + 999).to_le_bytes()), micro);
-        assert_eq!(micros(Form::Timestamp(Unit::Milli), &(micro / 1000).to_le_bytes()), micro / 1000 * 1000);
-        assert_eq!(micros(Form::Timestamp(Unit::Second), &(micro / 1_000_000).to_le_bytes()), 1_700_000_000_000_000);
-        assert_eq!(micros(Form::Date, &19_675_i32.to_le_bytes()), 19_675 * DAY_MICROS);
+        assert_eq!(micros(PhysicalForm::Timestamp(TimestampUnit::Micro), &micro.to_le_bytes()), micro);
+        assert_eq!(micros(PhysicalForm::Timestamp(TimestampUnit::Nano), &(micro * 1000 + 999).to_le_bytes()), micro);
+        assert_eq!(
+            micros(PhysicalForm::Timestamp(TimestampUnit::Milli), &(micro / 1000).to_le_bytes()),
+            micro / 1000 * 1000
+        );
+        assert_eq!(
+            micros(PhysicalForm::Timestamp(TimestampUnit::Second), &(micro / 1_000_000).to_le_bytes()),
+            1_700_000_000_000_000
+        );
+        assert_eq!(micros(PhysicalForm::Date, &19_675_i32.to_le_bytes()), 19_675 * DAY_MICROS);
         let mut int96 = (micro.rem_euclid(DAY_MICROS) * 1000).to_le_bytes().to_vec();
         int96.extend(((micro / DAY_MICROS + JULIAN_EPOCH) as i32).to_le_bytes());
-        assert_eq!(micros(Form::Int96, &int96), micro);
+        assert_eq!(micros(PhysicalForm::Int96, &int96), micro);
     }
 
     #[test]
     fn beyond_the_range_is_its_end_and_never_null() {
-        assert_eq!(micros(Form::Timestamp(Unit::Second), &i64::MAX.to_le_bytes()), i64::MAX);
-        assert_eq!(micros(Form::Timestamp(Unit::Second), &i64::MIN.to_le_bytes()), NULL + 1);
-        assert_eq!(micros(Form::Timestamp(Unit::Nano), &(-1i64).to_le_bytes()), -1);
+        assert_eq!(micros(PhysicalForm::Timestamp(TimestampUnit::Second), &i64::MAX.to_le_bytes()), i64::MAX);
+        assert_eq!(micros(PhysicalForm::Timestamp(TimestampUnit::Second), &i64::MIN.to_le_bytes()), NULL + 1);
+        assert_eq!(micros(PhysicalForm::Timestamp(TimestampUnit::Nano), &(-1i64).to_le_bytes()), -1);
     }
 }

@@ -10,7 +10,7 @@ use crate::estate::Column;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::snapshot::encoded::PageStart;
-use crate::snapshot::{Form, Snapshot, SourceFile};
+use crate::snapshot::{PhysicalForm, Snapshot, SourceFile};
 
 /// One pass over a snapshot: what is read, by whom, and who is kept informed.
 #[derive(Clone, Copy)]
@@ -205,7 +205,7 @@ impl RangeReader<'_> {
     ///
     /// # Errors
     /// Where the file does not have it.
-    pub fn form(&self, column: Column) -> Result<Form> {
+    pub fn form(&self, column: Column) -> Result<PhysicalForm> {
         Ok(self.file.bound(column)?.form)
     }
 

@@ -10,7 +10,7 @@ use super::columns::ColumnValue;
 use super::values::party_field;
 use crate::estate::{Party, Reason};
 use crate::policy::PartyField;
-use crate::snapshot::Form;
+use crate::snapshot::PhysicalForm;
 
 /// Planned deletions and alerts of one party.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,7 +162,7 @@ impl PartyNumbers {
     }
 
     /// The number of a stored party.
-    pub fn number(&mut self, form: Form, value: ColumnValue<'_>, register: &Mutex<PartyRegister>) -> u32 {
+    pub fn number(&mut self, form: PhysicalForm, value: ColumnValue<'_>, register: &Mutex<PartyRegister>) -> u32 {
         let Some(bytes) = value.bytes else { return PartyCode::Missing.number() };
         if let Some(code) = value.code {
             let code = code as usize;
@@ -187,7 +187,7 @@ impl PartyNumbers {
     }
 }
 
-fn number(form: Form, bytes: &[u8], register: &Mutex<PartyRegister>) -> u32 {
+fn number(form: PhysicalForm, bytes: &[u8], register: &Mutex<PartyRegister>) -> u32 {
     let code = match party_field(form, Some(bytes)) {
         Party::Missing => PartyCode::Missing,
         Party::Bad => PartyCode::Bad,

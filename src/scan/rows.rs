@@ -12,10 +12,10 @@ use super::driver::RangeReader;
 use super::{dates, values};
 use crate::error::{Error, Fault, Result};
 use crate::estate::{Column, DeviceId};
-use crate::snapshot::Form;
+use crate::snapshot::PhysicalForm;
 
 /// How the values of a column are read as text; `None` where one is none.
-type AsText = fn(Form, &[u8]) -> Option<Cow<'_, str>>;
+type AsText = fn(PhysicalForm, &[u8]) -> Option<Cow<'_, str>>;
 
 /// A column of few distinct words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl TextColumn {
     }
 
     /// Takes a value, which `text` reads; `false` where it is not text.
-    fn push(&mut self, value: ColumnValue<'_>, text: AsText, form: Form) -> bool {
+    fn push(&mut self, value: ColumnValue<'_>, text: AsText, form: PhysicalForm) -> bool {
         let Some(bytes) = value.bytes else {
             self.numbers.push(Self::NULL);
             return true;
@@ -165,7 +165,7 @@ impl Rows {
         Ok(())
     }
 
-    fn read_ids(&mut self, range: &mut RangeReader<'_>, rows: &[u32], form: Form) -> Result<()> {
+    fn read_ids(&mut self, range: &mut RangeReader<'_>, rows: &[u32], form: PhysicalForm) -> Result<()> {
         range.values(Column::DeviceId, rows, |_, value| {
             let id = value.bytes.and_then(|bytes| values::device_id(form, bytes));
             if let (None, Some(bytes)) = (id, value.bytes) {
@@ -177,6 +177,6 @@ impl Rows {
 }
 
 /// A word of a text column, as it was found.
-fn plain_text(_: Form, bytes: &[u8]) -> Option<Cow<'_, str>> {
+fn plain_text(_: PhysicalForm, bytes: &[u8]) -> Option<Cow<'_, str>> {
     std::str::from_utf8(bytes).ok().map(Cow::from)
 }

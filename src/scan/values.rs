@@ -3,27 +3,27 @@
 use std::borrow::Cow;
 
 use crate::estate::{DeviceId, Party};
-use crate::snapshot::Form;
+use crate::snapshot::PhysicalForm;
 
 /// The Device ID of a stored value; `None` where it is malformed.
 #[must_use]
 #[inline]
-pub fn device_id(form: Form, bytes: &[u8]) -> Option<DeviceId> {
+pub fn device_id(form: PhysicalForm, bytes: &[u8]) -> Option<DeviceId> {
     match form {
-        Form::Number => Some(DeviceId(u64::from_le_bytes(bytes.try_into().ok()?))),
-        Form::Fixed8 => DeviceId::from_bytes(bytes),
+        PhysicalForm::Number => Some(DeviceId(u64::from_le_bytes(bytes.try_into().ok()?))),
+        PhysicalForm::Fixed8 => DeviceId::from_bytes(bytes),
         // Bytes without an annotation are an EUI-64 if there are eight, and text otherwise.
-        Form::Raw if bytes.len() == 8 => DeviceId::from_bytes(bytes),
+        PhysicalForm::Raw if bytes.len() == 8 => DeviceId::from_bytes(bytes),
         _ => DeviceId::from_text(bytes),
     }
 }
 
 /// A Device ID as text, as it was found: bytes and numbers in canonical form, text as it is.
 #[must_use]
-pub fn id_as_found(form: Form, bytes: &[u8]) -> String {
+pub fn id_as_found(form: PhysicalForm, bytes: &[u8]) -> String {
     match (form, device_id(form, bytes)) {
-        (Form::Text, _) | (_, None) => String::from_utf8_lossy(bytes).into_owned(),
-        (Form::Raw, Some(_)) if bytes.len() != 8 => String::from_utf8_lossy(bytes).into_owned(),
+        (PhysicalForm::Text, _) | (_, None) => String::from_utf8_lossy(bytes).into_owned(),
+        (PhysicalForm::Raw, Some(_)) if bytes.len() != 8 => String::from_utf8_lossy(bytes).into_owned(),
         (_, Some(id)) => id.to_string(),
     }
 }
@@ -32,24 +32,24 @@ pub fn id_as_found(form: Form, bytes: &[u8]) -> String {
 ///
 /// Eight bytes without an annotation may be either. Where all are printable they are text: nearly every user id has other
 /// bytes among its eight.
-fn user_id(form: Form, bytes: &[u8]) -> Option<DeviceId> {
+fn user_id(form: PhysicalForm, bytes: &[u8]) -> Option<DeviceId> {
     match form {
         // Blanks are what an export pads an empty field with.
-        Form::Fixed8 if bytes.iter().all(|&byte| byte == b' ') => None,
-        Form::Raw if bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => None,
-        Form::Raw if bytes.len() != 8 => None,
-        Form::Number | Form::Fixed8 | Form::Raw => device_id(form, bytes),
+        PhysicalForm::Fixed8 if bytes.iter().all(|&byte| byte == b' ') => None,
+        PhysicalForm::Raw if bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => None,
+        PhysicalForm::Raw if bytes.len() != 8 => None,
+        PhysicalForm::Number | PhysicalForm::Fixed8 | PhysicalForm::Raw => device_id(form, bytes),
         _ => None,
     }
 }
 
 /// The Notifying Party that a stored value names. All consumers decide it here.
 #[must_use]
-pub fn party_field(form: Form, bytes: Option<&[u8]>) -> Party<'_> {
+pub fn party_field(form: PhysicalForm, bytes: Option<&[u8]>) -> Party<'_> {
     let Some(bytes) = bytes else { return Party::Missing };
     match (form, user_id(form, bytes)) {
         (_, Some(id)) => Party::of_id(id),
-        (Form::Text | Form::Raw | Form::Fixed8, None) => Party::of(bytes),
+        (PhysicalForm::Text | PhysicalForm::Raw | PhysicalForm::Fixed8, None) => Party::of(bytes),
         _ => Party::Bad,
     }
 }
@@ -57,7 +57,7 @@ pub fn party_field(form: Form, bytes: Option<&[u8]>) -> Party<'_> {
 /// A party as it was found: user ids that are stored as bytes or numbers in canonical form, text as it is. `None` where
 /// it is not text.
 #[must_use]
-pub fn party_as_found(form: Form, bytes: &[u8]) -> Option<Cow<'_, str>> {
+pub fn party_as_found(form: PhysicalForm, bytes: &[u8]) -> Option<Cow<'_, str>> {
     match user_id(form, bytes) {
         Some(id) => Some(id.to_string().into()),
         None => std::str::from_utf8(bytes).ok().map(Cow::from),
@@ -71,17 +71,17 @@ mod tests {
     #[test]
     fn eight_bytes_are_text_where_all_can_be_printed() {
         let named = |form, bytes: &'static [u8]| party_field(form, Some(bytes)).name().map(str::to_owned);
-        assert_eq!(named(Form::Raw, b"PARTY001").as_deref(), Some("PARTY001"));
-        assert_eq!(named(Form::Raw, b"Acme    ").as_deref(), Some("Acme"));
-        assert_eq!(named(Form::Raw, b"90-b3-d5-1f-30-00-00-01").as_deref(), Some("90-B3-D5-1F-30-00-00-01"));
+        assert_eq!(named(PhysicalForm::Raw, b"PARTY001").as_deref(), Some("PARTY001"));
+        assert_eq!(named(PhysicalForm::Raw, b"Acme    ").as_deref(), Some("Acme"));
+        assert_eq!(named(PhysicalForm::Raw, b"90-b3-d5-1f-30-00-00-01").as_deref(), Some("90-B3-D5-1F-30-00-00-01"));
         let id: &[u8] = &[0x90, 0xB3, 0xD5, 0x1F, 0x30, 0, 0, 1];
-        assert_eq!(named(Form::Raw, id).as_deref(), Some("90-B3-D5-1F-30-00-00-01"));
-        assert_eq!(named(Form::Fixed8, b"PARTY001").as_deref(), Some("50-41-52-54-59-30-30-31"));
-        for form in [Form::Raw, Form::Fixed8, Form::Text] {
+        assert_eq!(named(PhysicalForm::Raw, id).as_deref(), Some("90-B3-D5-1F-30-00-00-01"));
+        assert_eq!(named(PhysicalForm::Fixed8, b"PARTY001").as_deref(), Some("50-41-52-54-59-30-30-31"));
+        for form in [PhysicalForm::Raw, PhysicalForm::Fixed8, PhysicalForm::Text] {
             assert_eq!(party_field(form, Some(b"        ")), Party::Missing, "{form:?}");
         }
-        assert_eq!(party_field(Form::Raw, Some(b"\xFF\xFE")), Party::Bad);
-        assert_eq!(party_field(Form::Null, Some(b"Acme")), Party::Bad);
-        assert_eq!(party_field(Form::Text, None), Party::Missing);
+        assert_eq!(party_field(PhysicalForm::Raw, Some(b"\xFF\xFE")), Party::Bad);
+        assert_eq!(party_field(PhysicalForm::Null, Some(b"Acme")), Party::Bad);
+        assert_eq!(party_field(PhysicalForm::Text, None), Party::Missing);
     }
 }

@@ -16,7 +16,7 @@ use crate::estate::Column;
 
 /// The unit of a timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub enum TimestampUnit {
     /// Seconds.
     Second,
     /// Milliseconds.
@@ -29,7 +29,7 @@ pub enum Unit {
 
 /// The physical form of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum PhysicalForm {
     /// Text of any length.
     Text,
     /// Bytes of any length, without an annotation: text from some writers, an EUI-64 from others.
@@ -39,7 +39,7 @@ pub enum Form {
     /// A 64-bit number, the bit pattern of an EUI-64.
     Number,
     /// A 64-bit count since 1970.
-    Timestamp(Unit),
+    Timestamp(TimestampUnit),
     /// Nanoseconds of the day and a Julian day.
     Int96,
     /// A 32-bit count of days since 1970.
@@ -48,7 +48,7 @@ pub enum Form {
     Null,
 }
 
-impl Form {
+impl PhysicalForm {
     /// Bytes of a plain value; `None` where each value says its own length.
     #[must_use]
     pub const fn width(self) -> Option<usize> {
@@ -63,30 +63,30 @@ impl Form {
 
 /// A column of the contract, as one file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bound {
+pub struct BoundColumn {
     /// Index among the file's leaf columns.
     pub leaf: usize,
     /// The file's own name for it.
     pub name: String,
     /// Its physical form.
-    pub form: Form,
+    pub form: PhysicalForm,
     /// Whether rows may be null.
     pub optional: bool,
 }
 
 /// The columns of one file, by [`Column`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns([Option<Bound>; Column::ALL.len()]);
+pub struct Columns([Option<BoundColumn>; Column::ALL.len()]);
 
 impl Columns {
     /// The column, where the file has it. All but the role and the region are always there.
     #[must_use]
-    pub fn get(&self, column: Column) -> Option<&Bound> {
+    pub fn get(&self, column: Column) -> Option<&BoundColumn> {
         self.0[column as usize].as_ref()
     }
 
     /// Those of [`Column::READ_BY_SWEEP`] that are there: what a sweep may have to read.
-    pub fn iter(&self) -> impl Iterator<Item = (Column, &Bound)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Column, &BoundColumn)> {
         Column::READ_BY_SWEEP.into_iter().filter_map(|column| Some((column, self.get(column)?)))
     }
 
@@ -97,7 +97,7 @@ impl Columns {
     /// A column that is missing, there twice, or of a type that the contract does not accept; one that may be missing
     /// and is there under a name that only looks like it.
     pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
-        let mut columns: [Option<Bound>; Column::ALL.len()] = Default::default();
+        let mut columns: [Option<BoundColumn>; Column::ALL.len()] = Default::default();
         for column in Column::ALL {
             let mapped = names.iter().find(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str());
             columns[column as usize] = find(file, column, mapped, place)?;
@@ -106,7 +106,7 @@ impl Columns {
     }
 }
 
-fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place) -> Result<Option<Bound>> {
+fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place) -> Result<Option<BoundColumn>> {
     let fields = file.schema().get_fields();
     let wanted = mapped.unwrap_or(column.name());
     let mut found = fields.iter().filter(|field| field.name() == wanted);
@@ -145,7 +145,7 @@ fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place
         return Err(refuse("a repeated column".into()));
     }
     let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(&descriptor)))?;
-    Ok(Some(Bound { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
+    Ok(Some(BoundColumn { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
 }
 
 /// Whether two names are the same but for case and what joins their words.
@@ -165,26 +165,26 @@ const fn accepted(column: Column) -> &'static str {
     }
 }
 
-fn form_of(column: Column, descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<Form> {
+fn form_of(column: Column, descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<PhysicalForm> {
     let text = text_form(descriptor);
     let id = || match descriptor.physical_type() {
         Physical::FIXED_LEN_BYTE_ARRAY if descriptor.type_length() == 8 && unannotated(descriptor) => {
-            Some(Form::Fixed8)
+            Some(PhysicalForm::Fixed8)
         }
-        Physical::INT64 if is_integer(descriptor) => Some(Form::Number),
+        Physical::INT64 if is_integer(descriptor) => Some(PhysicalForm::Number),
         _ => None,
     };
     // Null is a legal value of these columns, so a column of Parquet's null type is accepted: every row is null.
-    let null = || is_null(descriptor).then_some(Form::Null);
+    let null = || is_null(descriptor).then_some(PhysicalForm::Null);
     match column {
         Column::DeviceType => text,
         Column::SmiStatus | Column::NotifyingRole | Column::CspRegion => text.or_else(null),
         Column::DeviceId => text.or_else(id),
         Column::NotifyingParty => text.or_else(id).or_else(null),
         Column::StatusSince => match descriptor.physical_type() {
-            Physical::INT96 => Some(Form::Int96),
-            Physical::INT32 if is_date(descriptor) => Some(Form::Date),
-            Physical::INT64 => timestamp_unit(descriptor, file, leaf).map(Form::Timestamp),
+            Physical::INT96 => Some(PhysicalForm::Int96),
+            Physical::INT32 if is_date(descriptor) => Some(PhysicalForm::Date),
+            Physical::INT64 => timestamp_unit(descriptor, file, leaf).map(PhysicalForm::Timestamp),
             _ => None,
         },
     }
@@ -194,15 +194,15 @@ fn unannotated(descriptor: &ColumnDescriptor) -> bool {
     descriptor.logical_type_ref().is_none() && descriptor.converted_type() == ConvertedType::NONE
 }
 
-fn text_form(descriptor: &ColumnDescriptor) -> Option<Form> {
+fn text_form(descriptor: &ColumnDescriptor) -> Option<PhysicalForm> {
     if descriptor.physical_type() != Physical::BYTE_ARRAY {
         return None;
     }
     match (descriptor.logical_type_ref(), descriptor.converted_type()) {
         (Some(LogicalType::String | LogicalType::Enum), _) | (None, ConvertedType::UTF8 | ConvertedType::ENUM) => {
-            Some(Form::Text)
+            Some(PhysicalForm::Text)
         }
-        (None, ConvertedType::NONE) => Some(Form::Raw),
+        (None, ConvertedType::NONE) => Some(PhysicalForm::Raw),
         _ => None,
     }
 }
@@ -227,27 +227,27 @@ fn is_date(descriptor: &ColumnDescriptor) -> bool {
         || descriptor.converted_type() == ConvertedType::DATE
 }
 
-fn timestamp_unit(descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<Unit> {
+fn timestamp_unit(descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<TimestampUnit> {
     match (descriptor.logical_type_ref(), descriptor.converted_type()) {
         (Some(LogicalType::Timestamp(timestamp)), _) => Some(match timestamp.unit {
-            ParquetUnit::MILLIS => Unit::Milli,
-            ParquetUnit::MICROS => Unit::Micro,
-            ParquetUnit::NANOS => Unit::Nano,
+            ParquetUnit::MILLIS => TimestampUnit::Milli,
+            ParquetUnit::MICROS => TimestampUnit::Micro,
+            ParquetUnit::NANOS => TimestampUnit::Nano,
         }),
-        (None, ConvertedType::TIMESTAMP_MILLIS) => Some(Unit::Milli),
-        (None, ConvertedType::TIMESTAMP_MICROS) => Some(Unit::Micro),
+        (None, ConvertedType::TIMESTAMP_MILLIS) => Some(TimestampUnit::Milli),
+        (None, ConvertedType::TIMESTAMP_MICROS) => Some(TimestampUnit::Micro),
         (None, ConvertedType::NONE) => hinted_unit(file, leaf),
         _ => None,
     }
 }
 
 /// The unit that an embedded Arrow schema gives to a plain INT64.
-fn hinted_unit(file: &FileMetaData, leaf: usize) -> Option<Unit> {
+fn hinted_unit(file: &FileMetaData, leaf: usize) -> Option<TimestampUnit> {
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).ok()?;
     let name = file.schema_descr().column(leaf).name().to_owned();
     match schema.field_with_name(&name).ok()?.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => Some(Unit::Second),
-        DataType::Date64 => Some(Unit::Milli),
+        DataType::Timestamp(TimeUnit::Second, _) => Some(TimestampUnit::Second),
+        DataType::Date64 => Some(TimestampUnit::Milli),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Fault, Place, Result};
 
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundFile {
     /// Where it is.
     pub path: PathBuf,
     /// What manifests call it: its path below the folder that was named, or its own name. Distinct in a snapshot, and
@@ -23,7 +23,7 @@ pub struct Found {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Discovered {
     /// The files, in the order of their names.
-    pub files: Vec<Found>,
+    pub files: Vec<FoundFile>,
     /// Every folder that was walked: what lies in it, and below it, is all of the snapshot's.
     pub folders: BTreeSet<PathBuf>,
 }
@@ -102,13 +102,13 @@ impl Walk {
         self.meet(path)?;
         let name = name.to_str().ok_or_else(|| Place::file(path).refuse(Fault::NameNotText))?.to_owned();
         let root = root.map(Path::to_path_buf);
-        self.found.files.push(Found { path: path.to_path_buf(), name, root });
+        self.found.files.push(FoundFile { path: path.to_path_buf(), name, root });
         Ok(())
     }
 }
 
 /// Where two folders have files of the same name, all of those are called by the path as the user wrote it.
-fn tell_apart(files: &mut [Found]) {
+fn tell_apart(files: &mut [FoundFile]) {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     for file in files.iter() {
         *count.entry(file.name.clone()).or_default() += 1;

@@ -14,7 +14,7 @@ use crate::scan::{CandidatePlan, Parties, Purpose, Scan, ScanMetrics};
 
 /// What to sweep by.
 #[derive(Debug, Clone, Copy)]
-pub struct Options<'a> {
+pub struct SweepOptions<'a> {
     /// The policies; all are answered by one scan.
     pub policies: &'a [Policy],
     /// The moment to judge by, UTC microseconds.
@@ -45,7 +45,7 @@ pub struct Swept {
 ///
 /// # Errors
 /// Policies that read a snapshot differently, damaged data, a file that changed meanwhile, or an interruption.
-pub fn sweep(scan: &Scan<'_>, options: &Options<'_>) -> Result<Vec<Swept>> {
+pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> {
     let Some(first) = options.policies.first() else { return Ok(Vec::new()) };
     for other in options.policies {
         if other.spellings != first.spellings || other.types != first.types {

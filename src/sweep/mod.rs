@@ -10,6 +10,6 @@ mod judge;
 mod quote;
 mod settle;
 
-pub use engine::{Options, Swept, sweep};
+pub use engine::{SweepOptions, Swept, sweep};
 pub use findings::{Due, DueRows, Findings, Quarantined, Spot};
 pub use guard::{Expected, Headroom};

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::estate::{Column, Reason};
 use crate::scan::columns::ColumnValue;
 use crate::scan::{RangeReader, RowRange, Scan, dates, values};
-use crate::snapshot::Form;
+use crate::snapshot::PhysicalForm;
 
 /// Reads the values of rows, which ascend. Only ranges with such a row are visited.
 ///
@@ -58,7 +58,7 @@ fn quote_range(range: &mut RangeReader<'_>, rows: &[(u64, Reason)]) -> Result<Ve
 }
 
 /// Puts the value of a column, as it was found, into a row.
-fn set(row: &mut Quarantined, column: Column, form: Form, value: ColumnValue<'_>) {
+fn set(row: &mut Quarantined, column: Column, form: PhysicalForm, value: ColumnValue<'_>) {
     let Some(bytes) = value.bytes else { return };
     match column {
         Column::DeviceId => row.device_id = Some(values::id_as_found(form, bytes)),

@@ -12,7 +12,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{Expected, Options, Swept};
+use smi_sweep::sweep::{Expected, SweepOptions, Swept};
 
 /// Moments at which months end in different ways.
 const MOMENTS: [&str; 6] = [
@@ -217,7 +217,7 @@ proptest! {
         let (_folder, paths) = written(&files);
         let snapshot = open(&paths, &one);
         let policies = [one, other];
-        let options = Options { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), duplicates: &[] };
+        let options = SweepOptions { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), duplicates: &[] };
         let together = smi_sweep::sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(2)), &NoProgress), &options).unwrap();
         for (policy, swept) in policies.iter().zip(together) {
             let alone = sweep(&snapshot, policy, at(MOMENTS[1]), Reader::Encoded, 1);
@@ -244,7 +244,7 @@ proptest! {
         let policy = unguarded("pre-change");
         let pool = Pool::new(Some(1));
         if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings.columns, &pool, &NoProgress) {
-            let options = Options { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), duplicates: &[] };
+            let options = SweepOptions { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), duplicates: &[] };
             let _ = smi_sweep::sweep::sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options);
         }
     }

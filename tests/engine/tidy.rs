@@ -28,18 +28,6 @@ const LONGEST: usize = 600;
 /// Blocks that may be nested inside a function.
 const DEEPEST: usize = 4;
 
-/// Cycles between files that are not yet undone. The list may only shrink.
-const KNOWN_CYCLES: &[[&str; 2]] = &[
-    ["src/output/parquet/chunk_writer.rs", "src/output/parquet/delta.rs"],
-    ["src/scan/columns/codes.rs", "src/scan/columns/reference.rs"],
-];
-
-/// Files with a function that is deeper than [`DEEPEST`]. The list may only shrink.
-const KNOWN_DEEP: &[&str] = &["src/scan/columns/pick_values.rs"];
-
-/// Type names that still mean two things. The list may only shrink.
-const KNOWN_NAMES: &[&str] = &["Task"];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -262,8 +250,7 @@ fn files_of_a_folder_have_no_cycles() {
                 reached.extend(further.into_iter().filter(|one| !reached.contains(one)).collect::<Vec<_>>());
                 next += 1;
             }
-            let known = KNOWN_CYCLES.iter().any(|pair| pair.contains(file) && pair.contains(&other.as_str()));
-            if reached.contains(file) && !known {
+            if reached.contains(file) {
                 findings.push(format!(
                     "{file}:{line}: imports {other}, which imports it; move what both need to a third file"
                 ));
@@ -300,8 +287,7 @@ fn functions_are_flat() {
                 });
                 open.push((indent, !item && opens_block(trimmed)));
                 let depth = open.iter().filter(|(_, level)| *level).count();
-                let known = KNOWN_DEEP.contains(&file.as_str());
-                if depth > DEEPEST && !known {
+                if depth > DEEPEST {
                     findings.push(format!(
                         "{file}:{line}: {depth} blocks deep; return early, or make the inner part a function"
                     ));
@@ -327,7 +313,7 @@ fn a_type_name_has_one_meaning() {
             let item = ["struct ", "enum ", "trait ", "type "].iter().find_map(|kind| rest.strip_prefix(kind));
             let Some(item) = item else { continue };
             let name: String = item.chars().take_while(char::is_ascii_alphanumeric).collect();
-            if SHARED_NAMES.contains(&name.as_str()) || KNOWN_NAMES.contains(&name.as_str()) {
+            if SHARED_NAMES.contains(&name.as_str()) {
                 continue;
             }
             match known.iter().find(|(other, place, _)| *other == name && room_of(place) != room_of(&file)) {

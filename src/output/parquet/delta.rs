@@ -3,7 +3,7 @@
 //! Manifests are in the order of their ids, whose texts share most of their bytes: a third of the size is left to digest
 //! and to write, and every reader of the last years takes it.
 
-use super::chunk_writer::varint;
+use super::hybrid::{pack, varint};
 use crate::estate::{DeviceId, TEXT_LEN};
 
 /// Values of a block of DELTA_BINARY_PACKED.
@@ -75,7 +75,7 @@ fn block(differences: &[i32], least: i32, out: &mut Vec<u8>) {
         let width = (u32::BITS - highest.leading_zeros()) as u8;
         out[widths + index] = width;
         if width > 0 {
-            super::chunk_writer::pack(&above, width, out);
+            pack(&above, width, out);
         }
     }
 }

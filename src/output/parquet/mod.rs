@@ -3,6 +3,7 @@
 mod chunk_file;
 mod chunk_writer;
 mod delta;
+mod hybrid;
 
 use std::path::PathBuf;
 use std::sync::Arc;

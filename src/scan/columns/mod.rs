@@ -1,13 +1,14 @@
 //! How a range of rows is read, column by column.
 //!
-//! Two kinds of reading are all that is needed. [`codes`] turns status and type into one small code for each row, as runs
-//! where the file has runs. [`pick_values`] reads single values of the other columns, for the rows that are asked for. Both
-//! work on encoded pages. A chunk in a form that they do not handle is read by [`reference`], through the column reader of
-//! the `parquet` crate, with the same result; tests compare the two.
+//! A scan reads in two ways, both on encoded pages. [`ColumnReader::codes`] turns status and type into one small code for
+//! each row, as runs where the file has runs. [`ColumnReader::values`] reads single values of the other columns, for the
+//! rows that the caller asks for. A chunk in a form that neither handles is read by [`reference`], through the column
+//! reader of the `parquet` crate, with the same result; tests compare the two.
 
 pub mod codes;
 pub mod pick_values;
 mod plain;
+mod read_codes;
 mod reader;
 pub mod reference;
 

@@ -7,7 +7,7 @@ use super::plain::PlainWalk;
 use super::reader::{ColumnReader, ColumnValue, OpenChunk};
 use super::reference;
 use crate::error::Result;
-use crate::snapshot::encoded::{self, Damage, Dictionary, Head, Page, Run, Runs, Validity, Values, code_at};
+use crate::snapshot::encoded::{self, Damage, Dictionary, Head, Page, Run, Runs, Values, code_at};
 
 /// A value that is judged like each of a page's rows, where statistics give one for the page of this number; and the bytes
 /// of that page, which is then not read.
@@ -75,45 +75,36 @@ fn by_pages(
     Ok(())
 }
 
-/// Reads the values of rows that all lie in one page.
+/// Reads the values of `rows`, all of them in one page.
 fn read_page(
     page: &Page<'_>,
     width: Option<usize>,
     rows: &[u32],
     mut take: impl FnMut(usize, ColumnValue<'_>),
 ) -> encoded::Result<()> {
-    let positions = rows.iter().map(|&row| match page.validity {
-        Validity::All => Some(row as usize - page.first_row),
-        validity @ Validity::Bits { .. } => validity.position(row as usize - page.first_row),
-    });
+    let positions = rows.iter().map(|&row| page.validity.position(row as usize - page.first_row)).enumerate();
     let null = ColumnValue { bytes: None, code: None };
     match (&page.body, width) {
         (Values::Plain(bytes), Some(width)) => {
             if bytes.len() < page.values.saturating_mul(width) {
                 return Err(Damage::corrupt("a page of plain values ends early"));
             }
-            for (index, position) in positions.enumerate() {
+            for (index, position) in positions {
                 let bytes = position.map(|position| &bytes[position * width..][..width]);
                 take(index, ColumnValue { bytes, code: None });
             }
         }
         (Values::Plain(bytes), None) => {
             let mut walk = PlainWalk::new(bytes);
-            for (index, position) in positions.enumerate() {
+            for (index, position) in positions {
                 let bytes = position.map(|position| walk.value(position)).transpose()?;
                 take(index, ColumnValue { bytes, code: None });
             }
         }
         (Values::Codes(runs, dictionary), _) => {
             let mut walk = CodeWalk::new(runs.clone(), dictionary);
-            for (index, position) in positions.enumerate() {
-                match position {
-                    Some(position) => {
-                        let (code, bytes) = walk.value(position)?;
-                        take(index, ColumnValue { bytes: Some(bytes), code: Some(code) });
-                    }
-                    None => take(index, null),
-                }
+            for (index, position) in positions {
+                take(index, position.map_or(Ok(null), |position| walk.value(position))?);
             }
         }
     }
@@ -135,7 +126,7 @@ impl<'p> CodeWalk<'p> {
     }
 
     #[inline]
-    fn value(&mut self, position: usize) -> encoded::Result<(u32, &'p [u8])> {
+    fn value(&mut self, position: usize) -> encoded::Result<ColumnValue<'p>> {
         let run = loop {
             match self.run {
                 Some(run) if position < self.start + run.len() => break run,
@@ -150,6 +141,6 @@ impl<'p> CodeWalk<'p> {
             Run::Same { code, .. } => code,
             Run::Packed { bytes, .. } => code_at(bytes, self.runs.width(), position - self.start),
         };
-        Ok((code, self.dictionary.get(code)?))
+        Ok(ColumnValue { bytes: Some(self.dictionary.get(code)?), code: Some(code) })
     }
 }

@@ -28,13 +28,13 @@ pub fn unpack(packed: &[u8], expected: usize, buffer: &mut Vec<u8>) -> Result<()
 }
 
 /// A page to be decompressed: its bytes, the length it unpacks to, and where to.
-pub type Task<'t> = (&'t [u8], usize, &'t mut Vec<u8>);
+pub type UnpackTask<'t> = (&'t [u8], usize, &'t mut Vec<u8>);
 
 /// Decompresses two pages interleaved, each as [`unpack`] does.
 ///
 /// # Errors
 /// As [`unpack`]; the second page's outcome is its own, so that a page that is not wanted after all does no harm.
-pub fn unpack_two(first: Task<'_>, second: Task<'_>) -> (Result<()>, Result<()>) {
+pub fn unpack_two(first: UnpackTask<'_>, second: UnpackTask<'_>) -> (Result<()>, Result<()>) {
     let (packed_one, expected_one, into_one) = first;
     let (packed_other, expected_other, into_other) = second;
     let mut one = match Elements::begin(packed_one, expected_one, into_one) {
