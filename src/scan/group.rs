@@ -7,7 +7,7 @@ use super::range::RowRange;
 use crate::error::Result;
 use crate::estate::Column;
 use crate::snapshot::encoded::{PageStart, page_starts};
-use crate::snapshot::{BoundColumn, SourceFile};
+use crate::snapshot::{FileColumn, SourceFile};
 
 /// Bytes of page headers and what lies between them that are mapped at a time while starts are looked for.
 const RELEASE_BYTES: usize = 4 << 20;
@@ -51,7 +51,7 @@ impl SharedGroup {
     ///
     /// # Errors
     /// A footer that points beyond the file.
-    pub fn start(&self, file: &SourceFile, bound: &BoundColumn, column: Column, range: &RowRange) -> Result<PageStart> {
+    pub fn start(&self, file: &SourceFile, bound: &FileColumn, column: Column, range: &RowRange) -> Result<PageStart> {
         let Some(chunk) = file.chunk(range.group, bound)? else { return Ok(PageStart::default()) };
         let at = file.chunk_range(range.group, bound)?.start;
         let starts = self.starts[column as usize].get_or_init(|| {

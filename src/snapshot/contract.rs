@@ -63,7 +63,7 @@ impl PhysicalForm {
 
 /// A column of the contract, as one file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BoundColumn {
+pub struct FileColumn {
     /// Index among the file's leaf columns.
     pub leaf: usize,
     /// The file's own name for it.
@@ -76,17 +76,17 @@ pub struct BoundColumn {
 
 /// The columns of one file, by [`Column`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns([Option<BoundColumn>; Column::ALL.len()]);
+pub struct Columns([Option<FileColumn>; Column::ALL.len()]);
 
 impl Columns {
     /// The column, where the file has it. All but the role and the region are always there.
     #[must_use]
-    pub fn get(&self, column: Column) -> Option<&BoundColumn> {
+    pub fn get(&self, column: Column) -> Option<&FileColumn> {
         self.0[column as usize].as_ref()
     }
 
     /// Those of [`Column::READ_BY_SWEEP`] that are there: what a sweep may have to read.
-    pub fn iter(&self) -> impl Iterator<Item = (Column, &BoundColumn)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Column, &FileColumn)> {
         Column::READ_BY_SWEEP.into_iter().filter_map(|column| Some((column, self.get(column)?)))
     }
 
@@ -97,7 +97,7 @@ impl Columns {
     /// A column that is missing, there twice, or of a type that the contract does not accept; one that may be missing
     /// and is there under a name that only looks like it.
     pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
-        let mut columns: [Option<BoundColumn>; Column::ALL.len()] = Default::default();
+        let mut columns: [Option<FileColumn>; Column::ALL.len()] = Default::default();
         for column in Column::ALL {
             let mapped = names.iter().find(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str());
             columns[column as usize] = find(file, column, mapped, place)?;
@@ -106,7 +106,7 @@ impl Columns {
     }
 }
 
-fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place) -> Result<Option<BoundColumn>> {
+fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place) -> Result<Option<FileColumn>> {
     let fields = file.schema().get_fields();
     let wanted = mapped.unwrap_or(column.name());
     let mut found = fields.iter().filter(|field| field.name() == wanted);
@@ -145,7 +145,7 @@ fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place
         return Err(refuse("a repeated column".into()));
     }
     let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(&descriptor)))?;
-    Ok(Some(BoundColumn { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
+    Ok(Some(FileColumn { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
 }
 
 /// Whether two names are the same but for case and what joins their words.

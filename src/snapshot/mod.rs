@@ -13,7 +13,7 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-pub use contract::{BoundColumn, Columns, PhysicalForm, TimestampUnit};
+pub use contract::{Columns, FileColumn, PhysicalForm, TimestampUnit};
 use discover::Discovered;
 pub use mapping::install_sigbus_handler;
 pub use seal::{SEAL_FILE, Seal, SealedFile, SealedFolder};

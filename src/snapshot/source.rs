@@ -11,7 +11,7 @@ use parquet::file::metadata::{
     ColumnChunkMask, ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
 };
 
-use super::contract::{BoundColumn, Columns};
+use super::contract::{Columns, FileColumn};
 use super::discover::FoundFile;
 use super::encoded::{Chunk, Codec};
 use super::mapping::Mapped;
@@ -125,7 +125,7 @@ impl SourceFile {
     ///
     /// # Errors
     /// Where it has none: never so for the columns that a snapshot must have, which were bound when it was opened.
-    pub fn bound(&self, column: Column) -> Result<&BoundColumn> {
+    pub fn bound(&self, column: Column) -> Result<&FileColumn> {
         self.columns.get(column).ok_or_else(|| {
             let missing = Fault::MissingColumn { found: "none of that name".into(), nearest: None };
             self.place().column(column.name()).refuse(missing)
@@ -159,13 +159,13 @@ impl SourceFile {
 
     /// The place of a column in a row group, for errors.
     #[must_use]
-    pub fn chunk_place(&self, group: usize, bound: &BoundColumn) -> Place {
+    pub fn chunk_place(&self, group: usize, bound: &FileColumn) -> Place {
         self.place().row_group(group).column(&bound.name)
     }
 
     /// The footer's entry for a column chunk.
     #[must_use]
-    pub fn chunk_footer(&self, group: usize, bound: &BoundColumn) -> &ColumnChunkMetaData {
+    pub fn chunk_footer(&self, group: usize, bound: &FileColumn) -> &ColumnChunkMetaData {
         self.footer.row_group(group).column(bound.leaf)
     }
 
@@ -173,7 +173,7 @@ impl SourceFile {
     ///
     /// # Errors
     /// A footer that points beyond the file.
-    pub fn chunk_range(&self, group: usize, bound: &BoundColumn) -> Result<Range<usize>> {
+    pub fn chunk_range(&self, group: usize, bound: &FileColumn) -> Result<Range<usize>> {
         let chunk = self.chunk_footer(group, bound);
         let data = chunk.data_page_offset();
         // A dictionary of 0, or behind the data, is an old writers' way to say that there is none.
@@ -190,7 +190,7 @@ impl SourceFile {
     ///
     /// # Errors
     /// As [`chunk_range`](Self::chunk_range).
-    pub fn chunk(&self, group: usize, bound: &BoundColumn) -> Result<Option<Chunk<'_>>> {
+    pub fn chunk(&self, group: usize, bound: &FileColumn) -> Result<Option<Chunk<'_>>> {
         let range = self.chunk_range(group, bound)?;
         Ok(Codec::of(self.chunk_footer(group, bound).compression()).map(|codec| Chunk {
             bytes: &self.map.as_slice()[range],

@@ -4,7 +4,7 @@ use super::super::metrics::ScanMetrics;
 use crate::error::{Error, Fault, Result};
 use crate::estate::Column;
 use crate::snapshot::encoded::{self, Buffers, Chunk, Damage, Dictionary, PageCursor, PageStart};
-use crate::snapshot::{BoundColumn, SourceFile};
+use crate::snapshot::{FileColumn, SourceFile};
 
 /// Which of the two readers is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +24,7 @@ pub struct ColumnChunk<'a> {
     /// Index of the row group.
     pub group: usize,
     /// How the file stores the column.
-    pub bound: &'a BoundColumn,
+    pub bound: &'a FileColumn,
 }
 
 impl ColumnChunk<'_> {
