@@ -180,7 +180,8 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
             account,
         });
     }
-    remark(common, &by_type(account));
+    let deleted = if *already || *executed { "deleted" } else { "to be deleted" };
+    remark(common, &by_type(account, deleted));
     for (reason, devices) in &account.reasons {
         remark(common, &format!("  {}: {reason}", figures::count(*devices)));
     }
@@ -189,7 +190,7 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
     }
     let total = &account.total;
     let sum = format!(
-        "{} planned = {} deleted + {} changed since + {} gone + {} failed; {} alerts",
+        "{} planned = {} {deleted} + {} changed since + {} gone + {} failed; {} alerts",
         figures::count(total.planned),
         figures::count(total.deleted),
         figures::count(total.changed),
@@ -207,8 +208,8 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
     })
 }
 
-fn by_type(account: &Account) -> String {
-    let header = ["type", "planned", "deleted", "changed", "gone", "failed", "alerts"];
+fn by_type(account: &Account, deleted: &str) -> String {
+    let header = ["type", "planned", deleted, "changed", "gone", "failed", "alerts"];
     let row = |name: &str, figures: &Figures| {
         let Figures { planned, deleted, changed, gone, failed, alerts } = *figures;
         let counts = [planned, deleted, changed, gone, failed, alerts].map(figures::count);

@@ -1,7 +1,7 @@
-//! Where the inventory is and how a load behaves, as TOML. How it spells statuses and types is the policy's.
+//! The configuration of export and load, as TOML: the device table, limits, approvals. The spellings of statuses and types are
+//! in the policy.
 //!
-//! Everything has a default: an inventory `public.device` whose columns are called as the contract calls them needs no
-//! file at all.
+//! Every key has a default: a device table `public.device` whose columns have the contract's names needs no file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,14 +15,14 @@ use crate::error::{DocumentKind, Error, Result};
 use crate::estate::Column;
 use crate::policy::Policy;
 
-/// What a configuration says.
+/// The configuration of export and load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// The device table.
     pub inventory: Inventory,
-    /// How a load behaves.
+    /// The limits and tables of a load.
     pub load: Load,
-    /// The approvals that a run needs; without this table none is needed.
+    /// The approvals that a run needs; `None`: it needs none.
     pub approvals: Option<RequiredApprovals>,
 }
 
@@ -34,7 +34,7 @@ pub struct Inventory {
     pub schema: String,
     /// Its name.
     pub table: String,
-    /// Columns, spelled as in the table. Where none is given, the policy's apply.
+    /// Column of the table = column of the contract. Where it is empty, the mapping of the policy applies.
     pub columns: BTreeMap<String, Column>,
     /// How Device IDs that are stored as text are spelled.
     pub letter_case: LetterCase,
@@ -61,7 +61,7 @@ pub enum LetterCase {
     Lower,
 }
 
-/// How a load behaves. The command line overrides what it names as well.
+/// The limits and tables of a load. Options of the command line override the keys of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Load {
@@ -71,19 +71,19 @@ pub struct Load {
     pub removed: String,
     /// The table of alerts to send.
     pub outbox: String,
-    /// Planned devices of one transaction: at least 1.
+    /// Planned devices in a transaction: at least 1.
     #[serde(deserialize_with = "at_least_one")]
     pub batch: u32,
     /// Milliseconds between two transactions.
     pub pause_ms: u64,
-    /// Milliseconds that a statement waits for a lock before it leaves the locked row for later.
+    /// Milliseconds that a statement waits for a lock, before locked rows are skipped and tried again at the end.
     pub lock_timeout_ms: u32,
     /// Milliseconds that a statement may take before its batch is halved.
     pub statement_timeout_ms: u32,
-    /// Days for which a run may be loaded, from its as-of on: at least 1.
+    /// Days after its as-of within which a run may be loaded: at least 1.
     #[serde(deserialize_with = "at_least_one")]
     pub max_age_days: u32,
-    /// Single devices that the database may refuse before the load stops.
+    /// Single devices that the database may refuse to delete; one more stops the load.
     pub max_failed: u64,
 }
 
@@ -104,14 +104,14 @@ impl Default for Load {
 }
 
 impl Load {
-    /// The rest between two transactions.
+    /// The wait between two transactions.
     #[must_use]
     pub const fn pause(&self) -> Duration {
         Duration::from_millis(self.pause_ms)
     }
 }
 
-/// The document.
+/// The TOML document.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
@@ -128,17 +128,17 @@ impl Config {
     /// Reads a configuration; the default where no file is named.
     ///
     /// # Errors
-    /// A file that cannot be read, and the first slip in it, with line and column.
+    /// A file that cannot be read, and the first error in it, with line and column.
     pub fn load(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Reads a configuration from text. `source` is what errors call it.
+    /// Reads a configuration from text. `source` is its name in errors.
     ///
     /// # Errors
-    /// The first slip, with line and column.
+    /// The first error, with line and column.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         let ConfigFile { inventory, load, approvals } =
             Document { kind: DocumentKind::LoadConfig, source, text }.read()?;
@@ -149,7 +149,7 @@ impl Config {
         })
     }
 
-    /// What the table calls a column.
+    /// The name of a column of the contract in the device table.
     #[must_use]
     pub fn column(&self, policy: &Policy, column: Column) -> String {
         let own = self.inventory.columns.iter().find(|(_, ours)| **ours == column);

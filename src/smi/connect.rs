@@ -1,6 +1,6 @@
-//! Where the inventory is: a URL, and what libpq would add to it: PGPASSWORD, `.pgpass`, `sslmode`, `sslrootcert`.
+//! Connections to the database: a URL, completed as libpq does from PGPASSWORD, `.pgpass`, `sslmode` and `sslrootcert`.
 //!
-//! A password is taken in here and goes to the server, nowhere else: what is shown of a target never has it.
+//! A password is sent to the server and nowhere else: neither `Display` nor `Debug` of a target contains it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::password::{self, Login};
 use super::tls::{self, SslMode};
 use crate::error::{Error, Result};
 
-/// A database, as a URL names it.
+/// A database and how to log in to it.
 #[derive(Clone)]
 pub struct Target {
     config: postgres::Config,
@@ -41,18 +41,18 @@ fn refuse(what: String) -> Error {
 }
 
 impl Target {
-    /// Reads a URL, and looks for a password where libpq does.
+    /// Parses a URL, and looks for a password where libpq does.
     ///
     /// # Errors
-    /// What is no such URL. The message never has the URL, which may have a password.
+    /// [`Error::Usage`] for anything else. The message never contains the URL, which may contain a password.
     pub fn parse(url: &str) -> Result<Self> {
         if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
             return Err(refuse("not the URL of a PostgreSQL database".into()));
         }
-        let own = Own::of(url)?;
+        let own = UrlParts::of(url)?;
         let mut config: postgres::Config = own.rest.parse().map_err(|error: postgres::Error| {
             let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
-            refuse(format!("the URL of the database cannot be read{why}"))
+            refuse(format!("the URL of the database is invalid{why}"))
         })?;
         let setting = |given: Option<String>, variable: &str| given.or_else(|| std::env::var(variable).ok());
         let mode = setting(own.mode, "PGSSLMODE").map_or(Ok(SslMode::Prefer), |name| SslMode::from_name(&name))?;
@@ -75,18 +75,17 @@ impl Target {
         Ok(Self { config, mode, roots, shown })
     }
 
-    /// Connects, with settings under which values mean the same everywhere: times are UTC, and rows that a policy of
-    /// the database would hide are an error instead.
+    /// Connects, with the time zone UTC, and with `row_security` off: rows that a row-level policy would hide are an error.
     ///
     /// # Errors
     /// A server that cannot be reached or refuses.
     pub fn connect(&self) -> Result<Client> {
-        // As libpq has it, TLS is not for sockets of the same machine.
+        // Like libpq: no TLS on Unix sockets.
         let local = matches!(self.config.get_hosts().first(), None | Some(Host::Unix(_)));
         let mode = if local { SslMode::Disable } else { self.mode };
         let mut client = match mode {
-            SslMode::Disable => self.plainly()?,
-            SslMode::Allow => match self.plainly() {
+            SslMode::Disable => self.without_tls()?,
+            SslMode::Allow => match self.without_tls() {
                 Ok(client) => client,
                 Err(error) => self.by_tls(SslMode::Require, postgres::config::SslMode::Require).map_err(|_| error)?,
             },
@@ -98,7 +97,7 @@ impl Target {
         Ok(client)
     }
 
-    fn plainly(&self) -> Result<Client> {
+    fn without_tls(&self) -> Result<Client> {
         let mut config = self.config.clone();
         config.ssl_mode(postgres::config::SslMode::Disable);
         config.connect(NoTls).map_err(|error| inventory(&self.cannot_connect(), &error))
@@ -116,17 +115,17 @@ impl Target {
     }
 }
 
-/// Parameters of a URL that libpq knows and the client library does not.
-struct Own {
+/// A URL without the parameters that libpq knows and the client library does not, and these parameters.
+struct UrlParts {
     rest: String,
     mode: Option<String>,
     roots: Option<String>,
     passfile: Option<PathBuf>,
 }
 
-impl Own {
+impl UrlParts {
     fn of(url: &str) -> Result<Self> {
-        // A password may have a `?`, if somebody wrote it so.
+        // A password may contain an unescaped `?`.
         let from = url.rfind('@').unwrap_or_default();
         let Some(question) = url[from..].find('?').map(|at| from + at) else {
             return Ok(Self { rest: url.into(), mode: None, roots: None, passfile: None });
@@ -179,7 +178,7 @@ fn password_of(config: &postgres::Config, passfile: Option<&Path>) -> Option<Str
     password::lookup(&passfile.map(Path::to_path_buf).or_else(password::usual_file)?, &login)
 }
 
-/// A target without its password.
+/// What messages show: database, host, port and user.
 fn shown(config: &postgres::Config) -> String {
     let user = config.get_user().unwrap_or_default();
     let port = config.get_ports().first().copied().unwrap_or(5432);
@@ -192,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_shown_has_the_password() {
+    fn no_message_contains_the_password() {
         for url in [
             "postgresql://loader:hunter2@db.example:5433/smi?sslmode=require&application_name=x",
             "postgresql://loader@db.example:5433/smi?password=hunter2&sslrootcert=%2Fetc%2Fca.pem",
@@ -215,8 +214,9 @@ mod tests {
     }
 
     #[test]
-    fn what_libpq_knows_is_taken_out_of_the_url() {
-        let own = Own::of("postgresql://u:a?b@h/d?sslmode=verify-ca&port=1&sslrootcert=%2Fa%20b&passfile=/p").unwrap();
+    fn parameters_of_libpq_are_taken_out_of_the_url() {
+        let own =
+            UrlParts::of("postgresql://u:a?b@h/d?sslmode=verify-ca&port=1&sslrootcert=%2Fa%20b&passfile=/p").unwrap();
         assert_eq!(own.rest, "postgresql://u:a?b@h/d?port=1");
         assert_eq!((own.mode.as_deref(), own.roots.as_deref()), (Some("verify-ca"), Some("/a b")));
         assert_eq!(own.passfile, Some("/p".into()));

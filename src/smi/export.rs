@@ -52,7 +52,7 @@ struct Part {
     /// The table that has them, quoted; `ONLY` where it has children.
     from: String,
     first: u64,
-    /// The page after the last; none for all that follow.
+    /// The page after the last; `None`: up to the end of the table.
     end: Option<u64>,
 }
 
@@ -137,7 +137,7 @@ fn export_into(
 /// The most files of a part, in case the statistics of the server are wrong.
 const SUB_PARTS: usize = 1_000;
 
-/// A connection that sees what the first one sees.
+/// A connection with the snapshot of the first one.
 fn join(target: &Target, snapshot: &str, table: &DeviceTable) -> Result<Client> {
     let mut client = target.connect()?;
     // The name of a snapshot is the server's own: hexadecimal digits and dashes.
@@ -149,9 +149,8 @@ fn join(target: &Target, snapshot: &str, table: &DeviceTable) -> Result<Client> 
     Ok(client)
 }
 
-/// Cuts the table, its partitions and what inherits from it into ranges of pages, and says how many rows there may be.
-///
-/// Where the server has no statistics, a page is taken to have 50.
+/// Divides the table, its partitions and the tables that inherit from it into ranges of pages, and estimates the rows. Without
+/// statistics of the server, a page is assumed to have 50 rows.
 fn parts(client: &mut Client, config: &Config, table: &DeviceTable, connections: u64) -> Result<(Vec<Part>, u64)> {
     const LEAVES: &str = "WITH RECURSIVE tree(oid) AS (SELECT $1::oid UNION SELECT i.inhrelid FROM pg_inherits i \
                           JOIN tree ON i.inhparent = tree.oid) \
@@ -190,7 +189,7 @@ fn parts(client: &mut Client, config: &Config, table: &DeviceTable, connections:
     Ok((parts, estimate))
 }
 
-/// Reads a part, and writes it file by file.
+/// Reads a part, writes it file by file, and returns its rows.
 fn fetch(
     client: &mut Client,
     table: &DeviceTable,
@@ -239,7 +238,7 @@ fn fetch(
     Ok(total)
 }
 
-/// Puts a row into the buffers.
+/// Appends a row to the buffers.
 fn take(rows: &mut Rows, (id_form, party_form): (StoredForm, StoredForm), fields: [Option<&[u8]>; 6]) -> Result<()> {
     let [id, device_type, status, since, party, role] = fields;
     let number = rows.len();

@@ -1,17 +1,17 @@
-//! What the server says, as one line with a remedy.
+//! Errors of the server as one line with a remedy, by SQLSTATE (PostgreSQL, Appendix A).
 //!
-//! Messages of the server are passed on as they are, without their detail lines: those quote values of rows.
+//! Messages of the server are passed on unchanged, without their detail lines: those quote values of rows.
 
 use postgres::error::SqlState;
 
 use crate::error::Error;
 
-/// What was tried when the server refused: the beginning of the sentence.
+/// Maps an error of the server. `trying` begins the message, such as `cannot load`.
 pub(super) fn failed(trying: &str) -> impl FnOnce(postgres::Error) -> Error {
     move |error| inventory(trying, &error)
 }
 
-/// The same for an error of a reader or a writer that has one of the server's within.
+/// The same for an error of a reader that contains an error of the server.
 pub(super) fn failed_io(trying: &str) -> impl FnOnce(std::io::Error) -> Error {
     move |error| match error.get_ref().and_then(|inner| inner.downcast_ref::<postgres::Error>()) {
         Some(inner) => inventory(trying, inner),
@@ -19,11 +19,11 @@ pub(super) fn failed_io(trying: &str) -> impl FnOnce(std::io::Error) -> Error {
     }
 }
 
-/// An error as one line.
+/// An error of the server, or of the connection, as one line.
 pub(super) fn inventory(trying: &str, error: &postgres::Error) -> Error {
-    if let Some(said) = error.as_db_error() {
-        let what = format!("{trying}: the server says: {} ({})", said.message(), said.code().code());
-        return Error::Inventory { what, remedy: remedy(said.code()).into() };
+    if let Some(server_error) = error.as_db_error() {
+        let what = format!("{trying}: the server says: {} ({})", server_error.message(), server_error.code().code());
+        return Error::Inventory { what, remedy: remedy(server_error.code()).into() };
     }
     let gone = error.is_closed() || source_of(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     let remedy = if gone { GONE } else { "" };
@@ -31,17 +31,17 @@ pub(super) fn inventory(trying: &str, error: &postgres::Error) -> Error {
 }
 
 const GONE: &str =
-    "see that the server runs and can be reached; then run the same command again, which goes on where it stopped";
+    "check that the server runs and can be reached; then run the same command again: it continues where it stopped";
 
-/// The library's own words, and those of what it wraps.
+/// The messages of an error and of its sources, each once.
 fn chain(error: &postgres::Error) -> String {
     let mut text = error.to_string();
     let mut source = source_of(error);
     while let Some(inner) = source {
-        let words = inner.to_string();
-        if !text.contains(&words) {
+        let message = inner.to_string();
+        if !text.contains(&message) {
             text.push_str(": ");
-            text.push_str(&words);
+            text.push_str(&message);
         }
         source = inner.source();
     }
@@ -59,13 +59,13 @@ fn remedy(code: &SqlState) -> &'static str {
         }
         "3D000" => "check the name of the database in the URL",
         "42501" => "grant the user what is missing; docs/load.md lists what a load needs",
-        "42P01" => "check the names in the configuration; the load's own tables are made by `smi-sweep load --init`",
+        "42P01" => "check the names in the configuration; `smi-sweep load --init` makes the tables of a load",
         "42703" => {
             "check the columns in the configuration; after a change of the inventory run `smi-sweep load --init` again"
         }
         "53300" => "use fewer --connections",
         "53100" => "free some space on the server",
-        "55P03" => "somebody else holds a lock; try again, or raise --lock-timeout",
+        "55P03" => "another session holds a lock; try again, or raise --lock-timeout",
         "57014" => "raise --statement-timeout, or use a smaller --batch",
         "25006" => "name the primary: this server is read-only",
         "57P01" | "57P02" | "57P03" | "08000" | "08003" | "08006" => GONE,

@@ -88,7 +88,7 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// The fields that [`of`](Self::of) reads.
+    /// The columns that [`of`](Self::of) reads, in order.
     pub(super) const FIELDS: &str = "load_ord, outcome, reason, found_type, found_status, \
          CASE WHEN isfinite(found_since) THEN (extract(epoch FROM found_since) * 1000000)::bigint END, found_party";
 

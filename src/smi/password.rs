@@ -1,10 +1,10 @@
-//! `.pgpass`: one line for each `host:port:database:user:password`, `*` for any, `\` before `:` and `\`.
+//! `.pgpass`, as libpq reads it: lines `host:port:database:user:password`; `*` matches any value, `\` escapes `:` and `\`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What a password is looked up by.
+/// The fields that select a line of `.pgpass`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Login<'a> {
     pub(super) host: &'a str,
@@ -21,10 +21,10 @@ pub(super) fn usual_file() -> Option<PathBuf> {
     std::env::home_dir().map(|home| home.join(".pgpass"))
 }
 
-/// What group and others may do.
+/// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// The password of a login. As libpq has it, a file that others may read is passed over.
+/// The password of a login. Like libpq, it ignores a file that group or others may access.
 pub(super) fn lookup(file: &Path, login: &Login<'_>) -> Option<String> {
     let private = fs::metadata(file).is_ok_and(|of| of.is_file() && of.permissions().mode() & OTHERS == 0);
     if !private {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_may_read_is_passed_over() {
+    fn a_file_that_others_may_read_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pgpass");
         let login = Login { host: "h", port: 1, database: "d", user: "u" };

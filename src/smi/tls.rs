@@ -1,4 +1,4 @@
-//! TLS as libpq has it: what `sslmode` and `sslrootcert` ask of the server's certificate.
+//! TLS as in libpq: which checks of the server's certificate `sslmode` and `sslrootcert` require.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
 
-/// How `sslmode` is set.
+/// The values of `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SslMode {
     /// Never TLS.
@@ -22,11 +22,11 @@ pub(super) enum SslMode {
     Allow,
     /// TLS if the server has it: the default.
     Prefer,
-    /// TLS, whatever the certificate says; checked as by `VerifyCa` where there is a root certificate.
+    /// TLS with any certificate; checked like `VerifyCa` where `sslrootcert` is given.
     Require,
-    /// TLS, the certificate signed by a root that is trusted.
+    /// TLS, and a certificate that a trusted root has signed.
     VerifyCa,
-    /// The same, and issued for the host.
+    /// Like `VerifyCa`, and the certificate is issued for the host.
     VerifyFull,
 }
 
@@ -49,13 +49,15 @@ impl SslMode {
     }
 }
 
-/// A connector that checks what the mode asks for. `roots` is the file of `sslrootcert`, or `system`.
+/// A connector with the checks of the mode. `roots` is the file of `sslrootcert`, or `system`.
 pub(super) fn connector(mode: SslMode, roots: Option<&Path>) -> Result<MakeRustlsConnect> {
     let provider = Arc::new(ring::default_provider());
     let check = match (mode, roots) {
-        (SslMode::VerifyFull, roots) => Check::Name(trusted(roots, &provider)?),
-        (SslMode::VerifyCa, roots) | (SslMode::Require, roots @ Some(_)) => Check::Chain(trusted(roots, &provider)?),
-        _ => Check::Nothing,
+        (SslMode::VerifyFull, roots) => CertificateCheck::Name(trusted(roots, &provider)?),
+        (SslMode::VerifyCa, roots) | (SslMode::Require, roots @ Some(_)) => {
+            CertificateCheck::Chain(trusted(roots, &provider)?)
+        }
+        _ => CertificateCheck::Nothing,
     };
     let verifier = Arc::new(Verifier { check, provider: Arc::clone(&provider) });
     let config = ClientConfig::builder_with_provider(provider)
@@ -70,7 +72,7 @@ pub(super) fn connector(mode: SslMode, roots: Option<&Path>) -> Result<MakeRustl
 fn refuse(what: String) -> Error {
     Error::Inventory {
         what,
-        remedy: "name a file of PEM certificates with sslrootcert, or say sslrootcert=system".into(),
+        remedy: "name a file of PEM certificates with sslrootcert, or give sslrootcert=system".into(),
     }
 }
 
@@ -78,7 +80,7 @@ fn trusted(roots: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Arc<W
     let usual = || std::env::home_dir().map(|home| home.join(".postgresql/root.crt")).filter(|path| path.exists());
     let mut store = RootCertStore::empty();
     match roots.map(Path::to_path_buf).or_else(usual) {
-        None => return Err(refuse("no root certificate to verify the server's against".into())),
+        None => return Err(refuse("no root certificate to verify the server's certificate".into())),
         Some(path) if path == Path::new("system") => {
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
@@ -94,9 +96,9 @@ fn trusted(roots: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Arc<W
         .map_err(|error| refuse(error.to_string()))
 }
 
-/// What is asked of the server's certificate.
+/// Which checks a server's certificate must pass.
 #[derive(Debug)]
-enum Check {
+enum CertificateCheck {
     Nothing,
     Chain(Arc<WebPkiServerVerifier>),
     Name(Arc<WebPkiServerVerifier>),
@@ -104,7 +106,7 @@ enum Check {
 
 #[derive(Debug)]
 struct Verifier {
-    check: Check,
+    check: CertificateCheck,
     provider: Arc<CryptoProvider>,
 }
 
@@ -121,10 +123,10 @@ impl ServerCertVerifier for Verifier {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         };
         match &self.check {
-            Check::Nothing => Ok(ServerCertVerified::assertion()),
-            Check::Name(verifier) => verify(verifier),
-            // The name is looked at last: whoever gets that far has a chain that holds.
-            Check::Chain(verifier) => match verify(verifier) {
+            CertificateCheck::Nothing => Ok(ServerCertVerified::assertion()),
+            CertificateCheck::Name(verifier) => verify(verifier),
+            // The verifier checks the name last: with this error the chain itself is valid.
+            CertificateCheck::Chain(verifier) => match verify(verifier) {
                 Err(rustls::Error::InvalidCertificate(
                     CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
                 )) => Ok(ServerCertVerified::assertion()),

@@ -117,7 +117,7 @@ impl Server {
         panic!("the server does not answer: {}", fs::read_to_string(self.path("log")).unwrap());
     }
 
-    /// Kills the server and all that it started, with no chance to tidy up.
+    /// Kills the server and its children, as a power failure would.
     pub fn kill(&self) {
         let process = self.process.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut process) = process else { return };
@@ -152,7 +152,7 @@ impl Server {
         self.again(name)
     }
 
-    /// A database that is there.
+    /// A database that exists.
     pub fn again(self: &Arc<Self>, name: &str) -> Database {
         Database { server: Arc::clone(self), name: name.into() }
     }
@@ -166,7 +166,7 @@ impl Drop for Server {
 
 fn is_alive(id: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    // One that has ended and is not yet collected holds nothing.
+    // A process that has ended and is not yet collected (state Z) holds no files.
     stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
@@ -197,7 +197,7 @@ fn unprivileged() -> Option<(u32, u32)> {
         .find_map(|name| Some((id(&["-u", name])?.parse().ok()?, id(&["-g", name])?.parse().ok()?)))
 }
 
-/// A database of the server, and a folder beside it.
+/// A database of the server.
 pub struct Database {
     pub server: Arc<Server>,
     name: String,
@@ -317,7 +317,7 @@ pub fn confirmation(database: &Database, load: &[&str]) -> String {
     serde_json::from_str::<Value>(&out).unwrap()["confirm"].as_str().unwrap().to_owned()
 }
 
-/// An output that must have failed with a line that says so, and no secret.
+/// An output that must have failed with this exit code and one line of message.
 #[track_caller]
 pub fn failed(output: &Output, code: i32, says: &str) {
     let (found, _, err) = outcome(output);

@@ -10,13 +10,13 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use postgres::Client;
 use serde_json::Value;
 
-/// Whatever happens to a device is written down by the database itself, with what it was before and by whom.
+/// A trigger records every change of a device: the row before, and the application that changed it.
 const HISTORY: &str = "CREATE TABLE history (op text, by_whom text, was device); \
      CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
      INSERT INTO history VALUES (tg_op, current_setting('application_name'), old); RETURN NULL; END $$; \
      CREATE TRIGGER note AFTER UPDATE OR DELETE ON device FOR EACH ROW EXECUTE FUNCTION note()";
 
-/// A device is due, said once more and in other words: as of the moment of the run, by UTC dates.
+/// Whether a device is due, as independent SQL: as of the moment of the run, by UTC dates.
 const DUE: &str = "smi_status = 'Pending' AND device_type <> 'CHF' \
      AND ((status_since AT TIME ZONE 'UTC')::date + interval '12 months')::date <= (as_of AT TIME ZONE 'UTC')::date";
 
@@ -30,7 +30,7 @@ impl Dice {
     }
 }
 
-/// Writes to the inventory as its live traffic would, mostly to devices that are planned.
+/// Writes to the inventory like live traffic, mostly to planned devices.
 fn live_traffic(client: &mut Client, seed: u64, stop: &AtomicBool) -> u64 {
     let planned: Vec<String> = client
         .query("SELECT device_id FROM device WHERE smi_status = 'Pending' ORDER BY device_id", &[])
@@ -53,7 +53,7 @@ fn live_traffic(client: &mut Client, seed: u64, stop: &AtomicBool) -> u64 {
         let mut work = client.transaction().unwrap();
         work.execute(statement, &[id]).unwrap();
         if dice.roll(20) == 0 {
-            // Somebody keeps a row for a while.
+            // A row stays locked for a while.
             std::thread::sleep(Duration::from_millis(60));
         }
         work.commit().unwrap();
@@ -123,7 +123,7 @@ fn state(database: &Database) -> String {
     tables.map(sum).join(" ") + &stages.to_string()
 }
 
-/// Not one deletion of what was not due, one alert for each whose party is alerted, and figures that add up.
+/// No device was deleted that was not due, each alert is written once, and the figures add up.
 fn accounted(database: &Database, account: &Value, planned: i64) {
     let total = |name: &str| account["total"][name].as_i64().unwrap();
     let ours = "op = 'DELETE' AND by_whom = 'smi-sweep'";
@@ -159,7 +159,7 @@ fn accounted(database: &Database, account: &Value, planned: i64) {
     assert_eq!(database.number("SELECT count(*) FROM alert_outbox"), total("alerts"));
     let silent = "SELECT count(*) FROM device_removed WHERE device_type = 'GPF' AND notifying_role IS NULL";
     assert!(database.number(silent) > 0, "some go silently");
-    // Whatever a load kept is there as it is, or somebody else deleted it.
+    // A device that the load kept is unchanged, or another session deleted it.
     assert_eq!(database.number("SELECT count(*) FROM sweep_load_kept WHERE outcome = 'gone'"), total("gone"),);
     assert_eq!(database.number("SELECT count(*) FROM device JOIN device_removed USING (device_id)"), 0);
 }
@@ -183,7 +183,7 @@ fn outcome_file(run: &str, total: &Value) {
     }
 }
 
-/// Restored is exactly what has not come back, and withdrawn what was not sent.
+/// Exactly the devices that have not come back are restored, and the alerts that were not sent are withdrawn.
 fn undone(database: &Database, load: &[&str], confirm: &str) {
     let removed = database.number("SELECT count(*) FROM device_removed");
     database.sql(

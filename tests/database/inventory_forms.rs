@@ -1,11 +1,11 @@
-//! Inventories that store and spell things their own way, and hostile ones: the circle is the same.
+//! Inventories with other types, names and spellings, hostile ones included: export, sweep, load and undo work the same.
 
 use std::fs;
 
 use crate::common::server::{Database, Server, confirmation};
 use serde_json::Value;
 
-/// Words that would do harm if they were ever more than words.
+/// A text that does harm where it is not quoted.
 const EVIL: &str = "\"; DROP TABLE device; --'); DROP TABLE device; $1 %s \\ :inventory";
 
 /// Quoted as an identifier.
@@ -18,7 +18,7 @@ fn toml(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// Exports, sweeps, loads and takes back; the number of deletions.
+/// Exports, sweeps, loads and undoes the load; the number of deletions.
 #[track_caller]
 fn circle(database: &Database, table: &str, policy: &str, config: &str) -> i64 {
     let folder = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ fn names_and_words_that_would_do_harm() {
     assert_eq!(database.number(&format!("SELECT count(*) FROM {quoted_table}")), 501);
 }
 
-/// What a row takes in the live inventory is what its server says, indexes and all.
+/// The bytes of a row are those that the server reports, with indexes.
 #[test]
 fn a_forecast_takes_the_bytes_of_a_row_from_the_inventory() {
     let server = Server::shared();

@@ -1,4 +1,4 @@
-//! A load that is killed, or whose server is, at any moment: it goes on where it was, and ends as if nothing had happened.
+//! A load that is killed, or whose server is killed, at any moment: it continues, and ends in the same state as an undisturbed one.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use crate::common::server::{Database, POLICY, Server, confirmation};
 
 /// Kills of each kind.
 const KILLS: u32 = 32;
-/// Small batches: many moments to be killed at.
+/// Small batches, so that there are many moments to be killed at.
 const PACE: [&str; 4] = ["--batch", "20", "--pause", "4"];
 
 struct Dice(u64);
@@ -39,7 +39,7 @@ fn base(server: &Arc<Server>, folder: &Path) -> String {
     run
 }
 
-/// All that a load leaves, but for the times at which it happened.
+/// All that a load leaves, without times.
 fn end_state(database: &Database) -> String {
     let sum = |what: &str| {
         database.text(&format!("SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM ({what}) AS t"))
@@ -55,7 +55,7 @@ fn end_state(database: &Database) -> String {
     .join(" ")
 }
 
-/// What a load comes to that nobody disturbs.
+/// The end state of an undisturbed load.
 fn undisturbed(server: &Arc<Server>, load: &[&str]) -> String {
     let database = server.database("undisturbed", Some("base"));
     database.well(load);

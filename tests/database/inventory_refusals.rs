@@ -1,4 +1,4 @@
-//! What goes wrong around a live inventory: a clear line, the right exit code, no secret shown, and nothing lost.
+//! What a load and an export refuse: a clear message, the right exit code, no secret shown, and nothing lost.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +18,7 @@ fn ready(server: &Arc<Server>, name: &str, folder: &Path) -> (Database, String) 
     (database, run)
 }
 
-/// Fails with a code and a line that says so.
+/// A command that must fail with this exit code and message.
 #[track_caller]
 fn refused(database: &Database, arguments: &[&str], code: i32, says: &str) {
     failed(&database.command(arguments).output().unwrap(), code, says);
@@ -62,7 +62,7 @@ fn passwords_are_looked_up_as_libpq_does_and_never_shown() {
         assert!(!String::from_utf8_lossy(&output.stderr).contains("guess-1"));
     }
     failed(&load(&url("loader:guess-1"), &[]), 1, "password authentication failed");
-    // Others may read it: as libpq has it, it is passed over.
+    // A file that others may read is ignored, as by libpq.
     fs::set_permissions(&passfile, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(!load(&url("loader"), &[("PGPASSFILE", passfile_text)]).status.success());
     for file in ["run.json", "report.html"] {
@@ -132,7 +132,7 @@ fn an_inventory_that_is_not_as_configured() {
     database.sql("CREATE ROLE nobody LOGIN");
     let nobody = database.url().replace("smi@", "nobody@");
     refused(&database, &["export", "--from", &nobody, "--out", out], 1, "permission denied for table device");
-    // A policy of the database that hides rows is no reason to leave them out in silence.
+    // Rows that a row-level policy hides must not be left out silently.
     database
         .sql("ALTER TABLE device ENABLE ROW LEVEL SECURITY; CREATE POLICY hidden ON device USING (device_id < '8')");
     refused(&database, &["export", "--from", &reader, "--out", out], 1, "row-level security");

@@ -48,7 +48,7 @@ party = "notifying_party"
 [snapshot.types]
 "Type 1 'E'" = "ESME"
 "#;
-/// The device table of an estate that spells everything its own way, and has a column that nobody asks for.
+/// The device table of an estate that spells everything its own way, and has a column that the engine does not know.
 const DEVICE: &str = r#"
 CREATE TYPE state AS ENUM ('Pending', 'it''s pending', 'Commissioned');
 CREATE TABLE device (
@@ -236,7 +236,7 @@ fn what_is_still_due_goes_whole_and_is_alerted_and_nothing_else() {
     assert!(due < planned - 40 && due > planned / 2, "{due} of {planned}");
 
     trial.load();
-    // Whoever is gone was due, and is kept whole; whoever was due is gone.
+    // Each device that is gone was due, and is archived whole; each device that was due is gone.
     let columns = format!("{key}, kind, state, since, party, note");
     for (what, query) in [
         ("gone and not due", format!("(TABLE before EXCEPT TABLE device) EXCEPT SELECT {columns} FROM due")),
@@ -267,7 +267,7 @@ fn what_is_still_due_goes_whole_and_is_alerted_and_nothing_else() {
     let ledger = trial.database.ask("SELECT state, planned, done, deleted, alerts FROM sweep_load");
     assert_eq!(ledger, [format!("loaded|{planned}|{planned}|{due}|{alerts}")]);
 
-    // Once more, also where somebody has brought a device back: nothing.
+    // Run once more, also after a device has come back: nothing is deleted.
     trial.database.ask(&format!("INSERT INTO device SELECT {columns} FROM due LIMIT 5"));
     let state = trial.state();
     trial.load();

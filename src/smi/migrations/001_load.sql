@@ -1,12 +1,12 @@
--- What a load keeps in the database beside the inventory: every statement may be run again.
+-- The tables of a load, beside the device table. Every statement may be run again.
 --
--- Applied by `smi-sweep load --init`, which puts quoted names for the words that begin with a colon. By hand:
+-- `smi-sweep load --init` runs this, with quoted names for the variables that begin with a colon. By hand:
 --   psql -v schema=public -v removed=device_removed -v outbox=alert_outbox -v inventory=public.device -f 001_load.sql
 
 -- One row for each run that was loaded, or is being loaded.
 CREATE TABLE IF NOT EXISTS :schema.sweep_load (
     load_id      integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    run_id       text        NOT NULL UNIQUE,     -- of what the run decided; see run.json
+    run_id       text        NOT NULL UNIQUE,     -- follows from the run's decisions; see run.json
     inventory    text        NOT NULL,            -- the device table
     as_of        timestamptz NOT NULL,            -- the moment that the run judged by
     state        text        NOT NULL CHECK (state IN ('staged', 'loading', 'loaded', 'undoing', 'undone')),
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS :schema.sweep_load_kept (
     PRIMARY KEY (load_id, load_ord)
 );
 
--- The alerts to send: one for each device that was deleted and whose party is told. Whoever sends one sets `sent_at`.
+-- The alerts to send: one for each deleted device whose party is alerted. The program that sends one sets `sent_at`.
 CREATE TABLE IF NOT EXISTS :schema.:outbox (
     load_id         integer NOT NULL,
     load_ord        bigint  NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS :schema.:outbox (
     PRIMARY KEY (load_id, load_ord)
 );
 
--- The rows that were removed, whole, so that they can be restored: the inventory's columns, with no constraint.
+-- The archive: deleted rows with all columns of the device table and no constraint, so that they can be restored.
 CREATE TABLE IF NOT EXISTS :schema.:removed AS
     SELECT 0::integer AS load_id, 0::bigint AS load_ord, now() AS removed_at, NULL::timestamptz AS restored_at, d.*
     FROM :inventory AS d
