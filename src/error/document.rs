@@ -43,7 +43,7 @@ pub enum DocumentKind {
 }
 
 impl DocumentKind {
-    /// Where the keys of such a document are listed, as a remedy.
+    /// If the keys of such a document are listed, as a remedy.
     #[must_use]
     pub const fn documentation(self) -> &'static str {
         match self {

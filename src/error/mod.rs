@@ -1,4 +1,4 @@
-//! One error for the whole library: what is wrong, where, and what to do about it.
+//! The error type of the library: what is wrong, where, and what to do about it.
 //!
 //! The binary prints an [`Error`] as one line, its [`remedy`](Error::remedy) as a second, and exits with its
 //! [`exit_code`](Error::exit_code). Faults of a snapshot carry a [`Place`], down to row group and column.
@@ -164,7 +164,7 @@ impl Error {
         }
     }
 
-    /// What the user can do about it, in one line; empty where there is nothing to add.
+    /// What the user can do about it, in one line; empty if there is nothing to add.
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {

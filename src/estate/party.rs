@@ -45,7 +45,7 @@ impl<'a> Party<'a> {
         Self::Named(id.to_string().into())
     }
 
-    /// The name, where there is one.
+    /// The name, if there is one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {

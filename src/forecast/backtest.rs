@@ -37,7 +37,7 @@ pub struct BacktestPoint {
 }
 
 impl BacktestPoint {
-    /// The relative error of the median; `None` where the actual count is zero.
+    /// The relative error of the median; `None` if the actual count is zero.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
     pub fn error(&self) -> Option<f64> {
@@ -165,13 +165,13 @@ fn compare(
             forecast: month[measure as usize],
             actual,
         };
-        // A figure that is zero in the forecast and in the ledger says nothing about the error.
+        // A figure that is zero in the forecast and in the ledger gives no information about the error.
         points.extend(measures.map(point).into_iter().filter(|point| point.forecast.high != 0 || point.actual != 0));
     }
 }
 
-/// The policy under which counts are compared: the one of `[history]`. Without it housekeeping did not run: every type is
-/// excluded, and the thresholds of the scenario's first policy, or 12 months, say which devices count as retained.
+/// The policy under which counts are compared: the one of `[history]`. Without it, housekeeping is taken not to have run: every
+/// type is excluded, and a device counts as retained from the threshold of the scenario's first policy, or 12 months, on.
 fn policy_in_force(scenario: &Scenario) -> Result<Policy> {
     if let Some(policy) = &scenario.history {
         return Ok(policy.clone());
@@ -202,7 +202,7 @@ fn actual_counts(ledger: &Ledger, policy: &Policy) -> Result<BTreeMap<String, Ac
         let age = cache.age(cell.day);
         let reached = age.is_some_and(|age| rules[0].reached_at_age(cell.type_code, age));
         let effect = PolicyEffect::of(ledger, &rules[0], key);
-        // A forecast counts candidates after the housekeeping of the month, so what is due is taken to be deleted.
+        // A forecast counts candidates after the housekeeping of the month, so due devices count as deleted.
         if !reached || effect.keeps() {
             counts.pending += rows as i64;
         }

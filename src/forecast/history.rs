@@ -56,7 +56,7 @@ pub fn by_day(ledger: &Ledger) -> ByDay {
 /// Sorts ledgers by their moments.
 ///
 /// # Errors
-/// No ledger; two ledgers less than a fortnight apart; ledgers of different estates, or counted with different policies.
+/// No ledger; two ledgers less than 14 days apart; ledgers of different estates, or counted with different policies.
 /// The message names both ledgers and the field that differs.
 pub fn in_order(mut ledgers: Vec<Ledger>) -> Result<Vec<Ledger>> {
     if ledgers.is_empty() {

@@ -141,7 +141,7 @@ impl Forecast {
     }
 }
 
-/// Where the bytes of a row come from.
+/// If the bytes of a row come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowBytesSource {
     /// Measured in the snapshot's files when the ledger was counted.

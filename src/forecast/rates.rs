@@ -63,7 +63,7 @@ pub struct AgeBand {
     pub events: f64,
     /// Probability to leave within a month, 0 to 1.
     pub hazard: f64,
-    /// Binomial trials with the same variance as the estimate; infinite where the hazard is assumed.
+    /// Binomial trials with the same variance as the estimate; infinite if the hazard is assumed.
     pub trials: f64,
 }
 
@@ -72,7 +72,7 @@ pub struct AgeBand {
 pub struct ArrivalRate {
     /// Mean number of devices in a month.
     pub mean: f64,
-    /// Observed months; infinite where the mean is assumed.
+    /// Observed months; infinite if the mean is assumed.
     pub months: f64,
     /// Variance divided by mean: 1 for a Poisson process.
     pub dispersion: f64,

@@ -176,7 +176,7 @@ impl Simulation<'_> {
 
 /// A month passes for all strata of a type. Arrivals are split by the strata's shares.
 fn step_all(strata: &mut [SimulatedStratum<'_>], arrivals: u64, hazards: &[f64], factor: f64, rng: &mut ChaCha8Rng) {
-    // A multinomial split as a chain of binomial ones: each stratum takes its share of what is left.
+    // A multinomial split as a chain of binomial ones: each stratum takes its share of the remaining arrivals.
     let (mut left, mut share_left) = (arrivals, 1.0);
     for stratum in strata {
         let share = if share_left > 0.0 { (stratum.stratum.share / share_left).min(1.0) } else { 0.0 };

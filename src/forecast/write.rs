@@ -37,7 +37,7 @@ struct ForecastRow<'a> {
     numbers: [f64; 6],
 }
 
-/// All figures of the table: the measures, storage, and its cost where there is a price.
+/// All figures of the table: the measures, storage, and its cost if there is a price.
 fn table_figures(forecast: &Forecast, price: Option<f64>) -> Vec<TableFigure> {
     let bytes = forecast.bytes_per_row;
     let mut figures: Vec<TableFigure> =
@@ -87,7 +87,7 @@ fn numbers(of_type: &TypeForecast, month: usize, figure: TableFigure) -> [f64; 6
     [low, median, high, difference_low, difference_median, difference_high]
 }
 
-/// A number for a spreadsheet, without decimals where it is whole.
+/// A number for a spreadsheet, without decimals if it is whole.
 fn plain(number: f64) -> String {
     if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
 }
@@ -96,7 +96,7 @@ fn plain(number: f64) -> String {
 /// `report.html` into a folder. `price` is pounds for a gigabyte and month.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// If a file cannot be written.
 pub fn forecast(folder: &Path, forecast: &Forecast, price: Option<f64>) -> Result<()> {
     let header = [
         "policy",
@@ -219,7 +219,7 @@ fn rates(folder: &Path, forecast: &Forecast) -> Result<()> {
 /// Writes `backtest.csv`, `backtest.json` and `report.html` into a folder.
 ///
 /// # Errors
-/// Where a file cannot be written.
+/// If a file cannot be written.
 pub fn backtest(folder: &Path, backtest: &Backtest) -> Result<()> {
     let header = ["horizon", "date", "device_type", "measure", "low", "median", "high", "actual", "held"];
     let rows = backtest.points.iter().map(|point| {

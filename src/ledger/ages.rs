@@ -54,7 +54,7 @@ impl AgeCache {
         Self { as_of, by_day: BTreeMap::new() }
     }
 
-    /// The age in whole months of a status that has applied since a day (days since 1970-01-01); `None` where the date
+    /// The age in whole months of a status that has applied since a day (days since 1970-01-01); `None` if the date
     /// cannot be judged.
     pub fn age(&mut self, day: Option<i32>) -> Option<u32> {
         let (as_of, day) = (self.as_of, day?);

@@ -195,7 +195,7 @@ impl Counter<'_> {
         Ok(counted)
     }
 
-    /// The regions of candidates, by their numbers in the register; empty where there is no such column.
+    /// The regions of candidates, by their numbers in the register; empty if there is no such column.
     fn regions(&self, range: &mut RangeReader<'_>, rows: &[u32], numbers: &mut PartyNumbers) -> Result<Vec<u32>> {
         let Some(bound) = range.file.columns.get(Column::CspRegion) else { return Ok(Vec::new()) };
         let mut regions = vec![Parties::NONE; rows.len()];

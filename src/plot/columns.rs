@@ -1,6 +1,6 @@
 //! Vertical bars.
 
-use super::frame::{Frame, Key, RIGHT, WIDTH, widest, width};
+use super::frame::{Frame, LegendKey, RIGHT, WIDTH, widest, width};
 use super::scale::{Scale, clamped, exact};
 use super::{Arrangement, Caption, Series};
 
@@ -11,7 +11,7 @@ const HIGH: f64 = 230.0;
 #[must_use]
 pub fn columns(caption: &Caption<'_>, places: &[String], series: &[Series], arrangement: Arrangement) -> String {
     let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
-    let mut frame = Frame::new(caption, &names, Key::Patch);
+    let mut frame = Frame::new(caption, &names, LegendKey::Patch);
     let extremes = (0..places.len()).flat_map(|place| match arrangement {
         Arrangement::Grouped => series.iter().map(|series| series.at(place)).collect(),
         Arrangement::Stacked => vec![stack(series, place, f64::max), stack(series, place, f64::min)],

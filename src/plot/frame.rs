@@ -16,7 +16,7 @@ const LABEL: usize = 26;
 
 /// Whether a legend shows patches or strokes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
+pub enum LegendKey {
     Patch,
     Stroke,
 }
@@ -31,7 +31,7 @@ pub struct Frame {
 
 impl Frame {
     /// Begins with the title and the legend.
-    pub fn new(caption: &Caption<'_>, names: &[&str], key: Key) -> Self {
+    pub fn new(caption: &Caption<'_>, names: &[&str], key: LegendKey) -> Self {
         let mut frame = Self { body: String::new(), top: 20.0 };
         let title = html::escape(caption.title);
         let _ = writeln!(frame.body, "<text x=\"0\" y=\"16\" font-size=\"15\" font-weight=\"600\">{title}</text>");
@@ -41,7 +41,7 @@ impl Frame {
         frame
     }
 
-    fn legend(&mut self, names: &[&str], key: Key) {
+    fn legend(&mut self, names: &[&str], key: LegendKey) {
         let (mut x, mut y) = (0.0, self.top + 18.0);
         for (index, name) in names.iter().enumerate() {
             let wide = 25.0 + width(&shortened(name));
@@ -49,10 +49,10 @@ impl Frame {
                 (x, y) = (0.0, y + 18.0);
             }
             match key {
-                Key::Patch => self.rect((x, y - 10.0), (12.0, 12.0), index, ""),
-                Key::Stroke => self.path(&format!("M{x:.1} {:.1}h20", y - 4.0), index),
+                LegendKey::Patch => self.rect((x, y - 10.0), (12.0, 12.0), index, ""),
+                LegendKey::Stroke => self.path(&format!("M{x:.1} {:.1}h20", y - 4.0), index),
             }
-            self.text(x + if key == Key::Patch { 17.0 } else { 25.0 }, y, "start", &shortened(name));
+            self.text(x + if key == LegendKey::Patch { 17.0 } else { 25.0 }, y, "start", &shortened(name));
             x += wide + 10.0;
         }
         self.top = y + 8.0;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::columns::PlotArea;
-use super::frame::{Frame, Key};
+use super::frame::{Frame, LegendKey};
 use super::scale::{Scale, clamped, exact};
 use super::{Caption, LineSeries};
 
@@ -11,7 +11,7 @@ use super::{Caption, LineSeries};
 #[must_use]
 pub fn lines(caption: &Caption<'_>, places: &[String], lines: &[LineSeries]) -> String {
     let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
-    let mut frame = Frame::new(caption, &names, Key::Stroke);
+    let mut frame = Frame::new(caption, &names, LegendKey::Stroke);
     let shown = |line: &LineSeries| line.values.len().min(places.len());
     let values = lines.iter().flat_map(|line| {
         let band = line.band.iter().take(places.len()).flat_map(|(low, high)| [*low, *high]);

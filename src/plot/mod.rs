@@ -75,7 +75,7 @@ impl Series {
         Self { name: name.into(), values }
     }
 
-    /// The number at a place; zero where there is none.
+    /// The number at a place; zero if there is none.
     fn at(&self, place: usize) -> f64 {
         self.values.get(place).copied().filter(|value| value.is_finite()).unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! Horizontal bars for places with long names, and pyramids.
 
-use super::frame::{Frame, Key, RIGHT, WIDTH, shortened, widest};
+use super::frame::{Frame, LegendKey, RIGHT, WIDTH, shortened, widest};
 use super::scale::{Scale, clamped, exact};
 use super::{Caption, Series};
 
@@ -22,7 +22,7 @@ pub fn pyramid(caption: &Caption<'_>, places: &[String], left: &[Series], right:
 
 fn sides(caption: &Caption<'_>, places: &[String], left: &[Series], right: &[Series]) -> String {
     let names: Vec<&str> = left.iter().chain(right).map(|series| series.name.as_str()).collect();
-    let mut frame = Frame::new(caption, &names, Key::Patch);
+    let mut frame = Frame::new(caption, &names, LegendKey::Patch);
     let longest = |series: &[Series]| (0..places.len()).map(|place| total(series, place)).fold(0.0, f64::max);
     let ticks = if left.is_empty() { 5 } else { 3 };
     let scale = Scale::of([longest(left), longest(right)], ticks, caption.unit);

@@ -94,7 +94,7 @@ pub struct JudgedRow {
     pub type_code: u8,
     /// The moment from which the status has applied, UTC microseconds; `None` for a null.
     pub since: Option<i64>,
-    /// The Device ID, where there is a well-formed one.
+    /// The Device ID; `None` if it is null or malformed.
     pub id: Option<DeviceId>,
     /// The role.
     pub role: RoleField,
@@ -287,7 +287,7 @@ impl Rules {
     }
 }
 
-/// The age of a status in whole calendar months as of a moment (both UTC microseconds); `None` where
+/// The age of a status in whole calendar months as of a moment (both UTC microseconds); `None` if
 /// [`Rules::judge_date`] would quarantine the date.
 ///
 /// Where both are midnights, or thresholds are compared by date, a row is due under a threshold of m months exactly

@@ -48,7 +48,7 @@ pub struct StockFile {
 /// Writes all tables into a directory. `returns` are the names of the files of returns.
 ///
 /// # Errors
-/// Where a file cannot be written, or on an interruption.
+/// If a file cannot be written, or on an interruption.
 pub fn write(folder: &Path, stock: &StockCount, returns: &[String], progress: &dyn Progress) -> Result<Vec<StockFile>> {
     progress.begin(Stage::Write, stock.book.hubs.len() as u64);
     Ok(vec![

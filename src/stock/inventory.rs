@@ -23,7 +23,7 @@ use crate::scan::types::{TypeBuffers, TypedDevice, scan_types};
 /// A hub of the inventory that is not in the order book.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnorderedHub {
-    /// Its Device ID, where it is well-formed.
+    /// Its Device ID; `None` if it is malformed.
     pub id: Option<DeviceId>,
     /// Code of its status.
     pub status: u8,

@@ -47,7 +47,7 @@ pub struct StockOptions<'a> {
 pub struct CountedStock {
     /// Its record.
     pub record: StockRecord,
-    /// Where the count date comes from.
+    /// If the count date comes from.
     pub as_of_from: AsOfFrom,
 }
 

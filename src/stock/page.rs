@@ -22,7 +22,7 @@ const VARIANTS: usize = 8;
 /// Writes the page into the directory.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// If the file cannot be written.
 pub fn write(folder: &Path, record: &StockRecord) -> Result<()> {
     let path = folder.join(PAGE);
     OutputFile::create(&path)?.finish_with(render(record).as_bytes()).map(drop)
@@ -174,7 +174,7 @@ fn regions_and_variants(record: &StockRecord) -> Markup {
     }
 }
 
-/// The picture of regions and variants; empty where there are more than [`VARIANTS`] variants.
+/// The picture of regions and variants; empty if there are more than [`VARIANTS`] variants.
 fn region_columns(record: &StockRecord) -> String {
     let mut regions: Vec<String> = record.by_region_and_variant.iter().map(|kind| kind.region.to_owned()).collect();
     regions.dedup();

@@ -33,7 +33,7 @@ pub struct StockRecord {
     pub counted_on: String,
     /// The rules.
     pub rules: RulesRecord,
-    /// Name of the tariff, where there is one.
+    /// Name of the tariff, if there is one.
     pub tariff: Option<String>,
     /// The inputs.
     pub sources: SourcesRecord,
@@ -120,7 +120,7 @@ pub struct BucketRecord {
 pub struct Charge {
     /// Hubs.
     pub hubs: u64,
-    /// Price of all of them in pounds, where there is a tariff.
+    /// Price of all of them in pounds, if there is a tariff.
     pub pounds: Option<String>,
 }
 
@@ -159,7 +159,7 @@ pub struct RegionVariantRecord {
     pub variant: String,
     /// Hubs that were ordered.
     pub hubs: u64,
-    /// Price of a hub in pounds, where there is a tariff.
+    /// Price of a hub in pounds, if there is a tariff.
     pub pounds_per_hub: Option<String>,
     /// Charged hubs.
     pub charged: Charge,
@@ -278,7 +278,7 @@ impl StockRecord {
     /// Writes the record into the directory.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         json::write(OutputFile::create(&folder.join(RECORD))?, self).map(drop)
     }

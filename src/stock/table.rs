@@ -21,7 +21,7 @@ impl Day {
     /// No day. It sorts after all days.
     pub const NONE: Self = Self(u16::MAX);
 
-    /// The day of a number of days since 1970-01-01; `None` where it is out of range.
+    /// The day of a number of days since 1970-01-01; `None` if it is out of range.
     #[must_use]
     pub fn new(day: i32) -> Option<Self> {
         u16::try_from(day.checked_sub(FIRST)?).ok().map(Self).filter(|day| *day != Self::NONE)
@@ -112,7 +112,7 @@ impl CsvTable {
     /// Reads the next line; `false` at the end.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// If the file cannot be read.
     pub fn read(&mut self, line: &mut CsvLine) -> Result<bool> {
         loop {
             let there =
@@ -128,7 +128,7 @@ impl CsvTable {
         }
     }
 
-    /// The trimmed cell of a line, by the index of its column's name; empty where the line is too short.
+    /// The trimmed cell of a line, by the index of its column's name; empty if the line is too short.
     #[must_use]
     pub fn cell<'l>(&self, line: &'l CsvLine, name: usize) -> &'l [u8] {
         self.columns.get(name).and_then(|column| line.record.get(*column)).unwrap_or_default().trim_ascii()

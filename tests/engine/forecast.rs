@@ -61,7 +61,7 @@ fn simulated_ledgers(kinds: &[Kind], months: u32, seed: u64) -> Vec<Ledger> {
             continue;
         }
         let day_of_month = |month: i32| -> i32 {
-            // Before the first ledger as far back as after it.
+            // Months are counted from 2004, so that months before the first ledger have a day too.
             add_months(day_of(at("2004-01-01")), (month + 240) as u32).unwrap()
         };
         assert_eq!(day_of_month(0), start);
@@ -142,9 +142,9 @@ fn hazards_and_arrivals_are_recovered() {
         }
         assert!((own.arrivals.mean / kind.arrivals - 1.0).abs() < 0.02, "{:?}", own.arrivals);
         assert!((own.arrivals.dispersion - 1.0).abs() < 1e-9, "{:?}", own.arrivals);
-        assert!(own.other.abs() < 1e-6, "all who left are among the others: {}", own.other);
+        assert!(own.other.abs() < 1e-6, "departures are counted among the others: {}", own.other);
     }
-    assert!(checked > 20, "{checked} ages have events enough");
+    assert!(checked > 20, "{checked} ages have enough events");
 }
 
 #[test]

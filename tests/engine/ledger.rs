@@ -1,5 +1,5 @@
-//! The sums of a ledger equal the counts of a sweep of the same snapshot, for every threshold and exclusion list, on
-//! hostile estates too.
+//! The sums of a ledger equal the counts of a sweep of the same snapshot, for every threshold and exclusion list, also on
+//! estates with defects.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -264,10 +264,10 @@ fn what_a_ledger_cannot_answer_is_refused() {
     }
 }
 
-/// A party that only a row with another flaw names is in no cell, and so in no ledger: numbers of parties are the same before
-/// and after it is read.
+/// A party that is only on rows with another flaw is in no cell and not in the ledger, so that parties have the same indexes
+/// before and after a ledger is written and read.
 #[test]
-fn parties_that_no_cell_names_are_forgotten() {
+fn parties_without_a_cell_are_removed() {
     let row = |id: &str, party: &str, role: &str| Row {
         id: Some(id.into()),
         device_type: Some("ESME".into()),

@@ -40,7 +40,7 @@ impl StockExample {
             let rows = inventory(&fixtures().join("stock").join(format!("{name}.csv")));
             write(&scratch.path(name).join("part.parquet"), &rows, &layout);
         }
-        // What the inventory was swept by before the Change: five devices, four of them hubs.
+        // The past run, under the policy before the Change: five devices are to be deleted, four of them hubs.
         let (code, _, err) = run(&[
             "sweep",
             &scratch.text("before"),
@@ -57,7 +57,7 @@ impl StockExample {
         scratch
     }
 
-    /// Counts the example, with other tables where they are named, and gives exit code, output and error.
+    /// Counts the example. `others` replaces the files of flags. Returns exit code, output and error.
     fn stock(&self, out: &str, others: &[(&str, &str)], more: &[&str]) -> (i32, String, String) {
         let mut arguments = vec!["stock".to_owned(), self.text("inventory")];
         for (flag, file) in [
@@ -106,19 +106,19 @@ fn lines(path: &Path) -> Vec<Vec<String>> {
     reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect()).collect()
 }
 
-/// The last figures of a Device ID of the example.
+/// The last two digits of a Device ID of the example.
 fn short(id: &str) -> &str {
     &id[id.len() - 2..]
 }
 
-/// Sixteen hubs, each in its place. By hand:
+/// The buckets of sixteen hubs, found by hand:
 ///
-/// 07 was not delivered. 05, 13 and 14 were returned, 14 on the count date itself; the return of 15 comes after it. 06
-/// was not accepted, 08 only a day after the count date. 03 is commissioned; 09 was, two days after the count date. 01,
-/// 02, 12, 15 and 16 are in stock: 01 was deleted by the run, and notified again. 04 was deleted by the run and is
-/// gone; 10 is gone for no known reason. 11 is both Pending and Commissioned.
+/// 07 was not delivered. 05, 13 and 14 were returned, 14 on the count date; 15 was returned after it. 06 was not accepted, and
+/// 08 was accepted a day after the count date. 03 is commissioned; 09 was commissioned two days after the count date. 01, 02,
+/// 12, 15 and 16 are in stock: 01 was deleted by the run, and notified again. 04 was deleted by the run. 10 is not in the
+/// inventory for an unknown reason. 11 is both Pending and Commissioned.
 #[test]
-fn every_hub_of_the_worked_example_is_where_it_was_put_by_hand() {
+fn every_hub_of_the_worked_example_is_in_the_bucket_found_by_hand() {
     let scratch = StockExample::new();
     let (code, out, err) = scratch.stock("count", &[], &[]);
     assert_eq!((code, out), (0, format!("{}\n", scratch.text("count"))), "{err}");
@@ -236,8 +236,8 @@ fn the_bridge_leads_from_the_inventory_to_the_charge() {
     );
 }
 
-/// 01 was accepted 19 months before the count date, 16 twelve to the day; 09 five, 12 three to the day; 10 nine; 02 and
-/// 15 one and none; 04 eighteen.
+/// Whole months from acceptance to the count date: 01 has 19, 04 has 18, 16 has exactly 12, 10 has 9, 09 has 5, 12 has exactly
+/// 3, 02 has 1 and 15 has 0.
 #[test]
 fn parties_kinds_and_ages_add_up_to_the_charge() {
     let scratch = StockExample::new();
@@ -315,7 +315,7 @@ fn every_line_of_a_return_file_gets_its_answer() {
     assert_eq!(record["returns"]["accepted"], 4);
 }
 
-/// What nothing public settles is a rule that can be changed, and moves hubs as it says.
+/// Assumptions are rules that can be changed; each change moves hubs as documented.
 #[test]
 fn rules_move_what_is_charged() {
     let scratch = StockExample::new();
@@ -330,7 +330,7 @@ fn rules_move_what_is_charged() {
         assert_eq!(code, 0, "{err}");
         assert_eq!(scratch.record(name)["charged"], json!({ "hubs": hubs, "pounds": pounds }), "{name}");
     }
-    // On the day before, the return of 14 lies ahead.
+    // One day earlier, 14 has not been returned yet.
     let (code, _, err) = scratch.stock("earlier", &[("--as-of", "2026-10-31")], &[]);
     assert_eq!(code, 0, "{err}");
     assert_eq!(scratch.record("earlier")["charged"], json!({ "hubs": 9, "pounds": "4.5075" }));
@@ -362,7 +362,7 @@ fn orders_in_parquet(path: &Path) {
 }
 
 #[test]
-fn an_order_book_in_parquet_says_the_same() {
+fn an_order_book_in_parquet_gives_the_same_count() {
     let scratch = StockExample::new();
     scratch.stock("csv", &[], &[]);
     orders_in_parquet(&scratch.path("orders.parquet"));
@@ -374,7 +374,7 @@ fn an_order_book_in_parquet_says_the_same() {
     }
 }
 
-/// A flipped bit is refused, or changes a value that nobody can tell from another: it never ends the program.
+/// A flipped bit is refused, or gives another valid value. It never causes a panic.
 #[test]
 fn a_damaged_order_book_in_parquet_is_refused() {
     let home = tempfile::tempdir().unwrap();
@@ -399,52 +399,52 @@ fn a_damaged_order_book_in_parquet_is_refused() {
 }
 
 /// Replaces one piece of the example's order book.
-fn spoilt(from: &str, to: &str) -> String {
+fn with_error(from: &str, to: &str) -> String {
     let text = fs::read_to_string(fixture("orders.csv")).unwrap();
     assert!(text.contains(from), "{from}");
     text.replacen(from, to, 1)
 }
 
 #[test]
-fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
+fn an_invalid_order_book_is_refused_with_line_and_field() {
     let scratch = StockExample::new();
-    let twice = spoilt("00-DB-00-00-00-00-00-12,", "00-db-00-00-00-00-00-02,");
+    let twice = with_error("00-DB-00-00-00-00-00-12,", "00-db-00-00-00-00-00-02,");
     for (book, says) in [
         (twice, "orders.csv:13, field `device_id`: 00-DB-00-00-00-00-00-02 is ordered twice, first at"),
         (
-            spoilt("00-DB-00-00-00-00-00-02", "00-DB-00-02"),
+            with_error("00-DB-00-00-00-00-00-02", "00-DB-00-02"),
             "orders.csv:3, field `device_id`: `00-DB-00-02` is not a Device ID",
         ),
         (
-            spoilt("North,Standard,2026-09-01", "Nroth,Standard,2026-09-01"),
+            with_error("North,Standard,2026-09-01", "Nroth,Standard,2026-09-01"),
             "orders.csv:3, field `region`: `Nroth` is not a region",
         ),
         (
-            spoilt("2026-09-01,2026-09-03", "2026-09-04,2026-09-03"),
+            with_error("2026-09-01,2026-09-03", "2026-09-04,2026-09-03"),
             "orders.csv:3, field `accepted`: accepted on 2026-09-03, before it was delivered on 2026-09-04",
         ),
         (
-            spoilt("2026-09-01,2026-09-03", ",2026-09-03"),
+            with_error("2026-09-01,2026-09-03", ",2026-09-03"),
             "orders.csv:3, field `accepted`: accepted on 2026-09-03 and never delivered",
         ),
         (
-            spoilt("2026-09-01,2026-09-03", "01/09/2026,2026-09-03"),
+            with_error("2026-09-01,2026-09-03", "01/09/2026,2026-09-03"),
             "orders.csv:3, field `delivered`: `01/09/2026` is not a date",
         ),
         (
-            spoilt("2026-09-01,2026-09-03", "1926-09-01,2026-09-03"),
+            with_error("2026-09-01,2026-09-03", "1926-09-01,2026-09-03"),
             "orders.csv:3, field `delivered`: 1926-09-01 is not a plausible day",
         ),
         (
-            spoilt("Blue Power,South,Standard,2025-03-20", " ,South,Standard,2025-03-20"),
+            with_error("Blue Power,South,Standard,2025-03-20", " ,South,Standard,2025-03-20"),
             "orders.csv:6, field `ordering_party`: is empty",
         ),
-        (spoilt("South,Standard,2025-03-20", "South,,2025-03-20"), "orders.csv:6, field `variant`: is empty"),
-        (spoilt("2026-10-30,", "2026-10-30"), "orders.csv:7: has 5 cells where the header has 6"),
-        (spoilt("variant", "varient"), "orders.csv:1, field `varient`: unknown column"),
-        (spoilt("variant,", ""), "orders.csv:1, field `variant`: the column is missing"),
-        (spoilt("variant", "region"), "orders.csv:1, field `region`: the column occurs twice"),
-        (spoilt("accepted", "accepted,note"), "orders.csv:1, field `note`: unknown column"),
+        (with_error("South,Standard,2025-03-20", "South,,2025-03-20"), "orders.csv:6, field `variant`: is empty"),
+        (with_error("2026-10-30,", "2026-10-30"), "orders.csv:7: has 5 cells where the header has 6"),
+        (with_error("variant", "varient"), "orders.csv:1, field `varient`: unknown column"),
+        (with_error("variant,", ""), "orders.csv:1, field `variant`: the column is missing"),
+        (with_error("variant", "region"), "orders.csv:1, field `region`: the column occurs twice"),
+        (with_error("accepted", "accepted,note"), "orders.csv:1, field `note`: unknown column"),
         (String::new(), "orders.csv:1: the file is empty"),
         (
             "device_id,ordering_party,region,variant,delivered,accepted\n".into(),
@@ -466,7 +466,7 @@ fn an_order_book_that_cannot_be_right_is_refused_with_line_and_field() {
 }
 
 #[test]
-fn tariffs_returns_and_runs_that_make_no_sense_are_refused() {
+fn invalid_tariffs_returns_and_runs_are_refused() {
     let scratch = StockExample::new();
     let tariff = fs::read_to_string(fixture("tariff.toml")).unwrap();
     for (text, says) in [

@@ -1,5 +1,5 @@
-//! The laws of the count: every hub in one place, the same bytes in whatever order things come and with any number of
-//! threads, and the count said once more, hub by hub, in other words.
+//! Properties of the stock count: every hub is in one bucket, the bytes do not depend on the order of inputs or the number of
+//! threads, and a second implementation, hub by hub, gives the same buckets.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,7 +38,7 @@ struct Return {
     day: Option<i32>,
 }
 
-/// All that a count is from.
+/// All inputs of a count.
 #[derive(Debug, Clone)]
 struct World {
     orders: Vec<Order>,
@@ -95,7 +95,7 @@ fn inventory() -> impl Strategy<Value = Vec<Row>> {
             id,
             device_type: device_type.map(str::to_owned),
             status: status.map(str::to_owned),
-            // At noon, so that the count date's own rows lie within it.
+            // At noon, so that rows of the count date are within it.
             since: since.map(|day| i64::from(day) * DAY_MICROS + DAY_MICROS / 2),
             party: Some("P".into()),
             role: None,
@@ -124,7 +124,7 @@ fn worlds() -> impl Strategy<Value = World> {
     )
 }
 
-/// The answer to each return, in their order; the order of equal ones does not matter.
+/// The answer to each return, in their order. Of equal returns any may be the accepted one.
 fn answers(world: &World) -> Vec<&'static str> {
     let order = |hub: u64| world.orders.iter().find(|order| order.hub == hub);
     let works = |hub: u64| {
@@ -165,7 +165,7 @@ fn answers(world: &World) -> Vec<&'static str> {
     answers
 }
 
-/// The bucket of each hub, and whether it is charged.
+/// The bucket of each hub, by its Device ID.
 fn buckets(world: &World) -> BTreeMap<String, &'static str> {
     let answers = answers(world);
     let bucket = |order: &Order| {
@@ -305,10 +305,10 @@ fn files(home: &Path, out: &str, but: &[&str]) -> BTreeMap<String, Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
-    /// Each hub of the order book is in one bucket, and it is the one that the words of the documents say; each line of
-    /// the returns has the answer that they say; the figures add up.
+    /// Each hub of the order book has the bucket, and each line of the returns the answer, of the documentation. The figures
+    /// add up.
     #[test]
-    fn every_hub_is_where_the_words_put_it(world in worlds(), layout in layouts()) {
+    fn every_hub_has_the_bucket_of_the_documentation(world in worlds(), layout in layouts()) {
         let layout = Layout { roles: false, days: false, ..layout };
         let home = tempfile::tempdir().unwrap();
         put(home.path(), &world, &layout);
@@ -340,8 +340,8 @@ proptest! {
         prop_assert_eq!(sum, charged as i64);
     }
 
-    /// Orders and rows of the inventory in another order, in other files and with other threads: the same bytes. Of
-    /// returns in another order only the answers' own file is another, and it has the same answers.
+    /// The order of orders and rows of the inventory, their files and the number of threads do not change the bytes. The order
+    /// of returns changes only the order of lines in the file of answers.
     #[test]
     fn nothing_depends_on_the_order_of_anything(
         (world, orders, inventory, returns) in worlds().prop_flat_map(|world| (
@@ -378,13 +378,13 @@ proptest! {
         prop_assert_eq!(given(one.path()), given(third.path()));
     }
 
-    /// To count as if a run had been loaded is to count the inventory that is left once it is.
+    /// A count as if a run had been loaded equals a count of the inventory without the rows that the run deletes.
     #[test]
     fn as_if_loaded_is_as_loaded(world in worlds(), layout in layouts()) {
         let layout = Layout { roles: false, days: false, ..layout };
         let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         put(before.path(), &world, &layout);
-        // What housekeeping makes of this very inventory takes the place of the other run.
+        // The past run is replaced by a sweep of this inventory.
         fs::remove_dir_all(before.path().join("past")).unwrap();
         let policy = before.path().join("policy.toml").to_str().unwrap().to_owned();
         fs::write(&policy, "name = \"all\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_delete_share = 1.0\n")
@@ -416,7 +416,7 @@ proptest! {
         copy_files(&before.path().join("past"), &after.path().join("past"));
         count(before.path(), "count", "2", ["a.csv", "b.csv"], &["--as-if-loaded"]);
         count(after.path(), "count", "2", ["a.csv", "b.csv"], &[]);
-        // The record and the page say how it was counted.
+        // The record and the page name the options of the count.
         let but = ["stock.json", "stock.html"];
         prop_assert!(files(before.path(), "count", &but) == files(after.path(), "count", &but));
     }
