@@ -1,4 +1,5 @@
-//! Keys: ed25519, the private part as PKCS#8 (what OpenSSL reads and writes), the public part as one word.
+//! Key pairs: ed25519 (RFC 8032), the private key as PKCS#8 (RFC 5208) in PEM, which OpenSSL reads and writes, the public
+//! key as one word of text.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -17,9 +18,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::{Error, Result};
 use crate::output::{Existing, OutputFile, write_private};
 
-/// Stands before the digits of a public key.
+/// The prefix of a public key's text.
 const KIND: &str = "ed25519:";
-/// No private key is longer, in bytes.
+/// The most bytes of a private key file that are read.
 const LONGEST: u64 = 16 * 1024;
 
 /// The public part of a key: `ed25519:` and 64 hexadecimal digits in lower case.
@@ -33,7 +34,7 @@ impl PublicKey {
         HEXLOWER.encode(self.0.as_bytes())
     }
 
-    /// Whether a signature, in hex, is this key's of a message.
+    /// Whether `signature`, in hex, is a signature of `message` by this key.
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         let bytes = HEXLOWER.decode(signature.as_bytes()).unwrap_or_default();
         Signature::from_slice(&bytes).is_ok_and(|signature| self.0.verify_strict(message, &signature).is_ok())
@@ -54,7 +55,7 @@ impl FromStr for PublicKey {
         let digits = text.strip_prefix(KIND).ok_or_else(refuse)?;
         let bytes = HEXLOWER.decode(digits.as_bytes()).map_err(|_| refuse())?;
         let bytes = bytes.try_into().map_err(|_| refuse())?;
-        // A weak key is one for which signatures of anything can be made without the private part.
+        // For a weak key, signatures can be made without the private key.
         VerifyingKey::from_bytes(&bytes).ok().filter(|key| !key.is_weak()).map(Self).ok_or_else(refuse)
     }
 }
@@ -83,7 +84,7 @@ impl<'de> Deserialize<'de> for PublicKey {
     }
 }
 
-/// The private part of a key. It is wiped from memory when it is no longer needed, and is never printed.
+/// A private key. It is wiped from memory when dropped, and never printed.
 #[derive(Debug)]
 pub struct PrivateKey(SigningKey);
 
@@ -91,16 +92,16 @@ impl PrivateKey {
     /// Reads a private key from a file that only its owner can read.
     ///
     /// # Errors
-    /// [`Error::Approval`] where the file is open to others, or holds no ed25519 key in PKCS#8.
+    /// [`Error::Approval`] where other users have permissions on the file, or it has no ed25519 key in PKCS#8.
     pub fn load(path: &Path) -> Result<Self> {
         let refuse = |what: String, remedy: &str| Error::Approval { path: path.into(), what, remedy: remedy.into() };
         let file = File::open(path).map_err(Error::io("open", path))?;
-        // Asked of the open file, so that it is the file that is read.
+        // The mode of the open file: the file cannot be exchanged between this check and the reading.
         let mode = file.metadata().map_err(Error::io("open", path))?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(refuse(
                 format!("is a private key that others may use: its mode is {mode:04o}"),
-                "chmod 600 it, and think about who may have read it; `smi-sweep keygen` makes another",
+                "chmod 600 it; if others may have read it, make another with `smi-sweep keygen`",
             ));
         }
         let mut text = Zeroizing::new(String::new());
@@ -138,17 +139,17 @@ pub struct KeyPair {
 }
 
 impl KeyPair {
-    /// Makes a key pair from the system's randomness, and writes both parts: both or neither, and nothing is replaced.
-    /// The private part has the mode 0600 from its first byte on.
+    /// Makes a key pair from the system's random numbers, and writes both files, or neither. Existing files are not replaced.
+    /// The private key has the mode 0600 from its first byte on.
     ///
     /// # Errors
-    /// Where one of the files is there already or cannot be written, or the system has no randomness to give.
+    /// Where one of the files exists already or cannot be written, or the system gives no random numbers.
     pub fn create(out: &Path) -> Result<Self> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut()).map_err(|error| Error::io("find randomness for", out)(error.into()))?;
         let key = PrivateKey(SigningKey::from_bytes(&seed));
         let public = key.public();
-        // Without the public part, as in version 1 of PKCS#8, which everybody reads.
+        // Without the public key, as in version 1 of PKCS#8, which all implementations read.
         let pem = KeypairBytes { secret_key: *seed, public_key: None }
             .to_pkcs8_pem(LineEnding::LF)
             .map_err(|error| Error::io("write", out)(std::io::Error::other(error.to_string())))?;
@@ -158,7 +159,7 @@ impl KeyPair {
         write_private(out, pem.as_bytes())?;
         let public_file = OutputFile::atomic(&public_path, Existing::Refuse);
         public_file.and_then(|file| file.finish_with(format!("{public}\n").as_bytes())).inspect_err(|_| {
-            // It was made a moment ago, and half a pair is of no use.
+            // The private key was written a moment ago, and is useless without the public one.
             let _ = fs::remove_file(out);
         })?;
         Ok(Self { public, private_path: out.to_path_buf(), public_path })

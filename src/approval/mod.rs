@@ -1,12 +1,11 @@
 //! Approvals: which keys have signed for a run, and whether they are enough.
 //!
-//! An approver signs a short text that anybody can read: the deletions and alerts of a run, in figures, and the digest of
-//! each of its files ([`Statement`]). Approvals are in the run directory, one file for each key, so that two people may
-//! sign at the same time. Nothing in such a file is trusted: the text that ought to have been signed is made again from the
-//! run as it is now, and an approval that differs from it in one byte is void, as are all of them when a manifest or the
-//! record changes. [`RequiredApprovals`] says which keys may approve, and how many must; it comes from the load's config.
+//! An approver signs a short text: the numbers of deletions and alerts of a run, and the digest of each of its files
+//! ([`Statement`]). Approvals are in the run directory, one file for each key, so that two people may
+//! sign at the same time. Nothing in such a file is trusted: the text is computed again from the
+//! run, and an approval whose text differs in one byte is void. So a changed manifest or record makes all approvals void. [`RequiredApprovals`] says which keys may approve, and how many must; it comes from the load's config.
 //!
-//! What the rows of a run are is [`run::verify`](mod@crate::run::verify)'s; what happens to an approved run is the loader's.
+//! The rows of a run are checked by [`run::verify`](mod@crate::run::verify), and approved runs are loaded by `smi`.
 
 mod key;
 mod required;
@@ -28,10 +27,10 @@ pub use key::{KeyPair, PrivateKey, PublicKey};
 pub use required::RequiredApprovals;
 pub use statement::{Approval, Statement};
 
-/// No approval is longer, in bytes.
+/// The most bytes of an approval that are read.
 const LONGEST: u64 = 16 * 1024;
 
-/// A file in a run's folder of approvals: an approval, or the reason why it is none.
+/// A file in a run's folder of approvals: an approval, or the reason why it is void.
 #[derive(Debug)]
 pub struct ApprovalFile {
     /// The file.
@@ -50,7 +49,7 @@ pub struct Proposal {
     pub statement: Statement,
 }
 
-/// What came of signing.
+/// The result of [`Proposal::sign`].
 #[derive(Debug)]
 pub struct SignedApproval {
     /// The file.
@@ -62,10 +61,10 @@ pub struct SignedApproval {
 }
 
 impl Proposal {
-    /// Verifies a run, every byte and every row, and puts together what there is to sign.
+    /// Verifies a run, every byte and every row, and makes the text to sign.
     ///
     /// # Errors
-    /// [`Error::Verification`] where the run is not what its record says: such a run must not be signed.
+    /// [`Error::Verification`] where the run differs from its record: such a run must not be signed.
     pub fn new(run: &Path, pool: &Pool) -> Result<Self> {
         single(run)?;
         let mut verified = verify(run, pool)?;
@@ -74,9 +73,9 @@ impl Proposal {
         Ok(Self { run: run.to_path_buf(), record, statement })
     }
 
-    /// Signs, and puts the approval beside the run's files: whole, or not at all.
+    /// Signs, and writes the approval into the run directory: whole, or not at all.
     ///
-    /// A key that has approved the run already approves it once. An approval of the same key that is void is replaced.
+    /// Where the key has approved the run already, nothing is written. A void approval of the same key is replaced.
     ///
     /// # Errors
     /// Where the run directory cannot be written.
@@ -101,23 +100,24 @@ impl Proposal {
     }
 }
 
-/// Everything in a run's folder of approvals, by path. None where no key has approved.
+/// All files in a run's folder of approvals, sorted by path; none where no key has approved.
 ///
 /// # Errors
-/// Where the record or a manifest is not what was recorded, or the folder cannot be read.
+/// Where a manifest differs from the record, or the folder cannot be read.
 pub fn list(run: &Path) -> Result<Vec<ApprovalFile>> {
     single(run)?;
     let record = Record::read(run)?;
     found(run, &Statement::of(run, &record)?)
 }
 
-/// Whether enough of those who may approve a run have done so; the approvals that count, one for each key, by name.
+/// Checks that enough of the listed keys have approved a run. Returns the approvals that count, one for each key, sorted by
+/// name.
 ///
-/// The manifests are digested again, so that none of them has changed since. Whether their rows are true is for
-/// [`verify`](crate::run::verify()) to say: every approver asked it before signing, and a loader does.
+/// The manifests are digested again, so that a changed one is found. Their rows are not checked here:
+/// [`verify`](crate::run::verify()) does that before signing and before a load.
 ///
 /// # Errors
-/// [`Error::Approval`] where they are too few, with what was found and does not count.
+/// [`Error::Approval`] where there are too few, with the approvals that do not count.
 pub fn check(run: &Path, required: &RequiredApprovals) -> Result<Vec<Approval>> {
     let mut counted = BTreeMap::new();
     let mut rest = String::new();
@@ -147,7 +147,7 @@ pub fn check(run: &Path, required: &RequiredApprovals) -> Result<Vec<Approval>> 
     })
 }
 
-/// Refuses a folder with a run for each of several policies: each of them is approved for itself.
+/// Refuses a folder with runs of several policies: each run is approved separately.
 fn single(run: &Path) -> Result<()> {
     if run.join(RECORD).exists() { Ok(()) } else { Err(no_run(run)) }
 }
@@ -171,7 +171,7 @@ fn found(run: &Path, statement: &Statement) -> Result<Vec<ApprovalFile>> {
     let mut paths = Vec::new();
     for entry in entries {
         let entry = entry.map_err(Error::io("list", &folder))?;
-        // A hidden file is being written, or was left behind by a process that was killed.
+        // A hidden file is being written, or was left behind by a killed process.
         if !entry.file_name().as_encoded_bytes().starts_with(b".") {
             paths.push(entry.path());
         }

@@ -1,4 +1,4 @@
-//! Whose approval counts, and how many must have approved: the table `[approvals]` of those who load.
+//! The table `[approvals]` of the loader's configuration: which keys may approve, and how many must.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -62,7 +62,7 @@ impl RequiredApprovals {
     /// Reads the table `[approvals]` of a configuration file; nothing else in the file is looked at.
     ///
     /// # Errors
-    /// A file that cannot be read; no such table in it, or one that makes no sense, with line and column.
+    /// A file that cannot be read; a missing or invalid table, with line and column.
     pub fn load(path: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct File {
@@ -80,7 +80,7 @@ impl RequiredApprovals {
         self.needed
     }
 
-    /// What a key is called; nothing where its approval does not count.
+    /// The name of a key; `None` where its approval does not count.
     #[must_use]
     pub fn name(&self, key: &PublicKey) -> Option<&str> {
         self.keys.iter().find(|(_, known)| *known == key).map(|(name, _)| name.as_str())

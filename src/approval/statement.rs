@@ -1,8 +1,8 @@
-//! What an approver signs: a text of a few lines, the same for everybody who looks at the same run.
+//! The text that an approver signs. It is the same for all approvers of a run.
 //!
-//! It says nothing of where the run lies, so that copies of a run carry their approvals with them. Its first line names
-//! its form; another form is another text, and no signature of one is a signature of the other. An approval is that
-//! text, followed by when, by which key, and the signature of all lines before it.
+//! It does not contain the path of the run, so that approvals are valid for copies too. The first line names the version of
+//! the format, so that a signature of one version is not valid for another. An approval is that text, followed by the time,
+//! the key, and the signature of all lines before it.
 
 use std::fmt::Write;
 use std::fs;
@@ -24,25 +24,25 @@ const APPROVED_AT: &str = "approved_at";
 const KEY: &str = "key";
 const SIGNATURE: &str = "signature";
 
-/// What there is to sign about a run.
+/// The text to sign for a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     text: String,
 }
 
-/// One key's approval of a run, whose signature fits the run as it is.
+/// A valid approval of a run by one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Approval {
-    /// What the key is called by those who say whose approval counts, where they were asked.
+    /// The name of the key in [`RequiredApprovals`](super::RequiredApprovals), where that was consulted.
     pub name: Option<String>,
     /// The key that signed.
     pub key: PublicKey,
-    /// When it was signed, RFC 3339, by the clock of the approver's machine: evidence, not proof.
+    /// When it was signed, RFC 3339, by the clock of the approver's machine, which can be wrong.
     pub approved_at: String,
 }
 
 impl Statement {
-    /// Puts the statement about a run together. Every manifest is digested.
+    /// Makes the statement of a run. Every manifest is digested.
     ///
     /// # Errors
     /// [`Error::Verification`] where a manifest differs from the record, or the record is not the one in the directory.
@@ -78,7 +78,7 @@ impl Statement {
         &self.text
     }
 
-    /// All that is signed: the statement, when, and by whom.
+    /// The signed lines: the statement, the time and the key.
     fn by(&self, key: &PublicKey, approved_at: &str) -> String {
         let mut text = self.text.clone();
         line(&mut text, APPROVED_AT, approved_at);
@@ -86,7 +86,7 @@ impl Statement {
         text
     }
 
-    /// Signs, and gives the approval and the text of its file.
+    /// Signs. Returns the approval, and the text of its file.
     pub(super) fn sign(&self, key: &PrivateKey, approved_at: &str) -> (Approval, String) {
         let public = key.public();
         let mut text = self.by(&public, approved_at);
@@ -95,7 +95,7 @@ impl Statement {
         (Approval { name: None, key: public, approved_at: approved_at.into() }, text)
     }
 
-    /// Reads the text of an approval, or says why it is void.
+    /// Reads the text of an approval. The error is the reason why it is void.
     pub(super) fn approval(&self, text: &str) -> Result<Approval, String> {
         let approved_at = value(text, APPROVED_AT)?;
         if time::parse(approved_at).map(time::format_instant).as_deref() != Some(approved_at) {

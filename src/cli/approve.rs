@@ -122,7 +122,7 @@ fn confirm(run: &Path, expected: Option<u64>, deletes: u64) -> Result<()> {
     })
 }
 
-/// A number as people write it, with separators or without.
+/// Reads a number with or without separators of thousands.
 fn number(text: &str) -> Option<u64> {
     text.trim().replace([',', '_', ' ', '\''], "").parse().ok()
 }

@@ -62,7 +62,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Says so where files are sealed as of another moment than they give themselves.
+/// Warns where the seal has another time than the files' own metadata.
 fn contradiction(common: &Common, snapshot: &Snapshot, taken_at: i64) {
     let own = match snapshot.files_taken_at() {
         Ok(Some(own)) if own != taken_at => format!("that they were taken at {}", time::format_instant(own)),

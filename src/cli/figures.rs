@@ -1,4 +1,4 @@
-//! Tables and text that fit the terminal.
+//! Tables and text, wrapped to the width of the terminal.
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
@@ -19,7 +19,8 @@ pub fn width() -> Option<usize> {
 }
 
 /// A table with a header, all columns but the first aligned to the right. Where the terminal is too narrow texts are
-/// wrapped; where that is not enough further columns follow in a table of their own, beside the first column again.
+/// wrapped; where that is not enough, the remaining columns follow in further tables, each with the first column
+/// again.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let rows: Vec<Vec<String>> = rows.into_iter().collect();
     let width = width();
@@ -103,7 +104,7 @@ fn wrapped_line(line: &str, indent: usize, width: usize) -> String {
 /// A column of the closing table: its name, and its figure for a row.
 type Figure = (&'static str, fn(&Tally) -> u64);
 
-/// The closing table of a sweep: what became of each device type. Columns in which nothing is are left out.
+/// The closing table of a sweep: counts of each device type by disposition. Columns with only zeros are left out.
 pub fn dispositions(by_type: &TallyByType, types: &TypeNames) -> String {
     let total = by_type.total();
     let columns: [Figure; 7] = [
@@ -126,7 +127,7 @@ pub fn dispositions(by_type: &TallyByType, types: &TypeNames) -> String {
     table(&header, rows.into_iter().chain([row("all", &total)]))
 }
 
-/// How far a run has come towards each guard.
+/// The figures of a run and the limits of its guards.
 pub fn guards(policy: &Policy, tally: &Tally, expected: Expected) -> String {
     let line = |headroom: &Headroom| {
         vec![

@@ -1,4 +1,4 @@
-//! `smi-sweep forecast`: what policies do to the inventory, month by month.
+//! `smi-sweep forecast`: the effect of policies on the inventory, month by month.
 
 use std::path::{Path, PathBuf};
 

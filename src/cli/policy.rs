@@ -1,4 +1,4 @@
-//! `smi-sweep policy`: validate policies, show what they say, and compare them.
+//! `smi-sweep policy`: validates, prints and compares policies.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::estate::{SmiStatus, time};
 use crate::policy::{Boundary, Policy, changes};
 use crate::run::record;
 
-/// Validate policies, show what they say, and compare them
+/// Validate, print and compare policies
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -45,7 +45,7 @@ enum Command {
     },
 }
 
-/// Which policy it is.
+/// The identity of a policy.
 #[derive(Serialize)]
 struct PolicyId<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,7 +159,7 @@ fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {
 /// The column in which values begin, after their labels.
 const VALUE: usize = 14;
 
-/// What a policy says apart from its types: labels, each with its lines.
+/// The settings of a policy except its types: labels, each with its lines.
 fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
     let statuses: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
     let compared = match policy.boundary {

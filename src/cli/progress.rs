@@ -1,4 +1,4 @@
-//! Progress on the terminal, the clock, and signals: the one file that uses any of them.
+//! Progress on the terminal, the clock, and signals. No other file uses them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 /// code 130.
 pub fn install_interrupt_handler() {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // The order matters: a first signal must find the flag clear where it decides whether to exit.
+        // The order matters: at the first signal the flag must still be clear when the handler decides whether to exit.
         let exits = flag::register_conditional_shutdown(signal, ExitCode::Interrupted as i32, Arc::clone(&INTERRUPTED));
         // A signal that cannot be handled keeps its default action, which ends the process.
         let _ = exits.and_then(|_| flag::register(signal, Arc::clone(&INTERRUPTED)));
@@ -137,7 +137,7 @@ impl Progress for TerminalProgress {
     fn stage_times(&self) -> BTreeMap<Stage, Duration> {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let stage = clock.stage.map(|(stage, _)| stage);
-        // The stage goes on; what it took so far is counted.
+        // The current stage has not ended; its time so far is counted.
         clock.turn(stage);
         clock.spent.clone()
     }

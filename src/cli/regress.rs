@@ -31,7 +31,7 @@ pub struct Args {
     /// Write the actual outcomes to expected.csv, and print the lines that changed
     #[arg(long, conflicts_with_all = ["junit", "html", "json"])]
     bless: bool,
-    /// Sweep each case in one storage form only: a quick look while you write a case, and no evidence
+    /// Sweep each case in one storage form only, while you write it: not sufficient as evidence
     #[arg(long, conflicts_with_all = ["junit", "html"])]
     quick: bool,
 }
@@ -91,7 +91,7 @@ fn writable(path: &Path) -> Result<()> {
     OutputFile::atomic(path, Existing::Refuse).map(drop)
 }
 
-/// The statements, and why cases are not traced to them where they are not.
+/// The statements, if cases are checked against them, and a remark on what is not checked.
 fn statements(args: &Args, dir: &Path, single: bool) -> Result<(Option<Statements>, String)> {
     let above = |path: &Path| path.parent().map(Path::to_path_buf).unwrap_or_default();
     let home = if single { above(&above(dir)) } else { above(dir) };

@@ -46,7 +46,7 @@ pub struct Args {
     /// For a large snapshot this needs eight bytes for each row in the folder that TMPDIR names.
     #[arg(long)]
     unique: bool,
-    /// How columns are read: `encoded`, the fast way, or `reference`, to check it
+    /// How columns are read: `encoded` (fast), or `reference` (slow, to check the other)
     #[arg(long, value_name = "READER", default_value = "encoded", hide = true, value_parser = parse_reader)]
     reader: Reader,
 }
@@ -79,7 +79,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         Publication::Published(runs) => show_runs(&request, common, &outcome.swept, runs, seconds)?,
         Publication::Stopped(stopped) => return refuse(&request, common, &outcome.swept, stopped),
     }
-    // The process ends here, and the system takes memory back faster than an allocator gives it.
+    // The process ends here; leaving the memory to the system is faster than freeing it.
     std::mem::forget(outcome);
     Ok(())
 }
@@ -132,7 +132,7 @@ impl GuardFigure {
     }
 }
 
-/// Shows what was published.
+/// Prints the figures of the published runs.
 fn show_runs(
     request: &SweepRequest<'_>,
     common: &Common,
@@ -167,7 +167,7 @@ fn moment(record: &Record, seconds: f64) -> String {
     text
 }
 
-/// Shows the figures that a guard stopped, quiet or not, and refuses.
+/// Prints the figures of runs that a guard stopped, even with `--quiet`, and returns the error.
 fn refuse(request: &SweepRequest<'_>, common: &Common, swept: &[Swept], stopped: &Stopped) -> Result<()> {
     let swept = request.policies.iter().zip(swept);
     if common.json {
@@ -193,7 +193,7 @@ fn stopped_document<'a>(policy: &'a Policy, swept: &'a Swept, expected: Expected
     StoppedDocument { policy: &policy.name, published: false, tally: TallyRecord::from(&total), trips }
 }
 
-/// What a policy came to, in figures.
+/// The figures of a run, as text.
 fn came_to(policy: &Policy, swept: &Swept, expected: Expected) -> String {
     format!(
         "policy {} version {}\n{}\n\n{}\n",

@@ -1,6 +1,6 @@
 //! CSV as `COPY ... WITH (FORMAT csv, HEADER)` takes it: nothing between commas is null, `""` is empty text.
 //!
-//! That difference is why it is written here: writers of CSV quote all text or none, and would lose it.
+//! The `csv` crate cannot write that difference: it quotes all text or only where needed.
 
 use super::table::{ManifestTable, ManifestValue, day, instant};
 

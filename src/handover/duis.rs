@@ -1,8 +1,8 @@
 //! The alerts as DUIS sends them: one `Response` document for each device, in a file for each Notifying Party.
 //!
-//! A document has no element for its recipient, so the file is the address. A file has one document a line, each with its
-//! own XML declaration: a line is what is validated, signed and sent. Nothing in a document needs a line break of its own.
-//! What the schema leaves open (response code, time) is on the [`DuisHeader`].
+//! A document has no element for its recipient, so the file name has it. A file has one document on each line, each with its
+//! own XML declaration, so that lines can be validated, signed and sent one by one. Values that the schema leaves open
+//! (response code, time) are in the [`DuisHeader`].
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -26,16 +26,16 @@ const RESPONSE_CODES: [&str; 2] = ["I0", "I99"];
 /// The ending of files.
 const ENDING: &str = "xmll";
 
-/// Bytes of a party's name that a file's name does not have as they are. Among them is all that can hide a file, leave
-/// its folder, or has a meaning in a shell.
+/// Bytes of a party's name that are percent-encoded in the file's name: all that could hide a file, leave its folder, or has
+/// a meaning in a shell.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// What all alerts of an export have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuisHeader {
-    /// `ResponseCode`. That an alert has `I0`, the code of success, is an assumption; `--response-code` gives another.
+    /// `ResponseCode`. Its default `I0`, the code of success, is an assumption; `--response-code` gives another.
     pub response_code: String,
-    /// `ResponseDateTime`, in UTC microseconds since 1970; the moment of the run where there is none.
+    /// `ResponseDateTime`, in UTC microseconds since 1970; `None`: the as-of moment of the run.
     pub response_time: Option<i64>,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn write(source: &ExportSource<'_>, header: &DuisHeader, folder: &Pat
     let mut files = Vec::new();
     let mut current: Option<ExportFile> = None;
     let mut text = Vec::new();
-    // Alerts are in the order of their parties, so that one file is open at a time.
+    // Alerts are sorted by party, so that only one file is open at a time.
     source.each::<Alerts>(|batch| {
         let mut row = 0;
         while row < batch.len() {

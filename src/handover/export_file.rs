@@ -1,4 +1,4 @@
-//! A file of an export: its rows counted, and digested on its way to the disk.
+//! A file of an export: rows are counted, and bytes digested, while it is written.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::output::OutputFile;
 pub struct ExportedFile {
     /// Its name within the folder.
     pub path: String,
-    /// The Notifying Party that it is for, where it is for one.
+    /// The Notifying Party that it is for; `None` where it has all parties.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub party: Option<String>,
     /// Rows, messages or devices in it.
@@ -34,7 +34,7 @@ pub(super) struct ExportFile {
 }
 
 impl ExportFile {
-    /// Begins a file that must not be there yet: two parties never share one.
+    /// Begins a file that must not exist yet, so that two parties never share one.
     pub(super) fn create(folder: &Path, name: &str, party: Option<String>) -> Result<Self> {
         let path = folder.join(name);
         Ok(Self { file: OutputFile::create(&path)?, path, name: name.into(), party, rows: 0 })

@@ -1,7 +1,7 @@
 //! A run's manifests in the formats that other systems take: CSV, SQL, NDJSON, and DUIS alerts.
 //!
 //! A run is verified before any row is exported, and read batch by batch, so that memory does not grow with it. The result
-//! is a folder that is whole or absent, with [`RECORD`] in it: the run that it is of, and the digest of each file. The
+//! is a folder that is whole or absent, with [`RECORD`] in it: the digests of the run's record and of each file. The
 //! formats are described in `docs/manifest-formats.md`, with the statements that load them. Nothing is sent or loaded
 //! here.
 
@@ -53,7 +53,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the format is called.
+    /// The name on the command line.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Format {
     }
 }
 
-/// What was exported.
+/// The record of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ManifestExport {
     /// [`SCHEMA`].
@@ -74,7 +74,7 @@ pub struct ManifestExport {
     pub format: &'static str,
     /// BLAKE3 of the run's `run.json`, in hex.
     pub run: String,
-    /// The moment of the run, RFC 3339.
+    /// The as-of moment of the run, RFC 3339 in UTC.
     pub as_of: String,
     /// The files, in the order in which they were written.
     pub files: Vec<ExportedFile>,
@@ -83,8 +83,8 @@ pub struct ManifestExport {
 /// Verifies a run, and writes it into the folder `out`, which must not exist.
 ///
 /// # Errors
-/// [`Error::Verification`] where the run is not what its record says; [`Error::Usage`] where `out` exists, or the run has
-/// something that the format cannot express; else where a file cannot be written.
+/// [`Error::Verification`] where the run differs from its record; [`Error::Usage`] where `out` exists, or the run has a value
+/// that the format cannot express; and where a file cannot be written.
 pub fn export_manifests(
     run: &Path,
     format: &Format,
@@ -139,7 +139,7 @@ fn table<M: ManifestTable>(source: &ExportSource<'_>, format: &Format, folder: &
         text.clear();
         Ok(())
     })?;
-    // Without rows, the header is not written yet.
+    // Without rows, the header is still to be written.
     file.write(&text, 0)?;
     file.finish()
 }

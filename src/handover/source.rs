@@ -23,7 +23,7 @@ impl<'a> ExportSource<'a> {
     /// Verifies a run.
     ///
     /// # Errors
-    /// [`Error::Verification`] where it is not what its record says.
+    /// [`Error::Verification`] where it differs from its record.
     pub(super) fn open(run: &'a Path, pool: &Pool, progress: &'a dyn Progress) -> Result<Self> {
         let path: PathBuf = run.join(RECORD);
         let bytes = fs::read(&path).map_err(|error| Error::Verification {
@@ -31,7 +31,7 @@ impl<'a> ExportSource<'a> {
             what: format!("is not a single run: {RECORD} cannot be read: {error}"),
         })?;
         let record = verify(run, pool)?.pop().map(|verified| verified.record);
-        // A record that is replaced between the two reads is refused.
+        // Refuses a record that was replaced between the two reads.
         match record.filter(|record| serde_json::from_slice::<Record>(&bytes).is_ok_and(|read| read == *record)) {
             Some(record) => Ok(Self { run, record, digest: blake3::hash(&bytes).to_hex().to_string(), progress }),
             None => Err(Error::Verification { path, what: "changed while it was read".into() }),
@@ -58,7 +58,7 @@ impl<'a> ExportSource<'a> {
         Ok(())
     }
 
-    /// The rows of manifests.
+    /// The sum of the rows of manifests.
     pub(super) fn rows(&self, names: &[&str]) -> u64 {
         self.record
             .outputs

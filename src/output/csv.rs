@@ -1,4 +1,4 @@
-//! Tables for spreadsheets: CSV with a header, digested on the way to the disk.
+//! Tables for spreadsheets: CSV with a header, digested while it is written.
 
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! A directory that appears whole, by one rename, or not at all.
 //!
-//! Files are written into a hidden directory on the same file system: beside the final one, or, where its parents are
-//! not there yet, in the nearest of them that is. It is locked while it is in use. A process that is killed leaves it
-//! behind, unlocked; no command reads it, and the next run of the same name removes it.
+//! Files are written into a hidden directory next to the final one or, where its parents do not exist yet, in the nearest
+//! parent that does. It is locked while it is in use. A killed process leaves it behind without a lock; no command reads it,
+//! and the next output of the same name removes it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ pub const SEAL_FILE: &str = "_snapshot.json";
 pub struct OutputDirectory {
     out: PathBuf,
     hidden: PathBuf,
-    /// Keeps others from taking the hidden directory for one that was left behind.
+    /// The lock, which shows other processes that the hidden directory is in use.
     _lock: Option<File>,
 }
 
@@ -35,16 +35,16 @@ impl OutputDirectory {
     /// Begins a directory that will be called `out`, and must not exist.
     ///
     /// # Errors
-    /// Where `out` exists already, would lie in a sealed snapshot, or nothing can be written where it will be.
+    /// Where `out` exists already or would be in a sealed snapshot, or its parent cannot be written.
     pub fn create(out: &Path) -> Result<Self> {
         Self::create_outside(out, &[])
     }
 
-    /// As [`create`](Self::create), for something that is made from a snapshot: `out` must not lie in one of its folders,
-    /// whose files it would join.
+    /// As [`create`](Self::create), for output made from a snapshot: `out` must not be in one of the snapshot's folders, where
+    /// its files would become part of the snapshot.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and where `out` lies below a folder of the snapshot.
+    /// As [`create`](Self::create), and where `out` is below a folder of the snapshot.
     pub fn create_outside(out: &Path, snapshot: &[PathBuf]) -> Result<Self> {
         if fs::symlink_metadata(out).is_ok() {
             return Err(taken(out));
@@ -63,18 +63,18 @@ impl OutputDirectory {
         Ok(Self { out: out.to_path_buf(), hidden, _lock: lock })
     }
 
-    /// Where to write.
+    /// The hidden directory to write into.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.hidden
     }
 
-    /// Waits until everything within has reached the disk, all files at the same time, gives the directory its name, and
-    /// makes its parents where they are missing. A power failure afterwards finds the directory whole. Nothing is ever
-    /// replaced: of two runs to one name, the second fails.
+    /// Flushes all files to the disk in parallel, creates missing parents, and renames the directory to its final name. The
+    /// directory survives a power failure after that. Nothing is ever replaced: where two processes write the same name, the
+    /// second fails.
     ///
     /// # Errors
-    /// Where the disk refuses, or the name was taken meanwhile.
+    /// Where the disk reports an error, or the name was taken in the meantime.
     pub fn publish(self, pool: &Pool) -> Result<()> {
         let mut paths = vec![self.hidden.clone()];
         walk(&self.hidden, &mut paths)?;
@@ -85,11 +85,11 @@ impl OutputDirectory {
         let made: Vec<&Path> = parent.ancestors().take_while(|folder| !is_there(folder)).collect();
         let named = fs::create_dir_all(parent).map_err(Error::io("create", parent)).and_then(|()| self.give_name());
         if named.is_err() {
-            // Innermost first; one that another process uses by now is not empty, and stays.
+            // Innermost first. A parent that another process uses now is not empty, and remains.
             made.iter().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
             return named;
         }
-        // The name is lasting once the parent is flushed; that this fails changes nothing about what is there.
+        // The name survives a power failure once the parent is flushed. An error is ignored: the directory is complete.
         let _ = File::open(parent).and_then(|parent| parent.sync_all());
         Ok(())
     }
@@ -98,7 +98,7 @@ impl OutputDirectory {
         match renameat_with(CWD, &self.hidden, CWD, &self.out, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(()),
             Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Err(taken(&self.out)),
-            // Some file systems know no such rename; a plain one refuses a directory that is not empty.
+            // Some file systems lack this rename. A plain rename refuses a target directory that is not empty.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                 fs::rename(&self.hidden, &self.out).map_err(Error::io("publish", &self.out))
             }
@@ -109,17 +109,17 @@ impl OutputDirectory {
 
 impl Drop for OutputDirectory {
     fn drop(&mut self) {
-        // Gone already where it was published.
+        // After publication there is nothing to remove.
         let _ = fs::remove_dir_all(&self.hidden);
     }
 }
 
-/// Whether there is something of this name. The empty name is that of the working directory.
+/// Whether the path exists. An empty path is the working directory.
 fn is_there(path: &Path) -> bool {
     path.as_os_str().is_empty() || fs::symlink_metadata(path).is_ok()
 }
 
-/// The innermost folder above `out` that is there.
+/// The nearest parent of `out` that exists.
 fn nearest(out: &Path) -> Result<PathBuf> {
     let mut home = folder_of(out);
     while !is_there(home) {
@@ -132,7 +132,7 @@ fn nearest(out: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A snapshot is what lies in its folder: nothing may be added to it.
+/// Refuses an output inside a snapshot's folder: every file there is part of the snapshot.
 fn refuse_within(out: &Path, home: &Path, snapshot: &[PathBuf]) -> Result<()> {
     let home = home.canonicalize().map_err(Error::io("inspect", home))?;
     let folders: Vec<PathBuf> = snapshot.iter().filter_map(|path| path.canonicalize().ok()).collect();
@@ -140,13 +140,13 @@ fn refuse_within(out: &Path, home: &Path, snapshot: &[PathBuf]) -> Result<()> {
         home.ancestors().find(|above| folders.iter().any(|folder| folder == above) || above.join(SEAL_FILE).exists());
     let Some(folder) = within else { return Ok(()) };
     Err(Error::Usage {
-        what: format!("{} lies in the snapshot {}", out.display(), folder.display()),
-        remedy: "name a directory outside of it: whatever lies in its folder is part of a snapshot".into(),
+        what: format!("{} is inside the snapshot {}", out.display(), folder.display()),
+        remedy: "name a directory outside of it: every file in its folder is part of the snapshot".into(),
     })
 }
 
-/// Makes a hidden directory and locks it. Where the file system knows no locks there is none, and nothing is ever
-/// taken for left behind either.
+/// Creates a hidden directory and locks it. On a file system without locks it is not locked, and no directory is removed as
+/// left behind.
 fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
     let refuse = |error| Error::io("create a directory in", home)(error);
     loop {
@@ -162,7 +162,7 @@ fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
             Err(_) => continue,
         };
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            // Between its creation and its lock another process may have removed it as left behind.
+            // Another process may have removed it between its creation and the lock.
             Ok(()) if hidden.is_dir() => return Ok((hidden, Some(lock))),
             Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
             Err(_) => return Ok((hidden, None)),
@@ -170,8 +170,7 @@ fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
     }
 }
 
-/// Removes what killed runs of the same name left behind: hidden directories without a lock. What cannot
-/// be removed does no harm.
+/// Removes hidden directories of the same name without a lock, which killed processes left behind. Errors are ignored.
 fn remove_stale(home: &Path, prefix: &OsString) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
         let stale = entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
@@ -186,7 +185,7 @@ fn remove_stale(home: &Path, prefix: &OsString) {
     }
 }
 
-/// Everything below a folder.
+/// The paths of all entries below a folder.
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();
@@ -295,7 +294,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let out = home.path().join("run");
         let directory = OutputDirectory::create(&out).unwrap();
-        // Somebody else is faster, if only with an empty directory.
+        // Another process takes the name first, with an empty directory.
         fs::create_dir(&out).unwrap();
         assert!(matches!(directory.publish(&Pool::new(Some(1))), Err(Error::Usage { .. })));
         assert!(matches!(OutputDirectory::create(&out), Err(Error::Usage { .. })));

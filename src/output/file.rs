@@ -1,10 +1,10 @@
-//! One file: digested on its way to the disk, and never seen half written.
+//! One output file: digested while it is written, and never visible half written.
 //!
 //! The policy for every file that the engine writes:
 //! - A file of an [`OutputDirectory`](super::OutputDirectory) is written in place ([`OutputFile::create`]); the directory
 //!   is flushed and renamed as a whole.
 //! - Any other file is written into a hidden temporary file on the same file system, flushed to the disk, and renamed
-//!   ([`OutputFile::atomic`]). A process that ends before leaves no file of that name, or the old one.
+//!   ([`OutputFile::atomic`]). If the process ends before, there is no file of that name, or the old one.
 //! - The mode is 0644, less what the process's umask takes; private keys have 0600.
 
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +18,7 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
-/// Bytes that are gathered before they are digested and written.
+/// Bytes that are buffered before they are digested and written.
 const GATHER: usize = 1 << 20;
 /// Mode of files, before the umask.
 const MODE: u32 = 0o644;
@@ -37,9 +37,9 @@ pub struct Written {
 /// What happens to a file that has the name already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and the new file is refused.
+    /// Keep it, and refuse the new file.
     Refuse,
-    /// The new file takes its place.
+    /// Replace it.
     Replace,
 }
 
@@ -110,8 +110,8 @@ impl OutputFile {
     fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
         self.target.file().write_all(bytes)?;
-        // "Not needed any more" makes the system begin to write to the disk now, beside what is still to be encoded, instead
-        // of when the file is flushed. Advice only: a refusal changes nothing.
+        // This advice makes the kernel write these bytes to the disk now, while the next ones are encoded, not only when the
+        // file is flushed. An error is ignored: it is only advice.
         let _ = fadvise(self.target.file(), self.bytes, NonZero::new(bytes.len() as u64), Advice::DontNeed);
         self.bytes += bytes.len() as u64;
         Ok(())
@@ -162,13 +162,13 @@ impl Write for OutputFile {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Small pieces are better gathered; `finish` writes the last of them.
+        // Small pieces are buffered; `finish` writes the rest.
         Ok(())
     }
 }
 
-/// Writes a file that only its owner can read, from its first byte on, and that replaces nothing. The bytes are not
-/// copied: the caller can wipe the only ones.
+/// Writes a new file that only its owner can read, from its first byte on. The bytes are not copied, so that the caller can
+/// wipe them from memory.
 ///
 /// # Errors
 /// Where the name is taken, or the folder cannot be written.
@@ -179,13 +179,13 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     publish(file, path, Existing::Refuse)
 }
 
-/// The folder that a path is in, as far as its text says: `.` for a bare name.
+/// The parent folder of a path; `.` for a bare name.
 #[must_use]
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Tries whether a file can be made in a folder, for callers that write only after long work.
+/// Checks that a file can be created in a folder, for callers that write only after long work.
 ///
 /// # Errors
 /// Where it cannot.
@@ -193,7 +193,7 @@ pub fn check_writable(folder: &Path) -> Result<()> {
     temporary(folder, MODE).map(drop).map_err(|error| Error::io("write into", folder)(error.kind().into()))
 }
 
-/// Errors are passed on without the name of the temporary file, which means nothing to the user.
+/// The error omits the name of the temporary file, which means nothing to the user.
 fn temporary(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     tempfile::Builder::new().prefix(".smi-sweep-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(folder)
 }
@@ -205,7 +205,7 @@ fn publish(file: NamedTempFile, path: &Path, existing: Existing) -> Result<()> {
         Existing::Replace => file.persist(path),
     };
     named.map_err(|error| Error::io("write", path)(error.error))?;
-    // The name is lasting once the folder is flushed; that this fails changes nothing about what is there.
+    // The name survives a power failure once the folder is flushed. An error is ignored: the file is complete.
     let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! Pages for people: self-contained HTML, readable in print and in the dark. `maud` escapes whatever is put in.
+//! HTML pages: self-contained, with styles for print and for dark mode. `maud` escapes all inserted text.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use indicatif::HumanCount;
 
-/// The look of every page.
+/// The style sheet of every page.
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
@@ -41,7 +41,7 @@ h3 { font-size: 1rem; margin-top: 2rem; } p, li { overflow-wrap: anywhere; }
 .sign { width: 100%; } .sign td { height: 2.5rem; border: 1px solid var(--line); }
 ";
 
-/// A whole page: its title, one sentence that says all, and the rest.
+/// A whole page: title, one sentence with the result, and body.
 #[must_use]
 pub fn page(title: &str, lead: &str, body: &Markup) -> String {
     let page = html! {

@@ -1,4 +1,4 @@
-//! How files are written: whole or not at all, digested on the way to the disk, as Parquet, CSV, JSON or HTML.
+//! Writes files: whole or not at all, digested while they are written, as Parquet, CSV, JSON or HTML.
 //!
 //! What a file contains is decided elsewhere. Nothing here reads data.
 

@@ -1,4 +1,4 @@
-//! Blessing: the actual outcomes become the expected ones, and the changed lines are shown.
+//! Blessing: writes the actual outcomes as the expected ones, and prints the changed lines.
 
 use std::collections::HashMap;
 
@@ -90,7 +90,7 @@ fn rewritten(before: &str, result: &CaseResult) -> String {
 /// A row as CSV text.
 fn row(cells: &[&str]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing into memory does not fail.
+    // Writing into memory cannot fail.
     let _ = writer.write_record(cells);
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! A case: a folder with three files that a person writes with an editor.
+//! Reads a case: a folder with three text files.
 //!
-//! `case.toml` says what is demonstrated, `snapshot.csv` has the devices, and `expected.csv` has, in the same order, what
-//! becomes of each of them. An empty cell is a null; `(empty)` is text without characters.
+//! `case.toml` has the policy and what the case demonstrates, `snapshot.csv` has the devices, and `expected.csv` has, in the
+//! same order, the expected outcome of each. An empty cell is a null; `(empty)` is text without characters.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ impl From<Disposition> for DispositionKind {
     }
 }
 
-/// What becomes of a device, in the columns of `expected.csv`.
+/// The outcome of a device, in the columns of `expected.csv`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceOutcome {
     /// The Device ID as [`Device::written`] has it.
@@ -309,14 +309,14 @@ impl Case {
 }
 
 /// Whether a folder is a case: it has a file `case.toml`. The names are compared here, because some file systems do not
-/// tell upper from lower case.
+/// distinguish upper from lower case.
 #[must_use]
 pub fn is_case(folder: &Path) -> bool {
     let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.any(|entry| entry.file_name() == "case.toml")
 }
 
-/// The policy of a case: TOML text, a file beside `case.toml`, or the name of a built-in policy.
+/// The policy of a case: TOML text, a file in the case's folder, or the name of a built-in policy.
 fn policy(folder: &Path, document: &Document<'_>, written: &Spanned<String>) -> Result<Policy> {
     let name = written.get_ref();
     // Neither a file name nor a built-in's name has a line break or a `=`.
@@ -360,7 +360,7 @@ fn moved(error: Error, to: impl FnOnce(DocumentPlace) -> DocumentPlace) -> Error
     }
 }
 
-/// BLAKE3 of the files of a case, each with its name and length.
+/// BLAKE3 in hex of the files of a case, each with its name and length.
 fn digest(folder: &Path) -> String {
     let mut hasher = blake3::Hasher::new();
     for name in ["case.toml", "snapshot.csv", "expected.csv"] {
@@ -379,7 +379,7 @@ fn read_devices(path: &Path) -> Result<Vec<Device>> {
             Some(text) => Some(text.to_owned()),
         };
         let since = text(Column::StatusSince).map(|written| {
-            // Cases must be able to hold a date before the year 1, which the engine must refuse to believe.
+            // A case may have a date before the year 1, to test that the engine quarantines it.
             time::parse_any_year(&written).ok_or_else(|| {
                 let what = format!("status_since `{written}` is not a date or a time");
                 refuse(path, line.line, what, "write 2025-11-01 or 2025-11-01T06:30:00Z")

@@ -1,4 +1,4 @@
-//! What a change of policy does to a real estate: two policies, one scan, and the devices that only one would delete.
+//! The effect of a change of policy on a snapshot: two policies in one scan, and the devices that only one would delete.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::policy::Policy;
 use crate::scan::Scan;
 use crate::sweep::{Due, Expected, Findings, Headroom, SweepOptions, Swept, guard, sweep};
 
-/// The consequences of a change from one policy to another. Serialised, it is the document of `diff --policy --json`.
+/// The effect of a change from one policy to another. Serialised, it is the document of `diff --policy --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyChange {
@@ -19,7 +19,7 @@ pub struct PolicyChange {
     pub from: String,
     /// Name, version and digest of the policy after.
     pub to: String,
-    /// The moment by which both judge, RFC 3339.
+    /// The as-of moment of both, RFC 3339 in UTC.
     pub as_of: String,
     /// Rows of the snapshot.
     pub rows: u64,
@@ -65,7 +65,7 @@ pub struct GuardStop {
 pub struct DeviceCounts {
     /// Their number.
     pub devices: u64,
-    /// How many of their deletions raise an alert.
+    /// The number of their deletions that raise an alert.
     pub alerts: u64,
     /// By device type.
     pub by_type: BTreeMap<String, u64>,

@@ -1,4 +1,4 @@
-//! What a case expects compared with what the engine did, in sentences: by device, by type, and between cells.
+//! Compares the expected outcomes of a case with the engine's, by device, by type, and between cells, in sentences.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use super::published::{ActualOutcome, rule_row};
 use crate::estate::{Reason, TallyByType};
 use crate::sweep::guard;
 
-/// One thing in which a case fails.
+/// One difference for which a case fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseDifference {
     /// A sentence without a full stop.
     pub what: String,
     /// Whether another `expected.csv` would remove it.
     pub blessable: bool,
-    /// The device that it is about: its index in [`Case::devices`].
+    /// The device concerned: its index in [`Case::devices`].
     pub row: Option<usize>,
 }
 

@@ -54,7 +54,7 @@ impl Workspace {
     }
 }
 
-/// What the engine made of a case in one cell.
+/// The result of the engine for a case in one cell.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CellResult {
     /// The bytes of the delete and the alert manifest; `None` where a guard stopped the run.
@@ -63,7 +63,7 @@ pub(super) struct CellResult {
     pub trips: Vec<GuardTrip>,
     /// The engine's counts by device type.
     pub by_type: TallyByType,
-    /// What became of each device, by the manifests that were read back.
+    /// The outcome of each device, from the manifests that were read back.
     pub reconciliation: Reconciliation,
 }
 

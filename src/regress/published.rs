@@ -132,7 +132,7 @@ impl OutcomeSource {
     }
 }
 
-/// What became of a device of a case.
+/// The actual outcome of a device of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActualOutcome {
     /// The outcome, in the columns of `expected.csv`.

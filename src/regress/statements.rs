@@ -1,7 +1,6 @@
 //! Traceability: the statements that cases demonstrate, and which statements no case demonstrates yet.
 //!
-//! A statement lists the outcomes that its passing cases must have between them. A case that only names the statement
-//! proves nothing.
+//! A statement lists outcomes; each must occur in a passing case that names the statement.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::config::{Document, Section, Spanned};
 use crate::error::{DocumentKind, Result, did_you_mean};
 use crate::estate::{DeviceType, Reason};
 
-/// What a statement may need besides dispositions and reasons: a deletion with an alert, one without, a run that a guard
+/// What a statement may need in addition to dispositions and reasons: a deletion with an alert, one without, a run that a guard
 /// stopped, one that an exact number let pass, and a policy whose digest the case pins.
 const OTHERS: [&str; 5] = ["alert", "silent", "stopped", "accepted", "digest"];
 
@@ -57,7 +56,7 @@ struct StatementSection {
     needs: Spanned<Vec<Spanned<String>>>,
 }
 
-/// The cases of a statement, and what they leave undemonstrated.
+/// The cases of a statement, and what none of them demonstrates.
 #[derive(Debug)]
 pub struct Trace<'o> {
     /// The cases that name the statement, passing or not.

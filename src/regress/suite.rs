@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 
-/// What running a case gave.
+/// The result of a case.
 #[derive(Debug)]
 pub struct CaseResult {
     /// The case.
     pub case: Case,
     /// The cells of the matrix that were swept.
     pub cells: Vec<MatrixCell>,
-    /// What became of each device, in the first cell; empty where the engine failed there.
+    /// The outcome of each device in the first cell; empty where the engine failed there.
     pub actual: Vec<ActualOutcome>,
     /// Differences from what is expected, and between cells. Empty where the case passes.
     pub differences: Vec<CaseDifference>,

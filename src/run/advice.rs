@@ -1,8 +1,8 @@
-//! What each reason for quarantine means, and what to do about it, in words for people.
+//! Texts for the run's page: what each reason for quarantine means, and how to fix such rows.
 
 use crate::estate::Reason;
 
-/// What is wrong with such rows, and what to do about it.
+/// What is wrong with rows of this reason, and how to fix them.
 pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::UnknownStatus => (
@@ -11,11 +11,11 @@ pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
         ),
         Reason::MissingStatus => (
             "There is no status, on a device that must have one.",
-            "Have the status entered: only IHD and CAD go without.",
+            "Have the status entered: only IHD and CAD may have none.",
         ),
         Reason::UnknownType => (
             "The device type is missing, or spelt in a way that the policy does not know.",
-            "Map the spelling under [snapshot.types], or list a new type under [types] and [exclude] as it is meant.",
+            "Map the spelling under [snapshot.types], or list a new type under [types], and under [exclude] if it is never to be deleted.",
         ),
         Reason::MissingDate => {
             ("The date from which the status has applied is missing.", "Have the date entered from the status history.")
@@ -25,7 +25,7 @@ pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
             "Check the moment of the run first; then the clock or the time zone of the source.",
         ),
         Reason::ImplausibleDate => (
-            "The date lies before the year 1.",
+            "The date is before the year 1.",
             "Have the date fixed: a placeholder of the source, or a wrong unit in the export.",
         ),
         Reason::BadDeviceId => (

@@ -1,4 +1,4 @@
-//! The page of a run: what a data manager reads before signing it off.
+//! The HTML page of a run, which a data manager reads before approving it.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::output::html::{self, TableStyle, count, counted};
 use crate::policy::{Boundary, Policy};
 use crate::sweep::guard::{self, Headroom, Measure};
 
-/// How many parties, and how many files, are listed; the rest is summed up.
+/// How many parties and how many files are listed. The others are one line.
 const LISTED: usize = 50;
 
 /// Name of the page within a run directory.
@@ -55,7 +55,7 @@ fn render(record: &Record) -> Result<String> {
     Ok(html::page(&format!("Sweep by {} version {}", policy.name, policy.version), &lead, &body))
 }
 
-/// A note where the moment is not the one of the snapshot: it decides everything.
+/// A note where the as-of moment is not the one of the snapshot, because every decision depends on it.
 fn moment(record: &Record) -> Markup {
     html! {
         @match &record.snapshot.taken_at {
@@ -84,7 +84,7 @@ fn guards(record: &Record, policy: &Policy) -> Markup {
     let all = guard::headroom(policy, (&record.tally).into(), record.options.into());
     let rows = html! { @for headroom in &all { (guard_row(headroom)) } };
     html! {
-        h2 { "How far from its guards the run is" }
+        h2 { "Guards: figures and limits" }
         (html::table(TableStyle::Figures, &["guard", "reached", "limit", "used", ""], &rows))
     }
 }
@@ -120,7 +120,7 @@ fn dispositions(record: &Record, policy: &Policy) -> Markup {
     ];
     let header: Vec<&str> = ["type"].into_iter().chain(columns.iter().map(|(name, _)| *name)).collect();
     let figures = |counts: &TallyRecord| columns.map(|(_, figure)| count(figure(counts)));
-    // In the order of the types, and behind them what is none.
+    // In the order of the types, then unknown types and nulls.
     let none = [DeviceType::UNKNOWN, DeviceType::NULL].map(|code| policy.types.name(code));
     let names = policy.types.iter().map(|(_, name)| name).chain(none);
     let rows = html! {
@@ -150,7 +150,7 @@ fn rule(record: &Record, policy: &Policy) -> Markup {
         }
     };
     html! {
-        h2 { "The rule that decided" }
+        h2 { "Policy" }
         p {
             "Devices are candidates whose status is " (statuses.join(" or ")) ". They are due when the status has applied for "
             "their type's calendar months or longer; " (compared) ". Never deleted: "
@@ -164,7 +164,7 @@ fn rule(record: &Record, policy: &Policy) -> Markup {
     }
 }
 
-/// Types with the same threshold, in the order of the types, so that the few that differ are seen.
+/// Types with the same threshold, in the order of the types: a row for each threshold, so that differences are visible.
 fn same_threshold<'r>(record: &'r Record, policy: &Policy) -> Vec<(String, &'r CutoffRecord)> {
     let mut groups: Vec<(String, &CutoffRecord)> = Vec::new();
     for (_, name) in policy.types.iter() {
@@ -270,7 +270,7 @@ fn digested(name: &str, rows: u64, bytes: u64, digest: Option<&String>) -> Marku
     }
 }
 
-/// Lines to sign on, with what is signed.
+/// The text that is signed, and lines for signatures.
 fn sign_off(record: &Record) -> Markup {
     html! {
         h2 { "Sign-off" }

@@ -52,7 +52,7 @@ pub enum Publication {
     Stopped(Stopped),
 }
 
-/// What a sweep found, and whether it is published.
+/// The outcome of a sweep: findings, and whether they are published.
 #[derive(Debug)]
 pub struct SweepOutcome {
     /// What was read.
@@ -115,7 +115,8 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     Ok(SweepOutcome { snapshot, swept, publication: Publication::Published(runs) })
 }
 
-/// Refuses two policies of one name, whose runs could not be told apart, and an exact number for several policies.
+/// Refuses two policies of the same name, whose runs would have the same directory, and an exact number for several
+/// policies.
 fn check_policies(policies: &[Policy], expected: Expected) -> Result<()> {
     let refuse = |what: String, remedy: &str| Err(Error::Usage { what, remedy: remedy.into() });
     let mut names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
@@ -124,7 +125,7 @@ fn check_policies(policies: &[Policy], expected: Expected) -> Result<()> {
         return refuse("there is no policy to sweep by".into(), "name at least one policy");
     }
     if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
-        let remedy = "give each a name of its own: their runs are told apart by it";
+        let remedy = "give each policy its own name: it is the name of the run's directory";
         return refuse(format!("two policies are called `{name}`"), remedy);
     }
     if policies.len() > 1 && expected != Expected::default() {

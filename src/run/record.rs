@@ -1,4 +1,4 @@
-//! `run.json`: what was run, on what, by which policy, and what came of it.
+//! `run.json`, the record of a run: snapshot, policy, options, counts, and the digests of the manifests.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,16 +28,16 @@ pub const SCHEMA: &str = "smi-sweep/run/1";
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: String,
-    /// A record that can be read is that of a whole run.
+    /// Always [`RunStatus::Published`].
     pub status: RunStatus,
-    /// The moment that was judged by, RFC 3339.
+    /// The as-of moment, RFC 3339 in UTC.
     pub as_of: String,
-    /// What was asked for besides.
+    /// Options of the sweep.
     #[serde(default)]
     pub options: OptionsRecord,
     /// The whole effective policy, with its `digest`.
     pub policy: Value,
-    /// For each type its threshold and what follows from it at the moment.
+    /// By device type, the threshold and the latest status date that is due.
     pub cutoffs: BTreeMap<String, CutoffRecord>,
     /// What was read.
     pub snapshot: SnapshotRecord,
@@ -52,19 +52,19 @@ pub struct Record {
     pub without_party: PartyCounts,
     /// The manifests.
     pub outputs: Vec<OutputRecord>,
-    /// How it was done.
+    /// Version, threads and times.
     pub engine: EngineRecord,
 }
 
-/// The state of a run that has a record. A run is published by one rename, so there is only one.
+/// The state of a run that has a record. A run is published by one rename, so there is only one state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// Its directory is whole.
+    /// The directory is complete.
     Published,
 }
 
-/// What was asked for besides policy and moment.
+/// Options of a sweep, in addition to policy and as-of moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptionsRecord {
     /// Whether due devices were quarantined whose Device ID occurs anywhere else in the snapshot.
@@ -84,16 +84,16 @@ impl From<OptionsRecord> for Expected {
     }
 }
 
-/// What a threshold means at the moment of the run.
+/// The threshold of a type, and the status dates that are due at the as-of moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CutoffRecord {
     /// Calendar months.
     pub months: u32,
-    /// Whether the type is excluded, so that the rest is of no effect.
+    /// Whether the type is excluded; the other fields then have no effect.
     pub excluded: bool,
-    /// A status is due that has applied since then, or longer: a date where dates are compared, else an instant.
+    /// The latest status date that is due: a date under the `date` boundary, else an instant, RFC 3339.
     pub due_if_since: String,
-    /// Closed intervals after that which are due as well, at month ends under the `instant` boundary.
+    /// Later closed intervals that are due too. They occur at month ends under the `instant` boundary.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub and_between: Vec<(String, String)>,
 }
@@ -101,14 +101,14 @@ pub struct CutoffRecord {
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotRecord {
-    /// Where the moment was taken from.
+    /// Where the as-of moment comes from.
     pub as_of_from: AsOfFrom,
-    /// When the snapshot itself says it was taken, where it does, RFC 3339.
+    /// The time at which the snapshot was taken, as its seal or files state it, RFC 3339.
     #[serde(default)]
     pub taken_at: Option<String>,
     /// Rows of all files.
     pub rows: u64,
-    /// Size of all files.
+    /// Bytes of all files.
     pub bytes: u64,
     /// The files, in the order in which their rows are numbered.
     pub files: Vec<FileRecord>,
@@ -117,16 +117,16 @@ pub struct SnapshotRecord {
 /// One file that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
-    /// What manifests call it.
+    /// The name that manifests use for it.
     pub path: String,
     /// Its rows.
     pub rows: u64,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
     /// Whether it has the column `notifying_role`. Without it, the device type decided which deletions raise an alert.
     #[serde(default)]
     pub role_column: bool,
-    /// Its digest, where a seal was verified.
+    /// Its BLAKE3 digest in hex, where a seal was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
 }
@@ -195,9 +195,9 @@ pub struct OutputRecord {
     pub path: String,
     /// Its rows.
     pub rows: u64,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Its digest.
+    /// Its BLAKE3 digest in hex.
     pub blake3: String,
 }
 
@@ -212,7 +212,7 @@ impl From<&ManifestFile> for OutputRecord {
     }
 }
 
-/// How a run was done. The one part that differs between runs of the same thing.
+/// Version, threads and times of a run: the only part that differs between two runs with the same input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EngineRecord {
     /// Version of the engine.
@@ -221,18 +221,18 @@ pub struct EngineRecord {
     pub threads: usize,
     /// Seconds by stage.
     pub seconds: BTreeMap<String, f64>,
-    /// Bytes of pages that were looked into.
+    /// Bytes of pages that were read.
     pub bytes_read: u64,
 }
 
-/// What the runs of one sweep share, whatever the policy.
+/// What the runs of one sweep have in common under every policy.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepContext<'a> {
     /// What was read.
     pub snapshot: &'a Snapshot,
-    /// Where the moment comes from.
+    /// Where the as-of moment comes from.
     pub as_of_from: AsOfFrom,
-    /// What was asked for besides policy and moment.
+    /// Options of a sweep, in addition to policy and as-of moment.
     pub options: OptionsRecord,
 }
 
@@ -259,7 +259,7 @@ impl Record {
             cutoffs: cutoffs(policy, rules),
             snapshot: SnapshotRecord {
                 as_of_from,
-                // A snapshot that contradicts itself is judged as of the moment that the user gave, or not at all.
+                // Where seals or files contradict each other, the sweep needs the as-of moment from the user.
                 taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
                 rows: snapshot.rows(),
                 bytes: snapshot.bytes(),
@@ -284,8 +284,8 @@ impl Record {
         }
     }
 
-    /// What the run decided, as 16 hex digits: the same for the same policy, moment and manifests, wherever and however
-    /// often they were swept.
+    /// The identifier of the result, 16 hex digits: the same for the same policy, as-of moment and manifests on every machine
+    /// and in every repetition.
     #[must_use]
     pub fn id(&self) -> String {
         let mut text = format!("{SCHEMA}\n{}\n{}\n", self.as_of, self.policy["digest"]);
@@ -306,7 +306,7 @@ impl Record {
     /// Reads the record of a run directory.
     ///
     /// # Errors
-    /// [`Error::NoRun`] where there is none; [`Error::Verification`] where there is none that this version understands.
+    /// [`Error::NoRun`] where there is no record; [`Error::Verification`] where this version cannot read it.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(RECORD);
         let refuse = |what: String| Error::Verification { path: path.clone(), what };
@@ -317,7 +317,7 @@ impl Record {
             }
             Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
         };
-        // The schema first: a later one may differ in anything else.
+        // The schema is compared first: a later version may differ in any other field.
         let document: Value =
             serde_json::from_str(&text).map_err(|error| refuse(format!("is not the record of a run: {error}")))?;
         if document.get("schema").and_then(Value::as_str) != Some(SCHEMA) {
@@ -330,7 +330,7 @@ impl Record {
     }
 }
 
-/// For each type, what its threshold means at the moment.
+/// The cutoffs of each type, by name.
 #[must_use]
 pub fn cutoffs(policy: &Policy, rules: &Rules) -> BTreeMap<String, CutoffRecord> {
     policy

@@ -1,15 +1,15 @@
-//! Whether a run directory is what its record says: every file digested, every row looked at, every figure recounted.
+//! Verifies a run directory against its record: every file is digested, every row is judged, every figure is recounted.
 //!
 //! What is verified: the directory holds the files that the record names and no other; each has the size, rows and
 //! digest recorded; each deletion is due under the recorded policy at the recorded moment, is of a type that may be
 //! deleted, occurs once and in order, and is of no Device ID that was quarantined as a duplicate; the alerts are those
 //! that the deletions call for, in order; the quarantined rows are as many as were counted, by reason and type; cutoffs
 //! follow from the policy, its guards let the figures pass, and all figures add up. What cannot be verified without the
-//! snapshot: whether rows are missing from all manifests alike, and, where the snapshot has roles, whether a silent
-//! deletion was one by the party's role.
+//! snapshot: rows that are missing from all manifests and, where the snapshot has roles, whether the party's role made a
+//! deletion silent.
 //!
-//! Both manifests of due rows are read at the same time. Of each alert 32 bytes are kept from either side; all else is
-//! streamed.
+//! The delete and the alert manifest are read at the same time. Of each alert 32 bytes from each of them are in memory; all
+//! else is streamed.
 
 mod basis;
 mod due;
@@ -28,7 +28,7 @@ use files::{entries, refuse};
 pub(super) use basis::{Basis, canonical};
 pub use files::{APPROVALS, LOADED, digest};
 
-/// A run that is what its record says.
+/// A run that agrees with its record.
 #[derive(Debug)]
 pub struct Verified {
     /// The run directory.

@@ -2,7 +2,7 @@
 //!
 //! Each month devices arrive as Pending. A Pending device is commissioned with a probability, the hazard, that depends on
 //! its type and its age in whole months. Housekeeping may run on the day of each snapshot, before it is taken. The true
-//! rates are written beside the snapshots. All of them are assumptions.
+//! rates are written into a file next to the snapshots. All rates are assumptions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -37,7 +37,7 @@ pub fn hazard(device_type: DeviceType, age: u32) -> f64 {
     if TypeSet::COMMS_HUB.contains(device_type) { hazard * HUBS } else { hazard }
 }
 
-/// A device that is Pending at some time, and what becomes of it.
+/// A device that is Pending at some time, and how that ends.
 #[derive(Debug, Clone, Copy)]
 struct PendingDevice {
     /// The first snapshot that has it, from 0.

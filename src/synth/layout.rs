@@ -109,7 +109,7 @@ impl Layout {
                 .set_data_page_row_count_limit(20_000)
                 .set_write_batch_size(2_500)
                 .set_max_row_group_row_count(Some(1 << 19))
-                // No two devices share an identifier: a dictionary of them only costs.
+                // All identifiers differ, so that a dictionary would only cost space.
                 .set_column_dictionary_enabled(ColumnPath::from(Column::DeviceId.name()), false)
                 .build(),
         }

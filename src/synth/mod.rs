@@ -70,7 +70,7 @@ pub fn write(
     write_rows(estate, files, folder, pool, progress)
 }
 
-/// Name of the file beside the snapshots of a history that has the figures which a forecast should find.
+/// Name of the file in a history's folder with the true rates, to compare a forecast with.
 pub const TRUTH: &str = "truth.json";
 
 /// Writes a history into an empty folder: each snapshot into a folder named by its date, and [`TRUTH`] beside them.

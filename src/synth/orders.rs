@@ -68,7 +68,7 @@ variants = ["Single Band"]
 per_hub = "0.4725"
 "#;
 
-/// What synthetic orders depend on, besides the snapshot.
+/// The parameters of synthetic orders, in addition to the snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct SynthOrders<'a> {
     /// The policy that maps the spellings of the snapshot.

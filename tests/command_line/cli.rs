@@ -1,4 +1,4 @@
-//! The command line as scripts and people meet it: exit codes, one clear line for each mistake, nothing left behind.
+//! The command line as scripts and people use it: exit codes, one line for each mistake, no files left behind.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ impl CommandLine {
         run(&arguments)
     }
 
-    /// Nothing of a run is there, under its name or another.
+    /// There is no run directory, and no hidden directory of one.
     #[track_caller]
     fn nothing_published(&self) {
         let left: Vec<String> = fs::read_dir(self.home.path())
@@ -121,7 +121,7 @@ fn the_first_run_of_the_readme() {
 }
 
 #[test]
-fn before_the_change_hubs_went_silently() {
+fn before_the_change_hubs_were_deleted_silently() {
     let scratch = CommandLine::new();
     let (code, _, err) = scratch.sweep("estate", "pre-change", &["--quiet"]);
     assert_eq!((code, err.as_str()), (0, ""));
@@ -133,7 +133,7 @@ fn before_the_change_hubs_went_silently() {
 }
 
 #[test]
-fn json_is_one_document_and_nothing_due_is_no_failure() {
+fn json_is_one_document_and_a_run_without_deletions_succeeds() {
     let scratch = CommandLine::new();
     let policy = scratch.write(
         "none.toml",
@@ -197,7 +197,7 @@ fn snapshots_that_cannot_be_read_are_refused_by_name() {
     let whole = fs::read(scratch.path("estate/part-00000.parquet")).unwrap();
     scratch.write("cut.parquet", &whole[..whole.len() / 2]);
     secmp("cut.parquet", &["cut.parquet", "not a Parquet file", "truncated"]);
-    // The tail is whole and the middle is gone: only the pages tell.
+    // The footer is whole and the middle is missing: only the pages show it.
     scratch.write("hollow.parquet", [&whole[..4], &whole[whole.len() / 2..]].concat());
     secmp("hollow.parquet", &["hollow.parquet"]);
     secmp("absent", &["absent", "no such file or folder"]);
@@ -209,7 +209,7 @@ fn snapshots_that_cannot_be_read_are_refused_by_name() {
 }
 
 #[test]
-fn columns_that_do_not_keep_the_contract_are_refused_by_name() {
+fn columns_that_break_the_contract_are_refused_by_name() {
     let scratch = CommandLine::new();
     let with = |name: &str, change: &dyn Fn(&mut Columns)| {
         let mut columns = columns();
@@ -304,7 +304,7 @@ fn policies_are_refused_with_line_and_column() {
 }
 
 #[test]
-fn command_lines_that_make_no_sense_are_refused() {
+fn invalid_command_lines_are_refused() {
     let scratch = CommandLine::new();
     fs::create_dir(scratch.path("taken")).unwrap();
     let (estate, taken) = (scratch.text("estate"), scratch.text("taken"));
@@ -324,7 +324,7 @@ fn command_lines_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn a_disk_without_room_is_reported_and_nothing_is_published() {
+fn a_full_disk_is_reported_and_nothing_is_published() {
     let scratch = CommandLine::new();
     let script = "trap '' XFSZ; ulimit -f 8; exec \"$@\"";
     let output = Command::new("sh")
@@ -372,15 +372,15 @@ fn one_device_is_explained_in_a_sentence() {
         assert!(due.contains(part), "`{part}` is not in: {due}");
     }
     assert!(explain("00-DB-12-34-56-78-90-A1").contains("exclu"));
-    // That a device is not there is an answer.
+    // A device that is not in the snapshot is no error.
     assert!(explain("00-DB-12-34-56-78-90-A2").contains("not in this snapshot"));
     let (code, _, err) = run(&["explain", "00db1234567890a0", &snapshot, "--policy", "secmp0060"]);
     assert!(code == 2 && err.contains("write 00-DB-12-34-56-78-90-A0"), "{err}");
 }
 
-/// Guards of several policies, all of which stop the run: one document, every guard, and a way on that exists.
+/// Guards of several policies stop the run: one document, with every guard, and a remedy that exists.
 #[test]
-fn every_guard_that_stops_a_run_is_told_at_once() {
+fn all_guards_that_stop_a_run_are_listed() {
     let scratch = CommandLine::new();
     let tight = |name: &str| {
         let text = format!(
@@ -425,7 +425,7 @@ fn a_run_does_not_join_the_snapshot_and_leaves_no_empty_parents() {
         &["recluster", &estate, "--out", &within],
         &["synth", "--rows", "10", "--out", &within],
     ] {
-        one_line(&run(arguments), 2, &["lies in the snapshot", "outside of it"]);
+        one_line(&run(arguments), 2, &["is inside the snapshot", "outside of it"]);
     }
     assert!(!scratch.path("estate/runs").exists());
     let deep = scratch.text("run/2026/11");
@@ -436,7 +436,7 @@ fn a_run_does_not_join_the_snapshot_and_leaves_no_empty_parents() {
 }
 
 #[test]
-fn what_is_no_run_directory_is_called_that() {
+fn a_directory_without_a_run_is_refused() {
     let scratch = CommandLine::new();
     let (home, absent, file) = (scratch.text(""), scratch.text("absent"), scratch.write("file", ""));
     for path in [&home, &absent, &file] {
@@ -446,7 +446,7 @@ fn what_is_no_run_directory_is_called_that() {
 }
 
 #[test]
-fn threads_are_a_sensible_number() {
+fn the_number_of_threads_has_limits() {
     for threads in ["0", "1025", "100000", "many"] {
         assert_eq!(run(&["policy", "check", "secmp0060", "--threads", threads]).0, 2, "{threads}");
     }

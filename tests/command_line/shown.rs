@@ -1,4 +1,4 @@
-//! What people see, compared with `tests/command_line/snapshots`, and whether it fits the terminal.
+//! Printed text, compared with `tests/command_line/snapshots`, and whether it fits the width of the terminal.
 //!
 //! After an intended change run `INSTA_UPDATE=always cargo test --test command_line shown`, and read the diff.
 
@@ -106,7 +106,7 @@ fn a_policy() {
 }
 
 #[test]
-fn a_snapshot_looked_over() {
+fn a_checked_snapshot() {
     let terminal = Terminal::new();
     for columns in [60, 100] {
         same!(format!("check_{columns}"), terminal.shown(columns, "check estate"));
@@ -155,7 +155,7 @@ fn the_help_of_every_command() {
     let terminal = Terminal::new();
     let (_, help, _) = outcome(&binary().arg("--help").output().unwrap());
     let listed = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
-    // What goes on from the line before is indented further.
+    // A continuation line is indented further.
     let begins = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
     let mut commands: Vec<String> =
         listed.lines().filter(begins).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! Approvals: what two people sign is this very run, and nothing that changed since, nobody unknown and nobody twice counts.
+//! Approvals: an approval is void once its run has changed, unknown keys do not count, and a key counts once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -56,7 +56,7 @@ impl ApprovedRun {
         toml::from_str(&format!("needed = {needed}\n[keys]\n{}", keys.collect::<String>())).unwrap()
     }
 
-    /// Names of those whose approval of the run counts; what it says where they are too few.
+    /// The holders of the keys whose approval counts; the error message where they are too few.
     fn check(&self, run: &str, required: &RequiredApprovals) -> Result<Vec<String>, String> {
         match approval::check(&self.path(run), required) {
             Ok(approvals) => Ok(approvals.into_iter().map(|approval| approval.name.unwrap()).collect()),
@@ -67,8 +67,8 @@ impl ApprovedRun {
         }
     }
 
-    /// How many approvals stand, and how many are void.
-    fn standing(&self, run: &str) -> (usize, usize) {
+    /// The number of valid approvals, and of void ones.
+    fn valid_and_void(&self, run: &str) -> (usize, usize) {
         let found = approval::list(&self.path(run)).unwrap();
         let standing = found.iter().filter(|found| found.approval.is_ok()).count();
         (standing, found.len() - standing)
@@ -76,12 +76,12 @@ impl ApprovedRun {
 }
 
 #[test]
-fn as_many_as_are_needed_of_those_who_may() {
+fn enough_listed_keys_must_approve() {
     let scratch = ApprovedRun::new();
     let required = scratch.required(2, &["ann", "ben", "cat"]);
     assert!(scratch.check("run", &required).unwrap_err().contains("0 of the 2"));
     scratch.approve("run", "ann");
-    // Somebody who may not, and the same person once more.
+    // A key that may not approve, and one that has approved already.
     scratch.approve("run", "dora");
     scratch.approve("run", "ann");
     let why = scratch.check("run", &required).unwrap_err();
@@ -89,27 +89,27 @@ fn as_many_as_are_needed_of_those_who_may() {
     assert!(why.contains(&format!("{} is not a key that may approve", scratch.key("dora").public())), "{why}");
     scratch.approve("run", "cat");
     assert_eq!(scratch.check("run", &required).unwrap(), ["ann", "cat"]);
-    assert_eq!(scratch.standing("run"), (3, 0));
+    assert_eq!(scratch.valid_and_void("run"), (3, 0));
 }
 
 #[test]
-fn the_same_key_counts_once_under_whatever_name() {
+fn a_key_counts_once_under_any_name() {
     let scratch = ApprovedRun::new();
     let file = scratch.approve("run", "ann");
     fs::copy(&file, file.with_file_name("another.txt")).unwrap();
-    assert_eq!(scratch.standing("run"), (2, 0));
+    assert_eq!(scratch.valid_and_void("run"), (2, 0));
     assert!(scratch.check("run", &scratch.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
-    // At another moment, by a hand that edits files.
+    // An approval of the same key at another time, in a file with another name.
     let later = Proposal::new(&scratch.path("run"), &Pool::new(Some(1))).unwrap();
     fs::rename(&file, scratch.path("aside")).unwrap();
     fs::remove_file(file.with_file_name("another.txt")).unwrap();
     later.sign(&scratch.key("ann"), "2026-11-03T09:00:00Z").unwrap();
     fs::rename(scratch.path("aside"), file.with_file_name("earlier.txt")).unwrap();
-    assert_eq!(scratch.standing("run"), (2, 0));
+    assert_eq!(scratch.valid_and_void("run"), (2, 0));
     assert!(scratch.check("run", &scratch.required(2, &["ann", "ben"])).unwrap_err().contains("1 of the 2"));
 }
 
-/// Whoever changes an approval in any place has none.
+/// A changed byte at any place of an approval makes it void.
 #[test]
 fn every_byte_of_an_approval_matters() {
     let scratch = ApprovedRun::new();
@@ -120,22 +120,22 @@ fn every_byte_of_an_approval_matters() {
             let mut bytes = whole.clone();
             bytes[place] ^= flip;
             fs::write(&file, &bytes).unwrap();
-            assert_eq!(scratch.standing("run"), (0, 1), "byte {place}, flipped by {flip}");
+            assert_eq!(scratch.valid_and_void("run"), (0, 1), "byte {place}, flipped by {flip}");
         }
     }
     for length in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
         fs::write(&file, &whole[..length]).unwrap();
-        assert_eq!(scratch.standing("run"), (0, 1), "cut off at {length}");
+        assert_eq!(scratch.valid_and_void("run"), (0, 1), "cut off at {length}");
     }
     for more in ["\n", "key x\n", "\0"] {
         fs::write(&file, [&whole, more.as_bytes()].concat()).unwrap();
-        assert_eq!(scratch.standing("run"), (0, 1), "followed by {more:?}");
+        assert_eq!(scratch.valid_and_void("run"), (0, 1), "followed by {more:?}");
     }
     fs::write(&file, &whole).unwrap();
-    assert_eq!(scratch.standing("run"), (1, 0));
+    assert_eq!(scratch.valid_and_void("run"), (1, 0));
 }
 
-/// Whoever changes a run after it was signed has a run that nobody signed.
+/// A changed byte at any place of a run makes its approvals void.
 #[test]
 fn every_byte_of_a_run_matters() {
     let scratch = ApprovedRun::new();
@@ -157,7 +157,7 @@ fn every_byte_of_a_run_matters() {
         }
         fs::write(&path, &whole).unwrap();
     }
-    // The forger who enters the new digest into the record has changed the record.
+    // A new digest in the record changes the record, which is signed too.
     let record = scratch.path("run/run.json");
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.replacen("\"threads\": ", "\"threads\": 1", 1)).unwrap();
@@ -168,19 +168,19 @@ fn every_byte_of_a_run_matters() {
 }
 
 #[test]
-fn an_approval_is_of_one_run_wherever_it_lies() {
+fn an_approval_is_valid_for_one_run_and_its_copies() {
     let scratch = ApprovedRun::new();
     scratch.sweep("later", "2026-11-02");
     let file = scratch.approve("run", "ann");
     let required = scratch.required(1, &["ann"]);
-    // It does not go over to another run.
+    // It is void in another run.
     fs::create_dir(scratch.path("later/approvals")).unwrap();
     fs::copy(&file, scratch.path("later/approvals").join(file.file_name().unwrap())).unwrap();
     let why = scratch.check("later", &required).unwrap_err();
     assert!(why.contains("is void: it says `run "), "{why}");
     let (code, _, err) = run(&["verify", &scratch.text("later")]);
     assert_eq!(code, 6, "{err}");
-    // Signing anew mends it.
+    // Signing again replaces it.
     scratch.approve("later", "ann");
     assert_eq!(scratch.check("later", &required).unwrap(), ["ann"]);
     // A run that is moved takes its approvals along.
@@ -193,7 +193,7 @@ fn an_approval_is_of_one_run_wherever_it_lies() {
 }
 
 #[test]
-fn nobody_signs_a_run_that_is_not_what_it_says() {
+fn a_run_that_differs_from_its_record_is_not_signed() {
     let scratch = ApprovedRun::new();
     scratch.key("ann");
     let path = scratch.path("run/delete.parquet");
@@ -230,7 +230,7 @@ fn the_approver_is_shown_what_is_signed() {
     let shown = &err[err.find("smi-sweep approval 1").unwrap()..];
     assert!(signed.starts_with(shown), "{signed}\n{shown}");
 
-    // Once more: said so, and nothing written.
+    // A second time: a remark, and no new file.
     let (code, again, err) = run(&["approve", &run_directory, "--key", &key, "--json"]);
     assert_eq!(code, 0, "{err}");
     let document: Value = serde_json::from_str(&again).unwrap();
@@ -243,7 +243,7 @@ fn the_approver_is_shown_what_is_signed() {
 }
 
 #[test]
-fn the_list_says_who_and_whether_they_are_enough() {
+fn the_list_names_approvers_and_whether_they_are_enough() {
     let scratch = ApprovedRun::new();
     let run_directory = scratch.text("run");
     let (ann, ben) = (scratch.key("ann").public(), scratch.key("ben").public());
@@ -287,7 +287,7 @@ fn a_key_pair_is_whole_private_and_never_replaced() {
     assert_ne!(run(&["keygen", "--out", text]).0, 0);
     let left: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["ann.pub"]);
-    // Two pairs are two people.
+    // Each pair has another key.
     let (_, other, _) = run(&["keygen", "--out", home.path().join("ben").to_str().unwrap()]);
     assert_ne!(out, other);
 }

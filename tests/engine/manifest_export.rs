@@ -1,4 +1,4 @@
-//! Manifests handed over: in every form exactly the manifest's rows, read back by somebody else's reader, whatever is in them.
+//! Exports of manifests: other readers find exactly the manifest's rows in every format, with any text in them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,7 +17,7 @@ use smi_sweep::estate::time::{day_of, parse};
 use tempfile::TempDir;
 
 const AS_OF: &str = "2026-11-01";
-/// Parties with everything in their names that somebody's format minds.
+/// Party names with characters that some format must quote or escape.
 const PARTIES: [&str; 12] = [
     "00-DB-12-34-56-78-90-A0",
     "Acme",
@@ -71,7 +71,7 @@ impl ExportedRun {
         run(&arguments)
     }
 
-    /// Exports, and gives the folder. What its record says of each file is true.
+    /// Exports, checks the export's record against its files, and returns the folder.
     fn exported(&self, format: &str, out: &str, more: &[&str]) -> PathBuf {
         let (code, stdout, err) = self.export(format, out, more);
         assert_eq!(code, 0, "{err}");
@@ -100,7 +100,7 @@ impl ExportedRun {
         reader.flat_map(|batch| values(&batch.unwrap())).collect()
     }
 
-    /// It is refused with this exit code, in a line that says so, and leaves nothing.
+    /// An export is refused with this exit code and a message that has `says`, and leaves no file.
     #[track_caller]
     fn refused(&self, format: &str, more: &[&str], exit: i32, says: &str) {
         let before = entries(self.home.path());
@@ -146,7 +146,7 @@ fn values(batch: &RecordBatch) -> Vec<BTreeMap<String, Value>> {
         .collect()
 }
 
-/// A value as somebody's reader gave it, as text, back in the terms of [`values`].
+/// A value that another reader gave as text, in the form that [`values`] has.
 fn understood(name: &str, text: &str) -> Value {
     match name {
         "status_since" => parse(&text.replace(' ', "T")).unwrap().into(),
@@ -170,7 +170,7 @@ fn csv_has_the_rows_of_each_manifest() {
         let mut found = Vec::new();
         for record in reader.records() {
             let record = record.unwrap();
-            // This reader does not tell null from empty text; the test after this does.
+            // This reader gives empty text for a null; the next test covers the difference.
             let cells = names.iter().zip(&record).filter(|(_, text)| !text.is_empty());
             found.push(cells.map(|(name, text)| (name.to_owned(), understood(name, text))).collect::<BTreeMap<_, _>>());
         }
@@ -184,7 +184,7 @@ fn csv_has_the_rows_of_each_manifest() {
 }
 
 #[test]
-fn csv_tells_null_from_empty_text_and_from_the_word_null() {
+fn csv_distinguishes_null_from_empty_text_and_from_the_word_null() {
     let scratch = ExportedRun::usual();
     let folder = scratch.exported("csv", "out", &[]);
     let text = fs::read_to_string(folder.join("quarantine.csv")).unwrap();
@@ -217,7 +217,7 @@ fn ndjson_has_the_rows_of_each_manifest() {
     }
 }
 
-/// What the schema of DUIS wants of an alert, said once more.
+/// Checks an alert against the rules of the DUIS schema, and returns its Device ID.
 fn device_of(document: &str, time: &str) -> String {
     let tree = roxmltree::Document::parse(document).unwrap();
     let namespace = "http://www.dccinterface.co.uk/ServiceUserGateway";
@@ -269,7 +269,7 @@ fn duis_has_every_alert_once_in_the_file_of_its_party() {
         let of = |name: &str| row[name].as_str().unwrap().to_owned();
         wanted.entry(of("notifying_party")).or_default().push(of("device_id"));
     }
-    assert_eq!(wanted.len(), PARTIES.len(), "every party is told of something");
+    assert_eq!(wanted.len(), PARTIES.len(), "every party has an alert");
     let record: Value = serde_json::from_slice(&fs::read(folder.join("export.json")).unwrap()).unwrap();
     let mut found = BTreeMap::new();
     for file in record["files"].as_array().unwrap() {
@@ -286,7 +286,7 @@ fn duis_has_every_alert_once_in_the_file_of_its_party() {
 }
 
 #[test]
-fn what_the_schema_leaves_open_can_be_said() {
+fn response_code_and_time_can_be_given() {
     let scratch = ExportedRun::usual();
     let time = ["--response-time", "2026-11-03T10:11:12.3456Z", "--response-code", "I99"];
     let folder = scratch.exported("duis", "out", &time);
@@ -300,9 +300,9 @@ fn what_the_schema_leaves_open_can_be_said() {
     other.exported("csv", "out", &[]);
 }
 
-/// The same run gives the same bytes, whatever the number of threads.
+/// The same run gives the same bytes with any number of threads.
 #[test]
-fn a_handover_is_the_same_each_time() {
+fn an_export_is_the_same_each_time() {
     let scratch = ExportedRun::usual();
     for format in ["csv", "ndjson", "sql", "duis"] {
         let one = scratch.exported(format, &format!("{format}-1"), &["--threads", "1"]);
@@ -314,7 +314,7 @@ fn a_handover_is_the_same_each_time() {
 }
 
 #[test]
-fn a_run_with_nothing_due_is_handed_over_as_well() {
+fn a_run_with_nothing_due_is_exported() {
     let scratch = ExportedRun::new(&estate(300), "[threshold]\ndefault = 900");
     let csv = scratch.exported("csv", "csv", &[]);
     let text = fs::read_to_string(csv.join("delete.csv")).unwrap();
@@ -326,9 +326,9 @@ fn a_run_with_nothing_due_is_handed_over_as_well() {
 }
 
 #[test]
-fn what_cannot_be_handed_over_leaves_nothing() {
+fn a_refused_export_leaves_no_file() {
     let scratch = ExportedRun::usual();
-    // Something of that name is there.
+    // The folder exists already.
     fs::create_dir(scratch.path("taken")).unwrap();
     let (code, _, err) = scratch.export("csv", "taken", &[]);
     assert_eq!(code, 2, "{err}");
@@ -337,7 +337,7 @@ fn what_cannot_be_handed_over_leaves_nothing() {
         assert_eq!(scratch.export("sql", "refused", &more).0, 2);
         assert!(scratch.export("sql", "refused", &more).2.contains(says));
     }
-    // The run is not what it says.
+    // The run differs from its record.
     let path = scratch.path("run/alerts.parquet");
     let whole = fs::read(&path).unwrap();
     let mut bytes = whole.clone();
@@ -352,7 +352,7 @@ fn what_cannot_be_handed_over_leaves_nothing() {
 }
 
 #[test]
-fn only_what_is_approved_where_that_is_asked_for() {
+fn with_a_config_only_an_approved_run_is_exported() {
     let scratch = ExportedRun::usual();
     let key = KeyPair::create(&scratch.path("ann")).unwrap().public;
     fs::write(scratch.path("load.toml"), format!("[approvals]\nneeded = 1\n[approvals.keys]\nann = \"{key}\"\n"))
@@ -364,14 +364,14 @@ fn only_what_is_approved_where_that_is_asked_for() {
     scratch.exported("sql", "out", &["--config", &config]);
 }
 
-/// The one thing that this project has no copy of is the schema. Whoever has it names its folder:
+/// The project has no copy of the schema. Where you have it, name its folder:
 /// `SMI_SWEEP_DUIS=FOLDER cargo test --test engine manifest_export -- --ignored`, with `xmllint` installed.
 #[test]
 #[ignore = "needs a folder with the schema of DUIS V5.4, named by SMI_SWEEP_DUIS, and xmllint"]
 fn every_document_is_valid_by_the_schema_of_duis() {
     let schema = PathBuf::from(std::env::var_os("SMI_SWEEP_DUIS").expect("SMI_SWEEP_DUIS names the folder"));
     let scratch = ExportedRun::new(&estate(40_000), "[threshold]\ndefault = 12");
-    // The schemas name each other by file names with spaces, which not every validator follows.
+    // The schemas import each other by file names with spaces, which some validators cannot open.
     for name in files(&schema, "xsd") {
         let text = fs::read_to_string(schema.join(&name)).unwrap();
         let text = ["DUIS Schema V5.4.xsd", "MMC Schema V5.4.xsd"]
@@ -400,7 +400,7 @@ fn every_document_is_valid_by_the_schema_of_duis() {
         assert_eq!(code, 0, "{}", &err[..err.len().min(2000)]);
         assert_eq!(err.lines().filter(|line| line.ends_with(" validates")).count(), some.len());
     }
-    // The validator does mind.
+    // The validator refuses a wrong document.
     let text = fs::read_to_string(&documents[0]).unwrap();
     fs::write(&documents[0], text.replace("<DeviceID>", "<DeviceID>x")).unwrap();
     assert_ne!(validate(&documents[..1]).0, 0);

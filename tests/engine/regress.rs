@@ -82,7 +82,7 @@ fn every_case_passes_and_every_statement_is_demonstrated() {
 }
 
 #[test]
-fn what_differs_is_said_of_which_device_and_why() {
+fn a_failure_names_the_device_and_the_reason() {
     let scratch = ChangedCase::new();
     scratch.replace("expected.csv", "device_id,", "# a comment\n\ndevice_id,");
     scratch.replace("expected.csv", "00-DB-12-34-56-78-90-03,not_due,,,,", "00-DB-12-34-56-78-90-03,delete,,,,");
@@ -108,7 +108,7 @@ fn what_differs_is_said_of_which_device_and_why() {
 }
 
 #[test]
-fn a_guard_that_was_to_stop_the_run_and_did_not_fails() {
+fn a_guard_that_does_not_stop_the_run_as_expected_fails() {
     let scratch = ChangedCase::new();
     scratch.replace("case.toml", "as_of = ", "stopped_by = \"max_deletes\"\nas_of = ");
     scratch.refused(&["expected.csv:2: max_deletes stops the run"]);
@@ -118,7 +118,7 @@ fn a_guard_that_was_to_stop_the_run_and_did_not_fails() {
 }
 
 #[test]
-fn a_device_too_many_or_too_few_fails() {
+fn a_missing_or_extra_device_fails() {
     let scratch = ChangedCase::new();
     scratch.replace("expected.csv", "00-DB-12-34-56-78-90-03,not_due,,,,\n", "");
     scratch.fails(&["00-DB-12-34-56-78-90-03: expected.csv has no line for it"]);
@@ -131,7 +131,7 @@ fn a_device_too_many_or_too_few_fails() {
 }
 
 #[test]
-fn slips_are_refused_with_file_and_line() {
+fn mistakes_are_refused_with_file_and_line() {
     let slips: [(&str, &str, &str, &[&str]); 15] = [
         ("snapshot.csv", "2025-11-01", "1 Nov", &["snapshot.csv:3: status_since `1 Nov`"]),
         (
@@ -216,7 +216,7 @@ fn a_policy_may_be_a_name_a_text_or_a_file_beside_the_case() {
 }
 
 #[test]
-fn what_is_no_case_is_not_passed_over() {
+fn a_folder_without_a_case_is_refused() {
     let empty = tempfile::tempdir().unwrap();
     let (code, _, err) = run(&["regress", text(empty.path())]);
     assert!(code == 2 && err.contains("no cases"), "{err}");
@@ -227,11 +227,11 @@ fn what_is_no_case_is_not_passed_over() {
 }
 
 #[test]
-fn whether_statements_are_checked_is_said() {
+fn the_output_says_whether_statements_are_checked() {
     let scratch = ChangedCase::new();
     let (code, out, _) = scratch.regress(&[]);
     assert!(code == 0 && out.contains("statements not checked: no requirements.toml beside DIR"), "{out}");
-    // From within the folder of cases, and from within the case.
+    // With the folder of cases, then the case, as the working directory.
     fs::copy(fixtures().join("requirements.toml"), scratch.path("requirements.toml")).unwrap();
     let inside = |folder: &str| {
         let command = ["regress", "--quick", "."];
@@ -244,7 +244,7 @@ fn whether_statements_are_checked_is_said() {
 }
 
 #[test]
-fn statements_hold_cases_to_account() {
+fn statements_are_checked_against_cases() {
     let scratch = ChangedCase::new();
     let statements = scratch.path("requirements.toml");
     let statement = |id: &str, needs: &str| {
@@ -263,7 +263,7 @@ fn statements_hold_cases_to_account() {
 }
 
 #[test]
-fn evidence_that_could_not_be_written_is_refused_before_the_run() {
+fn a_report_that_cannot_be_written_is_refused_before_the_run() {
     let scratch = ChangedCase::new();
     let cases = scratch.path("cases");
     let (code, out, err) = run(&["regress", text(&cases), "--html", text(&scratch.path("no/page.html"))]);
@@ -273,7 +273,7 @@ fn evidence_that_could_not_be_written_is_refused_before_the_run() {
 }
 
 #[test]
-fn blessing_writes_what_came_and_shows_it() {
+fn blessing_writes_and_prints_actual_outcomes() {
     let scratch = ChangedCase::new();
     let expected = scratch.path("cases").join(EDGE).join("expected.csv");
     scratch.replace("expected.csv", "device_id,", "# why\ndevice_id,");
@@ -293,7 +293,7 @@ fn blessing_writes_what_came_and_shows_it() {
 }
 
 #[test]
-fn only_endings_can_be_blessed() {
+fn only_outcomes_can_be_blessed() {
     let scratch = ChangedCase::new();
     let expected = scratch.path("cases").join(EDGE).join("expected.csv");
     scratch.replace("expected.csv", "2026-10-31", "2026-10-30");
@@ -305,7 +305,7 @@ fn only_endings_can_be_blessed() {
 }
 
 #[test]
-fn a_change_of_policy_is_told_and_held_to_its_expectation() {
+fn a_policy_change_is_printed_and_compared_with_its_expectation() {
     let home = tempfile::tempdir().unwrap();
     let estate = fixtures().join("estate");
     let expect = home.path().join("expect.json");
@@ -343,7 +343,7 @@ fn a_change_of_policy_is_told_and_held_to_its_expectation() {
 }
 
 #[test]
-fn a_policy_whose_guard_would_stop_it_is_said_to() {
+fn a_guard_that_would_stop_the_new_policy_is_printed() {
     let home = tempfile::tempdir().unwrap();
     let policy = home.path().join("tight.toml");
     let tight = "name = \"tight\"\nversion = 1\n[threshold]\ndefault = 12\n[guard]\nmax_deletes = 100\n";
@@ -354,7 +354,7 @@ fn a_policy_whose_guard_would_stop_it_is_said_to() {
 }
 
 #[test]
-fn policies_are_compared_in_words_and_what_widens_comes_first() {
+fn policies_are_compared_in_words_and_wider_scope_comes_first() {
     let home = tempfile::tempdir().unwrap();
     let policy = |name: &str, text: &str| {
         let path = home.path().join(name);
@@ -383,7 +383,7 @@ fn policies_are_compared_in_words_and_what_widens_comes_first() {
     );
 }
 
-/// Each change that `scripts/mutants` makes finds the text that it is to change, once.
+/// The text that each change of `scripts/mutants` replaces occurs once in the code.
 #[test]
 fn mutants_apply() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! Run directories: what a sweep writes is verified, what anybody changes about it is noticed, and two of them compare.
+//! Run directories: `verify` accepts what a sweep writes and refuses any change to it, and `diff` compares two runs.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ impl RunsOfOneSnapshot {
         out
     }
 
-    /// A run to spoil.
+    /// A run for a test to change.
     fn run(&self) -> PathBuf {
         let policy = self.policy("months12", "[threshold]\ndefault = 12\n[exclude]\ntypes = [\"CommsHub\"]");
         self.sweep("run", &policy, &[])
@@ -68,7 +68,7 @@ fn verify(run_directory: &Path) -> (i32, String, String) {
     run(&["verify", run_directory.to_str().unwrap()])
 }
 
-/// The run is refused, and the message says so.
+/// The run is refused with a message that has `says`.
 #[track_caller]
 fn refused(run_directory: &Path, says: &str) {
     let (code, _, err) = verify(run_directory);
@@ -83,7 +83,7 @@ fn change_record(run_directory: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(&path, record.to_string()).unwrap();
 }
 
-/// Writes a manifest anew, and enters its digest into the record as a careful forger would.
+/// Replaces a manifest, and writes its new digest into the record, as a careful forger would.
 fn forge(run_directory: &Path, name: &str, change: impl FnOnce(RecordBatch) -> Vec<RecordBatch>) {
     let path = run_directory.join(name);
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
@@ -127,7 +127,7 @@ fn rest(batch: &RecordBatch, from: usize) -> RecordBatch {
 }
 
 #[test]
-fn a_run_is_what_it_says() {
+fn a_new_run_is_verified() {
     let scratch = RunsOfOneSnapshot::new(3000);
     let out = scratch.run();
     let (code, text, err) = verify(&out);
@@ -140,13 +140,13 @@ fn a_run_is_what_it_says() {
     for figure in ["not_candidate", "excluded", "not_due", "alerts", "silent_deletes", "quarantined"] {
         assert_ne!(tally[figure], json!(0), "the estate has {figure}");
     }
-    // The page is for people, and may go.
+    // The page is not verified, and may be missing.
     fs::remove_file(out.join("report.html")).unwrap();
     assert_eq!(verify(&out).0, 0);
 }
 
 #[test]
-fn runs_of_several_policies_and_of_nothing_are_verified() {
+fn runs_of_several_policies_and_runs_without_deletions_are_verified() {
     let scratch = RunsOfOneSnapshot::new(2000);
     let one = scratch.policy("one", "[threshold]\ndefault = 12");
     let two = scratch.policy("two", "[threshold]\ndefault = 1200");
@@ -159,7 +159,7 @@ fn runs_of_several_policies_and_of_nothing_are_verified() {
 }
 
 #[test]
-fn the_number_of_threads_leaves_no_trace() {
+fn the_number_of_threads_does_not_change_a_run() {
     let scratch = RunsOfOneSnapshot::new(3000);
     let policy = scratch.policy("p", "[threshold]\ndefault = 6");
     let runs = ["1", "2", "8"].map(|threads| scratch.sweep(&format!("run{threads}"), &policy, &["--threads", threads]));
@@ -192,7 +192,7 @@ fn a_flipped_byte_is_noticed_wherever_it_is() {
 }
 
 #[test]
-fn a_file_too_many_is_noticed() {
+fn an_extra_file_is_refused() {
     let scratch = RunsOfOneSnapshot::new(200);
     let out = scratch.run();
     fs::write(out.join("delete2.parquet"), "").unwrap();
@@ -255,7 +255,7 @@ fn figures_that_were_changed_are_noticed() {
     assert_eq!(verify(&out).0, 0);
 }
 
-/// A party may have any name, that of nobody as well.
+/// A party may have any name, even `(none)`, which tables show where there is no party.
 #[test]
 fn a_party_called_none_is_a_party() {
     let scratch = RunsOfOneSnapshot { home: tempfile::tempdir().unwrap() };
@@ -276,7 +276,7 @@ fn a_party_called_none_is_a_party() {
     assert_eq!(record["without_party"], json!({ "deletes": 1, "alerts": 0 }));
     let (code, _, err) = verify(&out);
     assert_eq!(code, 0, "{err}");
-    // Without a role column the type decides who is told, and a forger cannot say otherwise.
+    // Without a role column the type decides which deletions raise an alert; a forged alert is refused.
     forge(&out, "delete.parquet", |batch| {
         vec![with_column(&batch, "alert", BooleanArray::from(vec![true, false, true]))]
     });
@@ -284,7 +284,7 @@ fn a_party_called_none_is_a_party() {
 }
 
 #[test]
-fn a_device_is_not_deleted_and_a_duplicate_at_once() {
+fn a_deleted_device_that_is_quarantined_as_a_duplicate_is_refused() {
     let scratch = RunsOfOneSnapshot::new(2000);
     let mut rows = estate(2000);
     let twice: Vec<Row> = rows.iter().filter(|row| row.since.is_some()).take(400).cloned().collect();
@@ -303,7 +303,7 @@ fn a_device_is_not_deleted_and_a_duplicate_at_once() {
     let whole = fs::read(out.join("run.json")).unwrap();
     let quarantine = fs::read(out.join("quarantine.parquet")).unwrap();
     forge(&out, "quarantine.parquet", |batch| vec![with_text(&batch, "device_id", place, &deleted)]);
-    refused(&out, "a duplicate of no other row");
+    refused(&out, "is a duplicate of no other row");
     // `--unique` finds duplicates among rows that are not due, which no manifest has.
     change_record(&out, |record| record["options"]["unique"] = json!(true));
     refused(&out, "is quarantined as a duplicate as well");
@@ -313,7 +313,7 @@ fn a_device_is_not_deleted_and_a_duplicate_at_once() {
 }
 
 #[test]
-fn fields_of_later_versions_are_no_fault() {
+fn fields_of_later_versions_are_accepted() {
     let scratch = RunsOfOneSnapshot::new(200);
     let out = scratch.run();
     change_record(&out, |record| {
@@ -323,7 +323,7 @@ fn fields_of_later_versions_are_no_fault() {
     assert_eq!(verify(&out).0, 0);
 }
 
-/// Somebody rewrites a manifest and its digest in the record as well.
+/// A manifest is changed, and its digest in the record too.
 #[test]
 fn forged_deletions_are_noticed() {
     let scratch = RunsOfOneSnapshot::new(2000);
@@ -415,9 +415,9 @@ fn by_reason(difference: &Value) -> Vec<(String, String, u64)> {
     sums.into_iter().map(|((side, reason), devices)| (side, reason, devices)).collect()
 }
 
-/// Six devices, and runs of them in which each has its own reason not to be deleted.
+/// Six devices, and runs that keep each of them for another reason.
 #[test]
-fn a_difference_says_why() {
+fn a_difference_has_the_reason() {
     let home = tempfile::tempdir().unwrap();
     let row = |id: u64, device_type: &str, since: &str, party: Option<&str>| Row {
         id: Some(text_id(id)),

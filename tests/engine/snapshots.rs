@@ -253,7 +253,7 @@ fn files_say_when_they_were_taken() {
 }
 
 #[test]
-fn two_folders_with_files_of_one_name_are_told_apart() {
+fn files_of_the_same_name_in_two_folders_are_distinguished() {
     let home = tempfile::tempdir().unwrap();
     let folders = ["north", "south"].map(|name| home.path().join(name));
     for (number, folder) in folders.iter().enumerate() {

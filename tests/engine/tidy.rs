@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms from the bottom up. A room knows those of lower floors only: its neighbours on the same floor are strangers.
+/// The rooms from the bottom up. A room imports from lower floors only, not from its own floor.
 const FLOORS: &[&[&str]] = &[
     &["error"],
     &["progress", "pool"],
@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["cli"],
 ];
 
-/// Where `unsafe` may stand.
+/// Files that may have `unsafe`.
 const UNSAFE: [&str; 2] = ["src/snapshot/mapping.rs", "src/snapshot/encoded/snappy.rs"];
 
 /// Lines that a file may have.
@@ -103,7 +103,7 @@ fn imports_run_down() {
 }
 
 #[test]
-fn what_has_one_place_stands_there() {
+fn each_of_these_has_one_place() {
     let rules: [(&str, &[&str], &str); 17] = [
         ("unsafe ", &UNSAFE, "write it without"),
         ("rayon::", &["src/pool.rs"], "go through `Pool`"),
@@ -130,10 +130,10 @@ fn what_has_one_place_stands_there() {
             continue;
         }
         for (line, text) in lines {
-            for (word, places, mend) in rules {
-                let spoken_of = text.contains("unsafe_code");
-                if text.contains(word) && !spoken_of && !places.iter().any(|place| file.starts_with(place)) {
-                    findings.push(format!("{file}:{line}: `{word}` has no place here; {mend}"));
+            for (word, places, remedy) in rules {
+                let named_only = text.contains("unsafe_code");
+                if text.contains(word) && !named_only && !places.iter().any(|place| file.starts_with(place)) {
+                    findings.push(format!("{file}:{line}: `{word}` has no place here; {remedy}"));
                 }
             }
         }
@@ -142,16 +142,19 @@ fn what_has_one_place_stands_there() {
 }
 
 #[test]
-fn every_unsafe_block_says_who_vouches() {
+fn every_unsafe_block_has_a_safety_comment() {
     let mut findings = Vec::new();
     for file in UNSAFE {
         let text = fs::read_to_string(root().join(file)).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             let opens = line.contains("unsafe {") && !line.trim_start().starts_with("//");
-            let vouched = lines[index.saturating_sub(8)..index].iter().any(|line| line.contains("SAFETY:"));
-            if opens && !vouched {
-                findings.push(format!("{file}:{}: say above it, after SAFETY:, why it is sound", index + 1));
+            let explained = lines[index.saturating_sub(8)..index].iter().any(|line| line.contains("SAFETY:"));
+            if opens && !explained {
+                findings.push(format!(
+                    "{file}:{}: add a comment `// SAFETY:` above it that says why it is sound",
+                    index + 1
+                ));
             }
         }
     }
@@ -178,9 +181,64 @@ fn files_are_short_and_open_with_their_purpose() {
     none(&findings);
 }
 
-/// Relative links of the documents lead to something that is there.
+/// Words of an older style, and what to write instead. Only whole words are found, in either letter case.
+const OLD_WORDS: [(&str, &str); 15] = [
+    ("heed", "apply"),
+    ("nought", "zero"),
+    ("in earnest", "with --execute"),
+    ("rehearsal", "dry run"),
+    ("is told", "is alerted"),
+    ("are told", "are alerted"),
+    ("nobody", "no user, no party"),
+    ("somebody", "another user, another process"),
+    ("whoever", "the user who"),
+    ("mend", "fix"),
+    ("mends", "fixes"),
+    ("desk", "session, scratch"),
+    ("morsel", "row range"),
+    ("slab", "row range"),
+    ("census", "count"),
+];
+
+/// Files that still have some of [`OLD_WORDS`]. The list may only shrink.
+const KNOWN_OLD_WORDS: &[&str] = &[];
+
+/// Whether the lower-case text has the word, not as a part of another word.
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        ![before, after].into_iter().flatten().any(|c| c.is_alphanumeric() || c == '_')
+    })
+}
+
 #[test]
-fn links_live() {
+fn words_are_plain() {
+    let mut paths = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
+    files_below(&root().join("src"), &mut paths);
+    files_below(&root().join("docs"), &mut paths);
+    paths.sort();
+    let mut findings = Vec::new();
+    for path in paths {
+        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        // Pictures and other files that are not text are skipped.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        if KNOWN_OLD_WORDS.contains(&name.as_str()) {
+            continue;
+        }
+        for (index, line) in text.lines().enumerate() {
+            let line = line.to_lowercase();
+            for (word, instead) in OLD_WORDS.iter().filter(|(word, _)| has_word(&line, word)) {
+                findings.push(format!("{name}:{}: `{word}`; write: {instead}", index + 1));
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// The targets of relative links in the documents exist.
+#[test]
+fn links_have_targets() {
     let mut documents = vec![root().join("README.md"), root().join("ARCHITECTURE.md"), root().join("CHANGELOG.md")];
     files_below(&root().join("docs"), &mut documents);
     let mut findings = Vec::new();
@@ -191,7 +249,7 @@ fn links_live() {
                 let target = after.split([')', '#']).next().unwrap_or_default();
                 let outside = target.is_empty() || target.contains("://");
                 if !outside && !document.parent().unwrap().join(target).exists() {
-                    findings.push(format!("{}:{}: {target} is not there", document.display(), index + 1));
+                    findings.push(format!("{}:{}: {target} does not exist", document.display(), index + 1));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! `smi-sweep diff --policy A --policy B SNAPSHOT`: what a change of policy does to a snapshot.
+//! `smi-sweep diff --policy A --policy B SNAPSHOT`: the effect of a change of policy on a snapshot.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

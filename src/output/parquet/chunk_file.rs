@@ -1,4 +1,4 @@
-//! A Parquet file of row groups that several threads encode, each at its own time.
+//! A Parquet file of row groups that several threads encode, in any order.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use parquet::schema::types::{SchemaDescriptor, TypePtr};
 use super::{EncodedChunk, OutputFile, Written};
 use crate::error::{Error, Result};
 
-/// A Parquet file to which encoded row groups are appended in the order of their numbers, in whatever order they come.
+/// A Parquet file to which encoded row groups are appended in the order of their numbers, in whatever order they arrive.
 pub struct ChunkFile {
     path: PathBuf,
     schema: SchemaDescriptor,

@@ -18,7 +18,7 @@ use super::delta;
 use super::hybrid::{hybrid, same, varint, width_of};
 use crate::estate::{DeviceId, TEXT_LEN};
 
-/// Rows of a page: enough for runs to pay, few enough for a reader that wants one row.
+/// Rows of a page: enough for long runs of equal codes, few enough to read a single row cheaply.
 pub const PAGE_ROWS: usize = 32 * 1024;
 
 /// Bytes that a page's header and levels take at most.
@@ -62,7 +62,7 @@ impl ChunkWriter {
         }
     }
 
-    /// Notes the lowest and highest text of the chunk.
+    /// Sets the lowest and highest text of the chunk, for its statistics.
     pub fn bounds(&mut self, lowest: &[u8], highest: &[u8]) {
         let value = |bytes: &[u8]| Some(ByteArray::from(bytes.to_vec()));
         let statistics = ValueStatistics::new(value(lowest), value(highest), None, Some(0), false);
@@ -108,10 +108,10 @@ impl ChunkWriter {
         }
     }
 
-    /// Writes rows of Device IDs as text, which takes the less room the closer each is to the one before it.
+    /// Writes rows of Device IDs as DELTA_BYTE_ARRAY text: shorter, the longer the prefix that each shares with the one before.
     pub fn device_ids(&mut self, rows: usize, id: impl Fn(usize) -> DeviceId) {
         self.encoding = Encoding::DELTA_BYTE_ARRAY;
-        // Never quite used up: what is not touched costs nothing, and growing would mean copying.
+        // Larger than needed: untouched memory costs nothing, and growing the buffer would copy it.
         self.bytes.reserve_exact(rows * TEXT_LEN + rows.div_ceil(PAGE_ROWS) * PAGE_HEADER);
         let mut ids = Vec::new();
         for start in (0..rows).step_by(PAGE_ROWS) {

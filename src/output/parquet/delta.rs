@@ -1,7 +1,7 @@
-//! Device IDs as DELTA_BYTE_ARRAY: of each text how much it shares with the one before it, and the rest.
+//! Device IDs as DELTA_BYTE_ARRAY: for each text the length of the prefix shared with the one before, and the rest of the text.
 //!
-//! Manifests are in the order of their ids, whose texts share most of their bytes: a third of the size is left to digest
-//! and to write, and every reader of the last years takes it.
+//! Manifests are sorted by Device ID, and neighbouring ids share most of their text: the encoded column has a third of the
+//! plain size, to digest and to write.
 
 use super::hybrid::{pack, varint};
 use crate::estate::{DeviceId, TEXT_LEN};
@@ -15,7 +15,7 @@ const MINIBLOCK: usize = 32;
 pub fn device_ids(ids: &[DeviceId], out: &mut Vec<u8>) {
     let mut shared = Vec::with_capacity(ids.len());
     let mut own = Vec::with_capacity(ids.len());
-    // Whole texts are copied, each over the slack of the one before: a copy of fixed length is the cheaper one.
+    // Copies whole texts of fixed length, each over the unused tail of the one before: cheaper than copies of varying length.
     let mut rest = vec![0u8; (ids.len() + 1) * TEXT_LEN];
     let mut end = 0;
     let mut before = None;

@@ -35,12 +35,12 @@ pub fn zstd(level: i32) -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default())
 }
 
-/// Whether the Arrow schema is stored beside the Parquet schema.
+/// Whether the Arrow schema is stored in the file's metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArrowSchema {
-    /// Stored: readers that know Arrow find dictionaries and time zones as they were.
+    /// Stored: Arrow readers restore dictionaries and time zones.
     Stored,
-    /// Left out: the Parquet types alone decide, as the contract has it.
+    /// Left out: readers use the Parquet types only.
     LeftOut,
 }
 

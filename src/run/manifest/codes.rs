@@ -1,10 +1,10 @@
-//! Due days and parties as codes: dictionaries of what occurs, for columns of few distinct values.
+//! Dictionaries of the due days and parties that occur, for columns with few distinct values.
 
 use super::input::GROUP_ROWS;
 use crate::estate::{DeviceType, time};
 use crate::sweep::{Due, DueRows};
 
-/// The days on which rows became due. There are far fewer of them than rows, so that each is worked out once.
+/// The days on which rows became due. There are far fewer days than rows, so each is computed once for a type and a date.
 pub(super) struct DueDays {
     /// The day of the earliest status date.
     earliest: i32,
@@ -14,7 +14,7 @@ pub(super) struct DueDays {
     pub(super) days: Vec<i32>,
 }
 
-/// With more days than this, each row has its own day written out.
+/// With more days than this, days are written as plain values instead of dictionary codes.
 pub(super) const MOST_DAYS: usize = 1 << 14;
 
 impl DueDays {
@@ -38,7 +38,7 @@ impl DueDays {
         Self { earliest, places: places.collect(), days }
     }
 
-    /// The place of a row's day among all.
+    /// The index of a row's due day in `days`.
     #[inline]
     pub(super) fn place(&self, due: &Due) -> u32 {
         let at = time::day_of(due.since) - self.earliest;
@@ -46,11 +46,12 @@ impl DueDays {
     }
 }
 
-/// The parties of some rows, numbered anew: a dictionary of those that occur, however many others there are.
+/// A dictionary of the parties that occur in some rows.
 pub(super) struct PartyCodes {
     /// Those that occur, ascending.
     pub(super) parties: Vec<u32>,
-    /// For each party its place among them, where that many places are no burden; else it is searched for.
+    /// For each party of the snapshot its index in `parties`; `None` where there are too many parties, and a binary search
+    /// is used.
     places: Option<Vec<u32>>,
 }
 
@@ -76,7 +77,7 @@ impl PartyCodes {
         Self { parties: occurring, places: Some(places) }
     }
 
-    /// The place of a party that occurs; `None` for the number of no party.
+    /// The index of a party in `parties`; `None` for [`Parties::NONE`](crate::scan::Parties::NONE).
     #[inline]
     pub(super) fn code(&self, party: u32) -> Option<u32> {
         match &self.places {

@@ -1,4 +1,4 @@
-//! What manifests are written from, and what all three have in common.
+//! The input of the manifest writers, and the file names and properties of all three manifests.
 
 use parquet::file::properties::{WriterProperties, WriterVersion};
 
@@ -18,9 +18,9 @@ pub const QUARANTINE: &str = "quarantine.parquet";
 /// Rows of a row group.
 pub(super) const GROUP_ROWS: usize = 1 << 17;
 
-/// What manifests are written from.
+/// The input of the manifest writers.
 pub struct Manifests<'a> {
-    /// What was found.
+    /// The findings of the sweep.
     pub findings: &'a Findings,
     /// The names of types.
     pub types: &'a TypeNames,

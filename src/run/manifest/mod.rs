@@ -1,8 +1,8 @@
 //! The three manifests of a run, as Parquet.
 //!
-//! Row groups are encoded in parallel, those of the delete and the alert manifest at once, and appended in order, digested
-//! on their way. Due rows arrive sorted by Device ID; the alert manifest's order, by party and Device ID,
-//! follows from that by sorting them into their parties.
+//! Row groups are encoded in parallel, for the delete and the alert manifest at the same time, then appended in order and
+//! digested. Due rows are sorted by Device ID; a stable distribution over parties gives the order of the alert manifest,
+//! by party and Device ID.
 
 mod codes;
 mod input;
@@ -69,7 +69,7 @@ pub fn write(folder: &Path, manifests: &Manifests<'_>, pool: &Pool) -> Result<Ve
     ])
 }
 
-/// Where the alerting rows lie, by party, and within a party in the order of the due rows, which is by Device ID.
+/// The places of the rows with an alert, by party and, within a party, by Device ID.
 fn by_party(findings: &Findings) -> Vec<Spot> {
     let mut start = 0;
     let mut places: Vec<usize> = Vec::with_capacity(findings.parties.len());

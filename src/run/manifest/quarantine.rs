@@ -1,4 +1,4 @@
-//! The quarantine manifest: few rows of much text, for which the general writer is right.
+//! The quarantine manifest. It has few rows with much text, so that Arrow's general writer is fast enough.
 
 use std::path::Path;
 use std::sync::Arc;

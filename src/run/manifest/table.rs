@@ -1,4 +1,4 @@
-//! The two manifests of due rows: their columns, and how they are encoded and put together.
+//! The delete and the alert manifest: their columns, and how their row groups are encoded in parallel and appended.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::pool::Pool;
 use crate::scan::Parties;
 use crate::sweep::{Due, DueRows, Spot};
 
-/// A column of the two manifests of due rows.
+/// A column of the delete or the alert manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DueColumn {
     AlertCode,
@@ -79,11 +79,11 @@ impl DueColumn {
     }
 }
 
-/// A manifest of due rows.
+/// A delete or alert manifest to be written.
 pub(super) struct DueTable<'a> {
     pub(super) columns: &'a [DueColumn],
     pub(super) due: &'a DueRows,
-    /// Which of them it has, in its order; all as they are where there is none.
+    /// The rows of the manifest in their order; `None`: all due rows in theirs.
     pub(super) order: Option<&'a [Spot]>,
     pub(super) days: &'a DueDays,
     pub(super) types: &'a TypeNames,
@@ -101,7 +101,8 @@ impl DueTable<'_> {
         self.order.map_or(self.due.len(), <[Spot]>::len)
     }
 
-    /// Encodes the columns of a row group. Its rows are gathered once for all columns: those of one party lie all over.
+    /// Encodes the columns of a row group. Its rows are first copied together, because the rows of a
+    /// party are spread over all due rows.
     fn encode(
         &self,
         schema: &SchemaDescriptor,
@@ -195,7 +196,7 @@ impl<'a> TableFile<'a> {
     }
 }
 
-/// Writes both manifests of due rows at once, a row group of the one and a row group of the other.
+/// Writes both manifests at the same time, alternating their row groups.
 pub(super) fn write(
     folder: &Path,
     delete: &DueTable<'_>,

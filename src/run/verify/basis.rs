@@ -1,4 +1,4 @@
-//! What the rows of a run are judged by: its recorded policy at its recorded moment.
+//! What verification judges rows by: the recorded policy at the recorded as-of moment.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,13 +10,13 @@ use crate::estate::time::parse;
 use crate::policy::{Policy, Rules};
 use crate::run::record::{RECORD, Record};
 
-/// What rows are judged by.
+/// The recorded policy and its rules.
 pub(in crate::run) struct Basis {
     pub policy: Policy,
     pub rules: Rules,
     /// The number of each party: its place among the parties of the record, which is the order of their names.
     pub parties: HashMap<String, u32>,
-    /// Whether a row of the snapshot can say as what its party notified it; else the device type decides.
+    /// Whether the snapshot has a column of roles. Without it, the device type decides which deletions raise an alert.
     pub has_roles: bool,
 }
 
@@ -34,14 +34,14 @@ impl Basis {
         Ok(Self { rules: policy.bind(as_of), policy, parties, has_roles })
     }
 
-    /// The party's number, for the record's sums as well; behind all others that of no party.
+    /// The number of a party, which is also its index in the sums; no party has the highest number.
     pub fn party(&self, name: Option<&str>) -> Result<u32, String> {
         let Some(name) = name else { return Ok(self.parties.len() as u32) };
         self.parties.get(name).copied().ok_or_else(|| format!("party `{name}` is not in the record"))
     }
 }
 
-/// The canonical text of a Device ID, and nothing else.
+/// Reads a Device ID in its canonical form; other forms are refused.
 pub(in crate::run) fn canonical(text: &str) -> Result<DeviceId, String> {
     DeviceId::from_text(text.as_bytes())
         .filter(|id| id.to_text() == text.as_bytes())

@@ -1,4 +1,4 @@
-//! The two manifests of due rows: each deletion judged again, and the alerts against the deletions.
+//! Verifies the delete and the alert manifest: each deletion is judged again, and alerts are compared with deletions.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ pub(super) struct AlertedDeletion {
     type_code: u8,
 }
 
-/// Days on which devices become due. There are few days and many rows; each day is kept in the place it falls on.
+/// A cache of due days: a slot for each type and day. There are few days and many rows.
 struct DueDayCache<'r> {
     rules: &'r Rules,
     known: Vec<Option<(u8, i32, i32)>>,
@@ -185,7 +185,7 @@ fn alert(batch: &Alerts, row: usize, basis: &Basis) -> Result<AlertedDeletion, S
     })
 }
 
-/// Whether the alerts are those that the deletions call for, and no other.
+/// Refuses alerts that differ from those that the deletions require.
 pub(super) fn same_alerts(folder: &Path, wanted: &[AlertedDeletion], mut found: Vec<AlertedDeletion>) -> Result<()> {
     let path = folder.join(ALERTS);
     found.sort_unstable_by_key(|alerted| alerted.id);

@@ -1,11 +1,11 @@
-//! The record by itself: whether its figures add up, follow from its policy, and pass its guards.
+//! Verifies the record alone: its figures add up, its cutoffs follow from the policy, and its guards pass.
 
 use crate::policy::{Policy, Rules};
 use crate::run::record::{Record, TallyRecord, cutoffs};
 use crate::scan::PartyCounts;
 use crate::sweep::guard;
 
-/// Whether the figures of the record agree among themselves.
+/// Refuses figures that do not add up.
 pub(super) fn figures(record: &Record) -> Result<(), String> {
     let mut sum = TallyRecord::default();
     for (name, counts) in
@@ -59,7 +59,7 @@ fn add(sum: &mut TallyRecord, counts: &TallyRecord) {
     }
 }
 
-/// Whether cutoffs follow from the policy at the moment, and its guards let the figures pass.
+/// Refuses cutoffs that do not follow from the policy at the as-of moment, and figures that a guard stops.
 pub(super) fn follows(record: &Record, policy: &Policy, rules: &Rules) -> Result<(), String> {
     let wanted = cutoffs(policy, rules);
     for (name, cutoff) in &wanted {

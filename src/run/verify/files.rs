@@ -1,4 +1,4 @@
-//! The files of a run directory against its record: which there are, their sizes, digests and rows.
+//! Verifies the files of a run directory against its record: names, sizes, digests and numbers of rows.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::page::PAGE;
 use crate::run::record::{RECORD, Record};
 
-/// The folder of approvals. It is no part of what is verified: [`approval`](crate::approval) judges what is in it.
+/// The folder of approvals. It is not verified here: [`approval`](crate::approval) checks its files.
 pub const APPROVALS: &str = "approvals";
 /// The outcome of a load, written into the run directory by `smi-sweep load`.
 pub const LOADED: [&str; 2] = ["load.json", "load-outcome.parquet"];
@@ -18,7 +18,7 @@ pub(in crate::run) fn refuse(path: &Path, what: impl Into<String>) -> Error {
     Error::Verification { path: path.to_path_buf(), what: what.into() }
 }
 
-/// Names of what is in a folder, in order.
+/// The names of a folder's entries, sorted.
 pub(in crate::run) fn entries(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
@@ -28,7 +28,7 @@ pub(in crate::run) fn entries(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether the directory holds the manifests and nothing that the record does not know.
+/// Refuses a directory with files that do not belong to a run.
 pub(in crate::run) fn files(folder: &Path, record: &Record) -> Result<()> {
     let mut recorded: Vec<&str> = record.outputs.iter().map(|output| output.path.as_str()).collect();
     recorded.sort_unstable();
@@ -38,8 +38,8 @@ pub(in crate::run) fn files(folder: &Path, record: &Record) -> Result<()> {
         return Err(refuse(&folder.join(RECORD), format!("names the outputs {}", recorded.join(", "))));
     }
     for name in entries(folder)? {
-        let beside = [RECORD, PAGE, APPROVALS].contains(&name.as_str()) || LOADED.contains(&name.as_str());
-        if !beside && !wanted.contains(&name.as_str()) {
+        let allowed = [RECORD, PAGE, APPROVALS].contains(&name.as_str()) || LOADED.contains(&name.as_str());
+        if !allowed && !wanted.contains(&name.as_str()) {
             return Err(refuse(&folder.join(&name), "is not of this run: a file too many"));
         }
         let path = folder.join(&name);
@@ -50,10 +50,10 @@ pub(in crate::run) fn files(folder: &Path, record: &Record) -> Result<()> {
     Ok(())
 }
 
-/// Whether a manifest has the size and digest that the record gives it; that digest.
+/// Compares the size and digest of a manifest with the record. Returns the digest, BLAKE3 in hex.
 ///
 /// # Errors
-/// [`Error::Verification`] where it has not, or is not there.
+/// [`Error::Verification`] where they differ, or the file is missing.
 pub fn digest(folder: &Path, record: &Record, name: &str) -> Result<String> {
     let path = folder.join(name);
     let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
