@@ -52,15 +52,15 @@ impl Stage {
     }
 }
 
-/// Somebody who waits for an operation. Called from many threads.
+/// Receives the progress of an operation, and can cancel it. Called from many threads.
 pub trait Progress: Sync {
-    /// A stage begins, of so many units (rows or bytes; 0 where that is not known).
+    /// A stage begins. `units` is its number of rows or bytes; 0 where that is not known.
     fn begin(&self, stage: Stage, units: u64);
-    /// So many units of the current stage are done.
+    /// `units` more rows or bytes of the current stage are done.
     fn advance(&self, units: u64);
     /// Whether the operation should stop with [`Error::Interrupted`](crate::Error::Interrupted).
     fn interrupted(&self) -> bool;
-    /// The time spent in each stage so far, for records; empty where the caller measures none. It never decides anything.
+    /// The time spent in each stage so far, for records; empty where the caller measures none. No decision uses it.
     fn stage_times(&self) -> BTreeMap<Stage, Duration> {
         BTreeMap::new()
     }
@@ -70,7 +70,7 @@ pub trait Progress: Sync {
     }
 }
 
-/// Nobody waits.
+/// Ignores progress, and never cancels.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoProgress;
 

@@ -35,7 +35,7 @@ impl AsRef<[u8]> for Owner {
 
 /// The message for a truncated file. It is written from a signal handler, so it must be a constant.
 const CUT: &[u8] = b"smi-sweep: a file of the snapshot was cut short while it was read; nothing was published\n  \
-    help: sweep a snapshot that nobody writes to\n";
+    help: sweep a snapshot that no other program writes to\n";
 
 /// Installs a SIGBUS handler: if a mapped file is truncated or its disk fails, the process prints one line and exits
 /// with the code of a refused snapshot.

@@ -20,7 +20,7 @@ pub struct PageStart {
 /// For each `every` rows of a chunk, the start of the page that has the first of them. `passed` gets the bytes of each page
 /// whose header was read, so that a caller can give their memory back.
 ///
-/// Nothing is refused here. Behind a damaged page all ranges begin at that page, so that whoever reads them finds the damage.
+/// Nothing is refused here. After a damaged page all ranges begin at that page, so that their reader finds the damage.
 pub fn page_starts(chunk: Chunk<'_>, every: usize, mut passed: impl FnMut(Range<usize>)) -> Vec<PageStart> {
     let count = chunk.rows.div_ceil(every.max(1)).max(1);
     // What comes before the first data page is read by the first range.
@@ -92,7 +92,7 @@ mod tests {
             assert_eq!(starts.len(), 3);
             assert!(starts[2].offset <= end && starts[2].first_row <= 20, "cut at {end}");
         }
-        // A dictionary in the middle is left to whoever reads it.
+        // A dictionary page in the middle is not refused here; the reader refuses it.
         let bytes = [page(2), page(0), page(2), page(0)].concat();
         let starts = page_starts(chunk(&bytes, 20), 5, |_| {});
         assert_eq!(starts[3], PageStart { offset: 2 * len, first_row: 10, ordinal: 1, dictionary: Some(0) });
