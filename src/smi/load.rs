@@ -15,6 +15,7 @@ use super::guarded_delete::{LoadTables, LockedRows};
 use super::outcome::{self, Account, Kept, KeptRows};
 use super::session::{LoadOptions, Session};
 use super::stage;
+use crate::approval::RequiredApprovals;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
 
@@ -49,8 +50,9 @@ pub struct Loaded {
 /// committed, and the next attempt continues from there.
 pub fn load(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Loaded> {
     let LoadOptions { plan, target, config, execute, .. } = *options;
-    if config.approvals.is_some() && plan.approvals.is_empty() {
-        let what = format!("{}: its approvals were not checked", plan.path.display());
+    let needed = config.approvals.as_ref().map_or(0, RequiredApprovals::needed);
+    if plan.approvals.len() < needed {
+        let what = format!("{}: its approvals were not checked, and {needed} are needed", plan.path.display());
         return Err(Error::Usage {
             what,
             remedy: "make the plan by Plan::for_load, with the required approvals".into(),

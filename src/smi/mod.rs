@@ -6,6 +6,24 @@
 //!
 //! Whatever depends on the time uses the database's clock. Names from the configuration are quoted as identifiers, values are
 //! bound. What is due is decided by the run, which is verified before anything is changed; here it is only compared.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use smi_sweep::pool::Pool;
+//! use smi_sweep::progress::NoProgress;
+//! use smi_sweep::smi::{self, Config, LoadOptions, Plan, Target};
+//!
+//! # fn main() -> smi_sweep::Result<()> {
+//! let target = Target::parse("postgresql://loader@db.example/smi?sslmode=verify-full")?;
+//! let config = Config::load(Some(Path::new("load.toml")))?;
+//! let plan = Plan::for_load(Path::new("runs/2026-11"), config.approvals.as_ref(), &Pool::new(None))?;
+//! let options = LoadOptions { plan: &plan, target: &target, config: &config, execute: false, wait_seconds: 10 };
+//! let dry_run = smi::load(&options, &NoProgress)?;
+//! println!("{} of {} devices are still due", dry_run.account.total.deleted, plan.planned);
+//! # Ok(())
+//! # }
+//! ```
 
 mod batch;
 pub mod config;

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use crate::common::server::{DEVICE, Database, POLICY, Server, confirmation, failed};
 use serde_json::Value;
+use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
+use smi_sweep::smi::{self, Config, LoadOptions, Plan, Target};
 
 /// An inventory of 3000 devices, made ready, and a run for it.
 fn ready(server: &Arc<Server>, name: &str, folder: &Path) -> (Database, String) {
@@ -210,6 +213,12 @@ fn two_people_where_the_configuration_asks_for_them() {
     fs::write(&config, text).unwrap();
     let load = ["load", run.as_str(), "--to", "URL", "--config", config.to_str().unwrap()];
     refused(&database, &load, 6, "0 of the 2 approvals");
+    // A caller of the library cannot leave them out either.
+    let (target, required) = (Target::parse(&database.url()).unwrap(), Config::load(Some(&config)).unwrap());
+    let plan = Plan::for_undo(Path::new(&run), &Pool::new(Some(1))).unwrap();
+    let options = LoadOptions { plan: &plan, target: &target, config: &required, execute: true, wait_seconds: 1 };
+    let error = smi::load(&options, &NoProgress).unwrap_err();
+    assert!(error.to_string().contains("its approvals were not checked, and 2 are needed"), "{error}");
     database.well(&["approve", &run, "--key", &one]);
     refused(&database, &load, 6, "1 of the 2 approvals");
     database.well(&["approve", &run, "--key", &two]);

@@ -163,6 +163,11 @@ fn an_interrupted_load_and_its_interrupted_undo_continue() {
     let load = prepared.load(&execute);
     let planned = confirm.split(':').nth(1).unwrap();
 
+    let output = prepared.interrupted(&prepared.load(&["--batch", "10", "--pause", "10"]), "state = 'staged'");
+    failed(&output, 130, "interrupted");
+    assert_eq!(prepared.number("SELECT count(*) FROM sweep_load"), 0, "a dry run leaves no entry");
+    assert_eq!(prepared.number("SELECT count(*) FROM pg_class WHERE relname LIKE 'sweep_stage%'"), 0);
+
     let output = prepared.interrupted(&load, "done > 0");
     let done = prepared.number("SELECT done FROM sweep_load");
     failed(
