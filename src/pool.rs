@@ -1,21 +1,21 @@
-//! The one place where work is spread over threads.
+//! The one place that distributes work over threads.
 //!
-//! A [`Pool`] maps over items in parallel and hands results back in the items' order, so that nothing downstream can
-//! tell how many threads there were. With one thread the same calls run on the caller's.
+//! A [`Pool`] maps over items in parallel and returns the results in the items' order, so that no result depends on the
+//! number of threads. With one thread the work runs on the caller's thread.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A number of worker threads.
+/// Worker threads; a clone shares them.
 #[derive(Debug, Clone)]
 pub struct Pool {
     workers: Option<Arc<rayon::ThreadPool>>,
 }
 
 impl Pool {
-    /// A pool of `threads` workers; one for each processor where it is `None` or 0.
+    /// A pool of `threads` workers; `None` or 0 means one for each processor.
     ///
-    /// Falls back to the caller's thread where the system grants no more.
+    /// If the system does not start the threads, the work runs on the caller's thread.
     #[must_use]
     pub fn new(threads: Option<usize>) -> Self {
         let threads = threads
@@ -33,17 +33,17 @@ impl Pool {
         Self { workers }
     }
 
-    /// How many workers there are.
+    /// The number of workers; at least 1.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.workers.as_ref().map_or(1, |workers| workers.current_num_threads())
     }
 
-    /// Applies `work` to every item, with scratch space that `scratch` makes once for each worker, and hands the
-    /// results back in order.
+    /// Applies `work` to every item and returns the results in order. `scratch` is called once for each worker; its
+    /// value is passed to every call of `work` on that worker.
     ///
     /// # Errors
-    /// That of the first item, in order, which fails; items after it are called off.
+    /// The error of the first item, in order, that fails; items after it are not started.
     pub fn map_with<T, S, R, E>(
         &self,
         items: Vec<T>,
@@ -60,16 +60,16 @@ impl Pool {
             let mut scratch = scratch();
             return items.into_iter().map(|item| work(&mut scratch, item)).collect();
         };
-        // Items are taken from the front, so that what is handed on in their order never waits for long.
+        // Items are taken from the front, so that a failure cancels as many later items as possible.
         let queue = Mutex::new(items.into_iter().enumerate());
         let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        // Index of the earliest item that failed: what comes before it is still worth trying, what comes after is not.
+        // Index of the earliest item that failed. Items before it must still run: one of them may fail, too.
         let failed = AtomicUsize::new(usize::MAX);
         let done = workers.broadcast(|_| {
-            let mut own = scratch();
+            let mut scratch = scratch();
             let mut done = Vec::new();
             while let Some((index, item)) = take().filter(|(index, _)| *index < failed.load(Ordering::Relaxed)) {
-                let result = work(&mut own, item);
+                let result = work(&mut scratch, item);
                 if result.is_err() {
                     failed.fetch_min(index, Ordering::Relaxed);
                 }
@@ -82,7 +82,7 @@ impl Pool {
         done.into_iter().map(|(_, result)| result).collect()
     }
 
-    /// Applies `work` to every item, and hands the results back in order.
+    /// Applies `work` to every item and returns the results in order.
     ///
     /// # Errors
     /// As [`map_with`](Self::map_with).
@@ -95,7 +95,7 @@ impl Pool {
         self.map_with(items, || (), |(), item| work(item))
     }
 
-    /// Runs both at the same time where there are threads for it.
+    /// Runs both closures, in parallel if there is more than one worker.
     pub fn join<A: Send, B: Send>(&self, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
         match &self.workers {
             None => (a(), b()),
@@ -118,7 +118,7 @@ mod tests {
         }
     }
 
-    /// The first item in order waits until the second has failed: still its error is the one that is returned.
+    /// The second item fails before the first: the error of the first is returned all the same.
     #[test]
     fn the_error_is_that_of_the_first_item_in_order_whichever_fails_first() {
         let second_is_running = Barrier::new(2);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn items_after_a_failure_are_called_off_and_those_before_it_are_not() {
+    fn items_after_a_failure_are_not_started_and_those_before_it_are() {
         for threads in [1, 2, 5] {
             let tried = AtomicUsize::new(0);
             let outcome = Pool::new(Some(threads)).map((0..10_000).collect(), |item: usize| {

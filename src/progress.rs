@@ -1,18 +1,18 @@
-//! What a long operation tells those who wait, and how they stop it.
+//! How a long operation reports its progress, and how a caller interrupts it.
 //!
 //! The library neither prints nor looks at the clock; a caller that wants progress or timings passes a [`Progress`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What an operation is at.
+/// The part of an operation that is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
     /// Opening files and reading footers.
     Open,
     /// Comparing files with their seal.
     VerifySeal,
-    /// Reading tables beside the snapshot.
+    /// Reading tables that are given in addition to the snapshot.
     Tables,
     /// Looking for Device IDs that occur twice.
     Unique,
@@ -26,14 +26,14 @@ pub enum Stage {
     Cases,
     /// Fetching rows from a live inventory.
     Fetch,
-    /// Handing a manifest over to a live inventory.
+    /// Copying a manifest into a staging table of a live inventory.
     Stage,
     /// Deleting from a live inventory, or restoring to it.
     Load,
 }
 
 impl Stage {
-    /// The word for progress lines and records.
+    /// The name in progress lines and run records.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ pub trait Progress: Sync {
     fn stage_times(&self) -> BTreeMap<Stage, Duration> {
         BTreeMap::new()
     }
-    /// The time since the operation began; zero where the caller measures none.
+    /// The time since the operation began; zero if the caller does not measure it.
     fn elapsed(&self) -> Duration {
         Duration::ZERO
     }

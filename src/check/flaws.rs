@@ -1,4 +1,4 @@
-//! The check of a snapshot: what is wrong with it, counted, with the first places.
+//! Finds the flaws of a snapshot: counts them, and lists the first rows that have them.
 //!
 //! Unlike a sweep, which reads only what it needs, the check reads every value of every column of the contract.
 
@@ -13,22 +13,22 @@ use crate::scan::duplicates::{Duplicates, duplicates};
 use crate::scan::{RangeReader, Scan, dates, values};
 use crate::snapshot::PhysicalForm;
 
-/// What can be wrong.
+/// A kind of flaw in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FlawKind {
     /// A status that the policy does not know.
     UnknownStatus,
-    /// No status, on a device that is not Type 2.
+    /// No status, on a device that is not Type 2 (Type 2 devices have no SMI Status).
     MissingStatus,
     /// A type that the policy does not know.
     UnknownType,
     /// No type.
     MissingType,
-    /// No date, on a candidate.
+    /// No status date, on a candidate.
     MissingDate,
-    /// A date after the moment the snapshot was taken.
+    /// A status date after the as-of time.
     FutureDate,
-    /// A date before the year 1.
+    /// A status date before the year 1.
     ImplausibleDate,
     /// No Device ID.
     MissingDeviceId,
@@ -45,7 +45,7 @@ pub enum FlawKind {
 }
 
 impl FlawKind {
-    /// The word for reports.
+    /// The name in reports and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,34 +66,35 @@ impl FlawKind {
     }
 }
 
-/// One kind of finding, for a spelling where spellings matter.
+/// One kind of flaw; for unknown spellings, one spelling of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckFinding {
-    /// What is wrong.
+    /// The kind of flaw.
     pub kind: FlawKind,
-    /// The spelling that is not known, or an example of what is malformed.
+    /// The spelling that the policy does not know; `None` for kinds without spellings.
     pub value: Option<String>,
-    /// How many rows.
+    /// Number of rows that have it.
     pub rows: u64,
-    /// The first of them, as numbers within the snapshot.
+    /// The first of these rows, at most 3: zero-based numbers within the snapshot.
     pub first: Vec<u64>,
 }
 
-/// How many places are kept of each finding.
+/// Row numbers that are kept of each finding.
 const PLACES: usize = 3;
-/// How many different spellings are listed; the rest is counted together.
+/// Findings after which further spellings are counted together as `(other spellings)`.
 const SPELLINGS: usize = 50;
 
-/// Everything that was found.
+/// All flaws of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// By kind and spelling.
+    /// In ascending order of kind and spelling.
     pub findings: Vec<CheckFinding>,
-    /// How many different Device IDs occur more than once.
+    /// Number of distinct Device IDs that occur more than once.
     pub duplicate_ids: u64,
 }
 
-/// Checks a snapshot. Without a moment no date that the calendar has is in the future.
+/// Checks every row of a snapshot. `as_of` is in UTC microseconds since 1970; `None` reports no date of the calendar as
+/// a future date.
 ///
 /// # Errors
 /// Damaged data, or an interruption.
@@ -111,7 +112,7 @@ pub fn check(scan: &Scan<'_>, policy: &Policy, as_of: Option<i64>) -> Result<Che
     Ok(Checked { findings, duplicate_ids: duplicates.ids.len() as u64 })
 }
 
-/// Findings by kind and spelling; ranges are merged in order, so that places stay the first.
+/// Rows and first row numbers by kind and spelling. Ranges are merged in order, so that the first rows are kept.
 #[derive(Debug, Default)]
 struct Flaws(BTreeMap<(FlawKind, Option<String>), (u64, Vec<u64>)>);
 
@@ -137,7 +138,7 @@ impl Flaws {
     }
 }
 
-/// What a worker keeps from range to range.
+/// Buffers that a worker reuses for every range.
 #[derive(Debug, Default)]
 struct CheckBuffers {
     status: Codes,
@@ -178,7 +179,7 @@ impl Checker<'_> {
             }
         }
         let mut roles = vec![RoleField::Absent; all.len()];
-        // The role before the party: whether an alert is due follows from both.
+        // The role comes before the party, because whether an alert is due depends on both.
         for column in [
             Column::SmiStatus,
             Column::DeviceType,
@@ -205,7 +206,8 @@ impl Checker<'_> {
         Ok(flaws)
     }
 
-    /// The rows whose values of a column are looked at. Of status and type only unknown spellings are of interest.
+    /// The rows whose value of `column` is read. Status and type are read only where their code is unknown, for the
+    /// spelling.
     fn wanted(&self, column: Column, all: &[u32], pairs: &RangePairs) -> Vec<u32> {
         let is_wanted = |row: &u32| {
             let (status, device_type) = pairs.of(*row);
@@ -219,7 +221,7 @@ impl Checker<'_> {
         all.iter().copied().filter(is_wanted).collect()
     }
 
-    /// Status and type of each row, as codes.
+    /// The codes of status and type of each row.
     fn pairs(&self, range: &mut RangeReader<'_>, buffers: &mut CheckBuffers) -> Result<RangePairs> {
         let CheckBuffers { status, device_type } = buffers;
         let status_code = |value: Option<&[u8]>| value.map_or(SmiStatus::NULL, |text| self.policy.status_code(text));
@@ -230,7 +232,8 @@ impl Checker<'_> {
         Ok(RangePairs { first_row: range.range.rows.start, pairs })
     }
 
-    /// What is wrong with one value, in a row of this status and type, and where it is known, of this role.
+    /// The flaw of one value, in a row with these codes of status and type and this role; and its spelling, if the kind
+    /// of flaw is listed by spelling.
     fn flaw(
         &self,
         value: &CheckedValue<'_>,
@@ -250,7 +253,7 @@ impl Checker<'_> {
                 Some(id) if self.duplicates.ids.binary_search(&id).is_ok() => FlawKind::DuplicateDeviceId,
                 Some(_) => return None,
             },
-            // A date that is there is looked at in every row, one that is missing where the date decides.
+            // A missing date is a flaw only where the rule needs the date; any other date is checked in every row.
             (Column::StatusSince, None) if self.rules.pair(status, device_type) != Pair::Judge => return None,
             (Column::StatusSince, bytes) => {
                 let since = bytes.map(|bytes| dates::micros(value.form, bytes));
@@ -266,7 +269,7 @@ impl Checker<'_> {
                 match self.rules.addressee(device_type, role, (&party).into()) {
                     Err(Reason::MissingParty) => FlawKind::MissingParty,
                     Err(Reason::BadParty) => FlawKind::BadParty,
-                    // An unknown role is a finding of its own.
+                    // An unknown role is reported as `UnknownRole`.
                     Ok(_) | Err(_) => return None,
                 }
             }

@@ -1,4 +1,4 @@
-//! The check of a snapshot: what is wrong with it, counted, with the first places; and its seal.
+//! Checks a snapshot: counts its flaws, lists the first rows that have them, and seals the snapshot on request.
 
 mod flaws;
 mod seal;

@@ -1,4 +1,4 @@
-//! A check as one call: from the paths of a snapshot to its findings, and to its seal where that is asked for.
+//! A check as one call: from the paths of a snapshot to its findings and, on request, its seal.
 
 use std::path::{Path, PathBuf};
 
@@ -11,47 +11,47 @@ use crate::progress::Progress;
 use crate::scan::Scan;
 use crate::snapshot::{SEAL_FILE, Seal, Snapshot};
 
-/// What to check, and whether to seal it.
+/// The snapshot to check, and whether to seal it.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckRequest<'a> {
-    /// Files and folders of the snapshot; to seal it, one folder.
+    /// Files and folders of the snapshot; exactly one folder if it is to be sealed.
     pub snapshot: &'a [PathBuf],
-    /// The policy whose spellings hold.
+    /// The policy whose spellings of columns, types and statuses apply.
     pub policy: &'a Policy,
-    /// The moment after which dates are in the future, UTC microseconds since 1970; `None` takes the one that the
-    /// snapshot gives. Without either, such dates are not looked for.
+    /// The time after which dates are in the future, UTC microseconds since 1970; `None` takes the snapshot's own time.
+    /// If the snapshot has none either, future dates are not reported.
     pub as_of: Option<i64>,
-    /// Whether a seal is written into the folder.
+    /// `Some` writes a seal into the folder.
     pub seal: Option<SealRequest>,
 }
 
 /// How to seal a snapshot.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SealRequest {
-    /// When the snapshot was taken, UTC microseconds since 1970; `None` takes what its files say.
+    /// When the snapshot was taken, UTC microseconds since 1970; `None` takes the time in its files' metadata.
     pub taken_at: Option<i64>,
-    /// Whether a snapshot with findings is sealed as well.
+    /// Whether to seal a snapshot that has findings.
     pub despite_findings: bool,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct CheckOutcome {
-    /// What was read.
+    /// The snapshot that was read.
     pub snapshot: Snapshot,
-    /// The moment after which dates were taken for future ones.
+    /// The time after which dates counted as future dates, UTC microseconds since 1970; `None` if none was known.
     pub as_of: Option<i64>,
     /// The findings.
     pub checked: Checked,
-    /// The seal, where one was written.
+    /// The path of the seal, if one was written.
     pub sealed: Option<PathBuf>,
 }
 
-/// Checks every value of a snapshot, and seals it where that is asked for.
+/// Checks every value of a snapshot, and seals it if the request says so.
 ///
 /// # Errors
-/// [`Error::Usage`] where a seal is asked for anything but one folder; a snapshot that is refused or changes meanwhile; a
-/// folder that cannot be written; an interruption. Findings are no error.
+/// [`Error::Usage`] if the snapshot to be sealed is not exactly one folder; a snapshot that is refused or changes
+/// meanwhile; a folder that cannot be written; an interruption. Findings are not an error.
 pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CheckOutcome> {
     let seal = request.seal.map(|seal| Ok::<_, Error>((seal, folder_to_seal(request.snapshot)?))).transpose()?;
     let columns = &request.policy.spellings.columns;

@@ -1,4 +1,4 @@
-//! One device: what becomes of it under a policy, and why, in a sentence.
+//! Explains one device: its disposition under a policy, and the reason as a sentence.
 
 use crate::error::Result;
 use crate::estate::{Column, DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
@@ -7,28 +7,29 @@ use crate::progress::Stage;
 use crate::scan::duplicates::each_id;
 use crate::scan::{RangeReader, Scan, dates, values};
 
-/// A row of one device, with its values as they were found.
+/// A row of the device, with its values as stored in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExplainedRow {
-    /// The row's number within the snapshot.
+    /// The row's zero-based number within the snapshot.
     pub row: u64,
-    /// The type as found.
+    /// The type as stored.
     pub device_type: Option<String>,
-    /// The status as found.
+    /// The status as stored.
     pub smi_status: Option<String>,
-    /// The party by the name that manifests give it; as found where it has none.
+    /// The party under its name in manifests; as stored if it is not a valid party.
     pub party: Option<String>,
-    /// The role as found.
+    /// The role as stored.
     pub role: Option<String>,
-    /// The row, as far as the rule is concerned.
+    /// The values that the rule judges.
     pub judged: JudgedRow,
-    /// What becomes of it.
+    /// The decision.
     pub disposition: Disposition,
-    /// Why, in a sentence.
+    /// The reason, as a sentence.
     pub because: String,
 }
 
-/// Finds every row of a device and says what becomes of it. `unique` is whether it may occur once only, due or not.
+/// Finds every row of a device and explains its disposition. `as_of` is in UTC microseconds since 1970. With `unique`,
+/// a Device ID that occurs more than once is a duplicate even if only one of its rows is due.
 ///
 /// # Errors
 /// Damaged data, or an interruption.
@@ -50,7 +51,7 @@ pub fn explain(scan: &Scan<'_>, policy: &Policy, as_of: i64, id: DeviceId, uniqu
         },
     )?;
     let mut found: Vec<ExplainedRow> = scanned.parts.into_iter().flatten().collect();
-    // A Device ID that several due rows share is not deleted for any of them.
+    // If several due rows share a Device ID, all of them are quarantined.
     let due =
         found.iter().filter(|row| rules.is_due(row.judged.status_code, row.judged.type_code, row.judged.since)).count();
     let duplicate = due > 1 || unique && found.len() > 1;
@@ -107,7 +108,7 @@ fn read_row(range: &mut RangeReader<'_>, policy: &Policy, row: u32, id: DeviceId
     Ok(ExplainedRow { row, device_type, smi_status, party, role, judged, disposition, because })
 }
 
-/// Why a row meets its end, in a sentence.
+/// The reason for a row's disposition, as a sentence.
 #[must_use]
 pub fn because(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> String {
     let words = SentenceParts::of(row, policy, rules);
@@ -135,7 +136,7 @@ pub fn because(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> String {
     }
 }
 
-/// Who is alerted of a deletion.
+/// The clause that says who is alerted of a deletion, or why no one is.
 fn alerted(row: &ExplainedRow, policy: &Policy, alert: bool) -> String {
     match row.judged.role {
         _ if alert => format!("{} is alerted by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code),
@@ -144,7 +145,7 @@ fn alerted(row: &ExplainedRow, policy: &Policy, alert: bool) -> String {
     }
 }
 
-/// What sentences about a row are made of.
+/// The parts of sentences about a row.
 struct SentenceParts<'r> {
     type_name: &'r str,
     status: &'r str,
@@ -152,7 +153,7 @@ struct SentenceParts<'r> {
     as_of: String,
     months: String,
     due_on: String,
-    /// The statuses that the policy sweeps.
+    /// The candidate statuses of the policy, joined by "and".
     swept: String,
 }
 
@@ -183,7 +184,7 @@ impl<'r> SentenceParts<'r> {
         }
     }
 
-    /// What is wrong with a row.
+    /// The clause that says why a row is quarantined.
     fn flaw(&self, reason: Reason, row: &ExplainedRow) -> String {
         let Self { type_name, status, since, as_of, due_on, .. } = self;
         match reason {

@@ -1,8 +1,8 @@
 //! Counts the rows of a snapshot by the properties that the rule uses, without judging them.
 //!
-//! These properties are a [`RowClass`]: type, status, day, party, role, and the first flaw. Candidates are counted by class.
-//! All other rows are counted by type and status only, because the rule uses nothing else of them. Candidates that share a
-//! Device ID are listed one by one, because the policy decides which of them are due at the same time.
+//! These properties are a [`RowClass`]: type, status, day, party, role, and the first flaw. Candidates are counted by
+//! class. All other rows are counted by type and status only, because the rule uses nothing else of them. Candidates
+//! that share a Device ID are listed one by one, because the policy decides which of them are due at the same time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +28,8 @@ pub struct RowClass {
     pub type_code: u8,
     /// Code of the status.
     pub status_code: u8,
-    /// The day from which the status has applied, days since 1970-01-01, clamped to one day outside of the years 1 to 9999;
-    /// `None` if the date is null, and for all rows that are not candidates.
+    /// The day from which the status has applied, days since 1970-01-01, clamped to one day outside of the years 1 to
+    /// 9999; `None` if the date is null, and for all rows that are not candidates.
     pub day: Option<i32>,
     /// The Notifying Party: an index into [`CandidateCounts::parties`], or [`Parties::NONE`].
     pub party: u32,
@@ -47,7 +47,8 @@ pub struct RowClass {
 pub struct CandidateCounts {
     /// Rows of each class, ordered by class, without those in [`shared`](Self::shared).
     pub cells: Vec<(RowClass, u64)>,
-    /// Candidates that share their Device ID with another row: the number of the Device ID, from 0, and the row's class.
+    /// Candidates that share their Device ID with another row: the number of the Device ID, from 0, and the row's
+    /// class.
     pub shared: Vec<(u32, RowClass)>,
     /// The parties by index.
     pub parties: Parties,
@@ -233,7 +234,7 @@ fn class_of(candidates: &Candidates, index: usize, region: Option<u32>) -> RowCl
 
 fn take_sorted(register: &Mutex<PartyRegister>) -> (Parties, Vec<u32>) {
     let register = std::mem::take(&mut *register.lock().unwrap_or_else(PoisonError::into_inner));
-    Parties::sorted(register.into_met())
+    Parties::sorted(register.into_names())
 }
 
 /// Merges the counts of all ranges: first by Device ID, to find those that several rows share, then by class.

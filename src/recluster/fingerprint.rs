@@ -1,4 +1,4 @@
-//! What tells whether two snapshots have the same rows, in whatever order and layout.
+//! Compares the rows of two snapshots, independently of order and layout.
 
 use std::fmt;
 use std::iter::Sum;
@@ -7,18 +7,18 @@ use crate::scan::rows::{Rows, TextColumn};
 
 /// The number of rows, and the sum of their digests.
 ///
-/// A row's digest is the first half of the BLAKE3 hash over all its values as the engine understands them: Device ID
-/// and parties in canonical form where they are stored as bytes or numbers, dates in microseconds. Sums do not depend
-/// on the order, and every single row counts.
+/// A row's digest is the first 16 bytes of the BLAKE3 hash over its values as the engine reads them: Device ID and
+/// parties in canonical form if they are stored as bytes or numbers, dates in UTC microseconds. The sum, modulo 2^128,
+/// does not depend on the order of the rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// How many rows.
+    /// Number of rows.
     pub rows: u64,
     sum: u128,
 }
 
 impl Fingerprint {
-    /// Of some rows.
+    /// The fingerprint of `rows`.
     #[must_use]
     pub fn of(rows: &Rows) -> Self {
         let mut malformed = rows.malformed.iter().peekable();
@@ -53,7 +53,7 @@ fn put_word(text: &mut Vec<u8>, words: &TextColumn, row: usize) {
     }
 }
 
-/// Kind and length go first, so that no two rows have the same text.
+/// Appends kind, length and bytes of a value, so that different rows never have the same text.
 fn put(text: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
     text.push(kind);
     text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());

@@ -1,4 +1,4 @@
-//! The layout that sweeps fastest, as measured; docs/performance.md says with what result.
+//! Writes the layout that a sweep reads fastest; docs/performance.md has the measurements.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use crate::policy::Policy;
 use crate::scan::rows::{Rows, TextColumn};
 use crate::snapshot::TAKEN_AT_KEY;
 
-/// Rows that are sorted at a time: what a worker holds in memory, some 60 bytes each.
+/// Rows that are sorted at a time. A worker holds them in memory, about 60 bytes each.
 pub const BATCH_ROWS: usize = 1 << 21;
-/// Rows that are handed to the writer at a time.
+/// Rows that are passed to the writer at a time.
 const CHUNK: usize = 64 * 1024;
-/// Rows of a page: what is decompressed at least, where anything is.
+/// Rows of a page, the smallest unit that is decompressed.
 const PAGE_ROWS: usize = 20_000;
-/// Rows of a row group at most.
+/// Largest number of rows of a row group.
 const GROUP_ROWS: usize = 1 << 20;
 
 /// The columns that are written, under the names by which the policy reads them.
@@ -34,7 +34,7 @@ const GROUP_ROWS: usize = 1 << 20;
 pub struct ColumnNames(Vec<(Column, String)>);
 
 impl ColumnNames {
-    /// Of the columns that are there.
+    /// The names of the columns of which `there` says that the snapshot has them.
     #[must_use]
     pub fn of(policy: &Policy, there: impl Fn(Column) -> bool) -> Self {
         let name = |column: Column| {
@@ -56,14 +56,14 @@ impl ColumnNames {
     }
 }
 
-/// What a file is for.
+/// Which rows of a batch a file has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BatchPart {
-    /// Rows that a sweep looks at.
+    /// Rows with a candidate status.
     Candidates,
-    /// Rows that it only counts.
+    /// Rows that a sweep only counts.
     Others,
-    /// Rows whose Device ID is malformed, with its text.
+    /// Rows whose Device ID is malformed; it is stored as text.
     Malformed,
 }
 
@@ -77,26 +77,26 @@ impl BatchPart {
     }
 }
 
-/// Where a batch of rows goes.
+/// Where and how a batch of rows is written.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchTarget<'a> {
     /// The folder.
     pub folder: &'a Path,
-    /// The batch's number, which its files are named by.
+    /// The batch's number, part of its files' names.
     pub number: usize,
-    /// When the snapshot was taken, where that is known: RFC 3339.
+    /// When the snapshot was taken, in RFC 3339; `None` if that is not known.
     pub taken_at: Option<&'a str>,
-    /// The columns.
+    /// The columns that are written.
     pub names: &'a ColumnNames,
-    /// Which statuses are candidates.
+    /// Gives the candidate statuses.
     pub policy: &'a Policy,
 }
 
 impl BatchTarget<'_> {
-    /// Writes the files of a batch. A batch without rows still makes a file, so that a snapshot of none is one.
+    /// Writes the files of a batch. A batch without rows makes one file without rows, because a snapshot needs a file.
     ///
     /// # Errors
-    /// Where a file cannot be written.
+    /// A file that cannot be written.
     pub fn write(&self, rows: &Rows) -> Result<()> {
         let is_candidate =
             |status: &str| self.policy.candidate_statuses.contains_code(self.policy.status_code(status.as_bytes()));
@@ -138,7 +138,7 @@ impl BatchTarget<'_> {
         let mut file =
             ParquetFile::new(OutputFile::create(&path)?, schema, self.properties(part), ArrowSchema::LeftOut)?;
         let runs = keys.chunk_by(|a, b| match part {
-            // One status and one type each: what is excluded is settled without a look inside.
+            // One status and one type in each row group: excluded types are then decided by statistics alone.
             BatchPart::Candidates => (a.status, a.device_type) == (b.status, b.device_type),
             BatchPart::Others => a.status == b.status,
             BatchPart::Malformed => true,
@@ -169,7 +169,7 @@ impl BatchTarget<'_> {
             .set_write_batch_size(PAGE_ROWS / 8)
             .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_column_dictionary_enabled(dates, false)
-            // No two devices share an identifier.
+            // Nearly all Device IDs are distinct: a dictionary would only add bytes.
             .set_column_dictionary_enabled(ids, false)
             .build()
     }
@@ -200,14 +200,14 @@ impl BatchTarget<'_> {
             Column::DeviceType => text(&rows.types, keys),
             Column::SmiStatus => text(&rows.statuses, keys),
             Column::NotifyingParty => text(&rows.parties, keys),
-            // The region is left behind: `ColumnNames` has the columns of `Column::READ_BY_SWEEP` only.
+            // `CspRegion` never occurs here: `ColumnNames` has the columns of `Column::READ_BY_SWEEP` only.
             Column::NotifyingRole | Column::CspRegion => text(&rows.roles, keys),
         });
         columns.collect()
     }
 }
 
-/// What rows are sorted by; null comes first.
+/// Rows are sorted by this key; null comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct SortKey {
     status: Option<u32>,

@@ -1,12 +1,11 @@
-//! Any snapshot into the layout that sweeps fastest.
+//! Copies a snapshot into the layout that a sweep reads fastest.
 //!
-//! Rows are taken a few million at a time and split: candidates into files where they lie by status, type and date, a
-//! row group for each status and type, identifiers and dates as plain bytes that need no decompressing; all others into
-//! compressed files that a sweep hardly touches. Device IDs are stored as eight bytes; the rare row whose Device ID is
-//! malformed goes, as it was found, into a file that stores them as text. Columns outside of the contract are left
-//! behind.
+//! Rows are taken a few million at a time and split. Candidates go into uncompressed files, sorted by status, type and
+//! date, with a row group for each status and type. All other rows go into compressed files, of which a sweep reads
+//! little. Device IDs are stored as eight bytes; rows with a malformed Device ID go into a file that stores it as text,
+//! unchanged. Columns outside of the contract are not copied.
 //!
-//! What was written is read again, and its rows must be those of the source: see [`Fingerprint`].
+//! The copy is read again, and its rows must be those of the source: see [`Fingerprint`].
 
 mod fingerprint;
 mod layout;
@@ -24,22 +23,22 @@ use crate::scan::Scan;
 use crate::scan::rows::Rows;
 use crate::snapshot::{Seal, Snapshot};
 
-/// What was written.
+/// What was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReclusterSummary {
     /// Rows, of the source and of the copy.
     pub rows: u64,
     /// Files of the copy.
     pub files: usize,
-    /// Their size.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// The fingerprint that both have.
+    /// The fingerprint of source and copy.
     pub fingerprint: Fingerprint,
 }
 
-/// Copies a snapshot into an empty folder, sealed, and proves that the rows are the same.
+/// Copies a snapshot into an empty folder, compares the rows of source and copy, and seals the copy.
 ///
-/// The policy says which statuses are candidates and how columns are called; the copy has the same names.
+/// The policy gives the candidate statuses and the names of the columns, which the copy keeps.
 ///
 /// # Errors
 /// Damaged data, text that is not UTF-8, a folder that cannot be written, an interruption, and rows that differ.

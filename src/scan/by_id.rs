@@ -1,17 +1,16 @@
-//! Sorting by Device ID: the one order that manifests and the search for duplicates need.
+//! Sorts rows by Device ID, the order of manifests.
 //!
-//! Device IDs are numbers, and a makers' prefix makes most of their bytes the same: a radix sort that passes over
-//! those bytes looks at each row four or five times, without a comparison. It is stable, so that rows which share a
-//! Device ID stay as they were.
+//! Device IDs of one maker share a prefix, so most of their bytes are equal. A radix sort that skips equal bytes moves
+//! each row four or five times and compares nothing. The sort is stable: rows that share a Device ID keep their order.
 
 use crate::estate::DeviceId;
 
-/// A Device ID, and where the row lies that has it.
+/// A Device ID and the position of its row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct IdKey<P> {
     /// The Device ID.
     pub id: u64,
-    /// Where the row lies.
+    /// The position of the row.
     pub place: P,
 }
 
@@ -22,18 +21,18 @@ impl<P> IdKey<P> {
     }
 }
 
-/// IdKeys to be sorted, with the room for it, both kept from one sort to the next.
+/// Keys to be sorted, and the second buffer that the sort needs. Both are reused for the next sort.
 #[derive(Debug, Default)]
 pub struct IdKeys<P> {
     keys: Vec<IdKey<P>>,
-    spare: Vec<IdKey<P>>,
+    buffer: Vec<IdKey<P>>,
 }
 
-/// Up to here comparing is faster than counting.
+/// Up to this number of keys a comparison sort is faster.
 const FEW: usize = 256;
 
 impl<P: Copy + Default> IdKeys<P> {
-    /// Forgets all keys, but keeps the memory.
+    /// Removes all keys, and keeps the memory.
     pub fn clear(&mut self) {
         self.keys.clear();
     }
@@ -48,26 +47,26 @@ impl<P: Copy + Default> IdKeys<P> {
         self.keys.extend(keys);
     }
 
-    /// Sorts the keys, and returns them.
+    /// Sorts the keys by Device ID, and returns them.
     pub fn sorted(&mut self) -> &[IdKey<P>] {
-        let Self { keys, spare } = self;
+        let Self { keys, buffer } = self;
         if keys.len() <= FEW {
             keys.sort_by_key(|key| key.id);
             return keys;
         }
         let first = keys.first().map_or(0, |key| key.id);
         let differing = keys.iter().fold(0, |bits, key| bits | (key.id ^ first));
-        spare.clear();
-        spare.resize(keys.len(), IdKey::default());
+        buffer.clear();
+        buffer.resize(keys.len(), IdKey::default());
         for shift in (0..u64::BITS).step_by(8).filter(|shift| differing >> shift & 0xFF != 0) {
-            scatter(keys, spare, shift);
-            std::mem::swap(keys, spare);
+            scatter(keys, buffer, shift);
+            std::mem::swap(keys, buffer);
         }
         keys
     }
 }
 
-/// Moves the keys to where the byte at `shift` puts them; keys that agree in it keep their order.
+/// Copies the keys in the order of the byte at bit `shift`; keys with the same byte keep their order.
 fn scatter<P: Copy>(from: &[IdKey<P>], to: &mut [IdKey<P>], shift: u32) {
     let digit = |key: &IdKey<P>| usize::from((key.id >> shift) as u8);
     let mut places = [0usize; 256];
@@ -96,7 +95,7 @@ mod tests {
             ids in prop::collection::vec(prop_oneof![any::<u64>(), 0x00DB_1200_0000_0000..0x00DB_1200_0000_0400u64], 0..1500),
         ) {
             let mut keys = IdKeys::default();
-            // Whatever was sorted before leaves no trace.
+            // An earlier sort with the same buffers has no effect.
             keys.extend([IdKey::new(DeviceId(7), usize::MAX)]);
             keys.sorted();
             keys.clear();

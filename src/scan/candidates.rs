@@ -1,7 +1,7 @@
-//! From all rows of a range to the candidates, and what is read of these.
+//! Finds the candidates of a range, and reads their other columns.
 //!
-//! Status and type, as codes, settle nearly all rows in pairs. Of the rows that are left open the dates are read; Device ID,
-//! role and party are read of those that the caller asks for.
+//! The pair of status and type, as codes, decides nearly all rows. The rest are open rows: their dates are read, and
+//! Device ID, role and party of those that the caller chooses.
 
 use super::columns::ColumnChunk;
 use super::columns::codes::{CodeSpan, Codes};
@@ -15,27 +15,27 @@ use crate::error::Result;
 use crate::estate::{Column, DeviceId, Role};
 use crate::snapshot::encoded::Head;
 
-/// Rows of a page as most writers have them.
+/// Rows of a page, as most writers make them.
 const ROWS_OF_A_PAGE: usize = 20_000;
 
-/// The candidates of one range. A worker keeps the memory from range to range.
+/// The candidates of one range. A worker reuses the memory for every range.
 #[derive(Debug, Default)]
 pub struct Candidates {
     status: Codes,
     device_type: Codes,
-    /// Rows of each pair of status and type.
+    /// Number of rows of each pair of status and type.
     pub counts: PairCounts,
-    /// Rows that are looked at one by one.
+    /// Rows that are judged one by one.
     pub open: OpenRows,
-    /// The dates of the open rows, UTC microseconds; [`dates::NULL`] for null.
+    /// The status dates of the open rows, UTC microseconds since 1970; [`dates::NULL`] for null.
     pub since: Vec<i64>,
     parties: PartyNumbers,
-    /// What was read of the rows that were asked for.
+    /// Device ID, party and role of the rows that were chosen.
     pub details: Details,
 }
 
-/// Rows of each pair, in four tables: rows of the same pair often follow each other, and the processor would have to wait
-/// for one increment of a counter before the next.
+/// Number of rows of each pair, in four tables. Consecutive rows often have the same pair; with one table each
+/// increment would wait for the one before it.
 #[derive(Debug)]
 pub struct PairCounts(Box<[[u32; PAIRS]; 4]>);
 
@@ -46,7 +46,7 @@ impl Default for PairCounts {
 }
 
 impl PairCounts {
-    /// The pairs that occur, with their rows; all counts are zero afterwards.
+    /// The pairs that occur, with their numbers of rows. Sets all counts to zero.
     pub fn drain(&mut self) -> impl Iterator<Item = (usize, u64)> {
         let [a, b, c, d] = &mut *self.0;
         a.iter_mut().zip(b).zip(c).zip(d).enumerate().filter_map(|(pair, (((a, b), c), d))| {
@@ -56,12 +56,12 @@ impl PairCounts {
     }
 }
 
-/// Rows that some policy must look at: their number within the row group, and their pair of status and type.
+/// Rows that at least one policy judges by more than status and type.
 #[derive(Debug, Default)]
 pub struct OpenRows {
-    /// Numbers within the row group, ascending.
+    /// Zero-based numbers within the row group, ascending.
     pub rows: Vec<u32>,
-    /// For each of them, its pair.
+    /// The [`pair_index`] of each row.
     pub pairs: Vec<u16>,
 }
 
@@ -72,26 +72,26 @@ impl OpenRows {
     }
 }
 
-/// Device ID, party and role of some open rows, a value for each.
+/// Device ID, party and role of some open rows; all lists are parallel.
 #[derive(Debug, Default)]
 pub struct Details {
-    /// Their numbers within the row group.
+    /// Zero-based numbers within the row group, ascending.
     pub rows: Vec<u32>,
-    /// Device IDs; `None` where null or malformed.
+    /// Device IDs; `None` if null or malformed.
     pub ids: Vec<Option<DeviceId>>,
     /// [`PartyCode`]s as numbers.
     pub parties: Vec<u32>,
-    /// Empty where the file has no such column.
+    /// Roles; `None` if null or unknown. Empty if the file has no such column.
     pub roles: Vec<Option<Role>>,
 }
 
-/// Whether so many of the range's rows lie in most pages of a column, were they spread evenly.
+/// Whether `rows` rows, spread evenly over the range, would need most pages of a column.
 const fn are_many(rows: usize, range: &RangeReader<'_>) -> bool {
     rows.saturating_mul(ROWS_OF_A_PAGE) >= range.range.len()
 }
 
 impl Candidates {
-    /// Reads status and type, counts their pairs, and lists the rows that are open.
+    /// Reads status and type, counts their pairs, and lists the open rows.
     ///
     /// # Errors
     /// A damaged chunk.
@@ -111,8 +111,8 @@ impl Candidates {
         Ok(())
     }
 
-    /// Reads the dates of the open rows. Where statistics say that none of a page or of the row group is due, a date that
-    /// is judged like all of them stands in.
+    /// Reads the dates of the open rows. If statistics show that no date of a page or of the row group is due, it is
+    /// not read: its rows get a substitute date that every policy judges like theirs.
     ///
     /// # Errors
     /// A damaged chunk.
@@ -123,8 +123,8 @@ impl Candidates {
         let bound = file.bound(Column::StatusSince)?;
         let pages =
             NotDuePages::new(ColumnChunk { file, group: range.range.group, bound }, plan.latest_due, plan.as_of());
-        if let Some(stand_in) = pages.whole_chunk() {
-            since.resize(open.rows.len(), stand_in);
+        if let Some(substitute) = pages.whole_chunk() {
+            since.resize(open.rows.len(), substitute);
             range.skip_chunk(SkipReason::DateStatistics, Column::StatusSince)?;
             return Ok(());
         }
@@ -133,22 +133,23 @@ impl Candidates {
             range.read_ahead(Column::StatusSince)?;
         }
         let mut skipped = Skipped::default();
-        let mut stand_in = |page: &Head<'_>, rows: usize| {
+        let mut substitute = |page: &Head<'_>, rows: usize| {
             let date = pages.page(page.ordinal)?;
             skipped += Skipped { row_groups: 0, pages: 1, rows: rows as u64, bytes: page.bytes() as u64 };
             Some(date)
         };
-        range.column(Column::StatusSince)?.values_unless(&open.rows, &mut stand_in, |index, value| {
+        range.column(Column::StatusSince)?.values_unless(&open.rows, &mut substitute, |index, value| {
             since[index] = match value {
                 Ok(value) => value.bytes.map_or(dates::NULL, |bytes| dates::micros(bound.form, bytes)),
-                Err(stand_in) => stand_in,
+                Err(substitute) => substitute,
             };
         })?;
         range.metrics().skip(SkipReason::DatePageIndex, skipped);
         Ok(())
     }
 
-    /// Reads Device ID, party and role of some open rows; `wanted` has their places among [`open`](Self::open), ascending.
+    /// Reads Device ID, party and role of some open rows; `wanted` has their indices in [`open`](Self::open),
+    /// ascending.
     ///
     /// # Errors
     /// A damaged chunk.
@@ -196,8 +197,8 @@ impl Candidates {
     }
 }
 
-/// Counts the pairs of two columns, and lists the rows whose pair is open. Where both have a run, its rows are counted
-/// at once.
+/// Counts the pairs of two columns, and lists the rows whose pair is open. Rows that are in a run of both columns are
+/// counted in one step.
 fn count_pairs(
     (status, device_type): (&Codes, &Codes),
     first_row: u32,
@@ -213,7 +214,7 @@ fn count_pairs(
             return;
         }
         match (statuses.take(len), types.take(len)) {
-            (Stretch::Same(status), Stretch::Same(device_type)) => {
+            (CodePiece::Same(status), CodePiece::Same(device_type)) => {
                 let pair = pair_index(status, device_type);
                 counts.0[0][pair] += len as u32;
                 if is_open[pair] {
@@ -221,13 +222,13 @@ fn count_pairs(
                     open.pairs.resize(open.rows.len(), pair as u16);
                 }
             }
-            (Stretch::Same(status), Stretch::Each(types)) => {
+            (CodePiece::Same(status), CodePiece::Each(types)) => {
                 count_each(types.iter().map(|&t| pair_index(status, t)), row, is_open, counts, open);
             }
-            (Stretch::Each(statuses), Stretch::Same(device_type)) => {
+            (CodePiece::Each(statuses), CodePiece::Same(device_type)) => {
                 count_each(statuses.iter().map(|&s| pair_index(s, device_type)), row, is_open, counts, open);
             }
-            (Stretch::Each(statuses), Stretch::Each(types)) => {
+            (CodePiece::Each(statuses), CodePiece::Each(types)) => {
                 let pairs = statuses.iter().zip(types).map(|(&s, &t)| pair_index(s, t));
                 count_each(pairs, row, is_open, counts, open);
             }
@@ -236,7 +237,7 @@ fn count_pairs(
     }
 }
 
-/// Counts one pair for each row. Whether a row is open is not branched on, since it cannot be foreseen.
+/// Counts one pair for each row. There is no branch on whether a row is open, because it would be mispredicted.
 #[inline]
 fn count_each(
     pairs: impl ExactSizeIterator<Item = usize>,
@@ -260,43 +261,43 @@ fn count_each(
     open.pairs.truncate(at);
 }
 
-/// SpanWalks over codees in stretches of any length.
+/// Reads codes in pieces of any length.
 struct SpanWalk<'a> {
     spans: std::slice::Iter<'a, CodeSpan>,
     bytes: &'a [u8],
     span: Option<CodeSpan>,
 }
 
-enum Stretch<'a> {
+enum CodePiece<'a> {
     Same(u8),
     Each(&'a [u8]),
 }
 
 impl<'a> SpanWalk<'a> {
-    fn new(codees: &'a Codes) -> Self {
-        let mut spans = codees.spans.iter();
+    fn new(codes: &'a Codes) -> Self {
+        let mut spans = codes.spans.iter();
         let span = spans.next().copied();
-        Self { spans, bytes: &codees.bytes, span }
+        Self { spans, bytes: &codes.bytes, span }
     }
 
-    /// Rows until the span ends; 0 at the end of the codees.
+    /// Rows that are left in the current span; 0 at the end of the codes.
     fn left(&self) -> usize {
         self.span.map_or(0, |span| span.len())
     }
 
     /// Takes up to [`left`](Self::left) rows.
-    fn take(&mut self, rows: usize) -> Stretch<'a> {
-        let Some(span) = self.span else { return Stretch::Each(&[]) };
+    fn take(&mut self, rows: usize) -> CodePiece<'a> {
+        let Some(span) = self.span else { return CodePiece::Each(&[]) };
         let left = span.len() - rows;
-        let (stretch, rest) = match span {
-            CodeSpan::Same { code, .. } => (Stretch::Same(code), CodeSpan::Same { code, len: left }),
+        let (piece, rest) = match span {
+            CodeSpan::Same { code, .. } => (CodePiece::Same(code), CodeSpan::Same { code, len: left }),
             CodeSpan::Mixed { .. } => {
                 let (here, after) = self.bytes.split_at(rows);
                 self.bytes = after;
-                (Stretch::Each(here), CodeSpan::Mixed { len: left })
+                (CodePiece::Each(here), CodeSpan::Mixed { len: left })
             }
         };
         self.span = if left > 0 { Some(rest) } else { self.spans.next().copied() };
-        stretch
+        piece
     }
 }

@@ -1,16 +1,16 @@
-//! Status dates: from their stored forms to microseconds.
+//! Converts status dates from their stored forms to microseconds.
 
 use crate::estate::time::DAY_MICROS;
 use crate::snapshot::{PhysicalForm, TimestampUnit};
 
-/// Null among dates; no stored value becomes this number.
+/// A null date. [`micros`] returns it for no stored value.
 pub const NULL: i64 = i64::MIN;
 
-/// Day number of 1970-01-01 in the Julian count that INT96 uses.
+/// Julian day number of 1970-01-01: INT96 timestamps store Julian days.
 const JULIAN_EPOCH: i64 = 2_440_588;
 
-/// The microseconds of a stored date, UTC. Finer than that is cut off towards the past; what lies beyond the range of
-/// microseconds becomes its end, which is far in the future or implausibly early.
+/// A stored date in UTC microseconds since 1970, rounded down. A date outside of the range of `i64` microseconds
+/// becomes the nearest value in range, which is a future or an implausible date.
 #[must_use]
 pub fn micros(form: PhysicalForm, bytes: &[u8]) -> i64 {
     let value = match (form, bytes.len()) {

@@ -1,8 +1,8 @@
-//! The driver: ranges of rows, spread over workers, with everything that each range needs done around it.
+//! The driver of a scan: distributes ranges of rows over workers, and does for each range what all consumers need.
 
 use super::columns::codes::{Classifier, Codes};
 use super::columns::{ColumnBuffers, ColumnChunk, ColumnReader, ColumnValue, Reader};
-use super::group::{Task, release_group, tasks};
+use super::group::{RangeTask, release_group, tasks};
 use super::metrics::ScanMetrics;
 use super::range::{RangeSize, RowRange};
 use crate::error::{Error, Result};
@@ -12,20 +12,20 @@ use crate::progress::{Progress, Stage};
 use crate::snapshot::encoded::PageStart;
 use crate::snapshot::{PhysicalForm, Snapshot, SourceFile};
 
-/// One pass over a snapshot: what is read, by whom, and who is kept informed.
+/// One pass over a snapshot: the rows, the workers that read them, and the receiver of progress.
 #[derive(Clone, Copy)]
 pub struct Scan<'a> {
-    /// What is read.
+    /// The snapshot that is read.
     pub snapshot: &'a Snapshot,
     /// The workers.
     pub pool: &'a Pool,
-    /// Gets the rows that are done, and is asked for interruption before each range.
+    /// Receives the number of rows that are done; is asked for interruption before each range.
     pub progress: &'a dyn Progress,
     reader: Reader,
     size: RangeSize,
 }
 
-/// What a scan came to.
+/// The result of a scan.
 #[derive(Debug)]
 pub struct Scanned<R> {
     /// The result for each range, in the order of the snapshot's rows.
@@ -35,19 +35,20 @@ pub struct Scanned<R> {
 }
 
 impl<'a> Scan<'a> {
-    /// A scan through encoded pages, over ranges of the usual size.
+    /// A scan of encoded pages, with ranges of the default size.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, pool: &'a Pool, progress: &'a dyn Progress) -> Self {
         Self { snapshot, pool, progress, reader: Reader::default(), size: RangeSize::default() }
     }
 
-    /// The same with another reader. The results are the same.
+    /// The same scan with another reader. The results are the same.
     #[must_use]
     pub const fn with_reader(self, reader: Reader) -> Self {
         Self { reader, ..self }
     }
 
-    /// The same with every row group cut after so many rows. The results are the same, but for the number of parts.
+    /// The same scan with row groups cut after every `rows` rows. The results are the same, except for the number of
+    /// parts.
     #[must_use]
     pub fn with_range_rows(self, rows: u32) -> Self {
         Self { size: RangeSize::exactly(rows), ..self }
@@ -59,7 +60,7 @@ impl<'a> Scan<'a> {
         self.size.ranges(self.snapshot)
     }
 
-    /// Calls `work` with every range, in parallel. `scratch` makes what a worker keeps from range to range.
+    /// Calls `work` with every range, in parallel. `scratch` makes the buffers that a worker reuses for every range.
     ///
     /// # Errors
     /// The error of the first range that fails, or an interruption.
@@ -73,7 +74,7 @@ impl<'a> Scan<'a> {
         self.run_ranges(&self.ranges(), scratch, work)
     }
 
-    /// As [`run`](Self::run), for some ranges of the snapshot; the stage has begun already.
+    /// As [`run`](Self::run), for some ranges of the snapshot, within a stage that the caller has begun.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -90,8 +91,9 @@ impl<'a> Scan<'a> {
         Ok(done.into_iter().collect())
     }
 
-    /// Calls `each` with the ranges of batches, which are worked on in parallel, and `finish` with what each batch
-    /// gathered and its number. A batch has as many ranges as come to `rows` rows, and at least one.
+    /// Groups consecutive ranges into batches of at most `rows` rows, or of one larger range. For each batch calls
+    /// `each` with its ranges, in order, and `finish` with its number and what `each` collected. Batches run in
+    /// parallel.
     ///
     /// # Errors
     /// As [`run`](Self::run).
@@ -114,14 +116,15 @@ impl<'a> Scan<'a> {
         Ok(done.into_iter().collect())
     }
 
-    fn tasks(&self, ranges: &[RowRange]) -> Vec<Task> {
+    fn tasks(&self, ranges: &[RowRange]) -> Vec<RangeTask> {
         tasks(ranges, self.size.rows(), |range| self.snapshot.files()[range.file].group_rows(range.group))
     }
 
-    /// Everything that is done around the work on one range.
+    /// Runs `work` on one range: checks for interruption, gives the mapped pages back, reports progress, and takes the
+    /// metrics.
     fn visit<R>(
         &self,
-        task: &Task,
+        task: &RangeTask,
         worker: &mut Worker,
         work: impl FnOnce(&mut RangeReader<'_>) -> Result<R>,
     ) -> Result<(R, ScanMetrics)> {
@@ -146,7 +149,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What a worker keeps from range to range.
+/// Buffers that a worker reuses for every range.
 #[derive(Default)]
 struct Worker {
     buffers: ColumnBuffers,
@@ -157,17 +160,17 @@ struct Worker {
 impl<R> FromIterator<(R, ScanMetrics)> for Scanned<R> {
     fn from_iter<I: IntoIterator<Item = (R, ScanMetrics)>>(parts: I) -> Self {
         let mut metrics = ScanMetrics::default();
-        let parts = parts.into_iter().map(|(part, own)| {
-            metrics += own;
+        let parts = parts.into_iter().map(|(part, read)| {
+            metrics += read;
             part
         });
         Self { parts: parts.collect(), metrics }
     }
 }
 
-/// Lists of ranges that come to up to `rows` rows each, or are one range. There is one list at least.
-fn batches(tasks: Vec<Task>, rows: u64) -> Vec<Vec<Task>> {
-    let mut batches: Vec<Vec<Task>> = vec![Vec::new()];
+/// Groups consecutive ranges into batches of at most `rows` rows, or of one larger range. There is at least one batch.
+fn batches(tasks: Vec<RangeTask>, rows: u64) -> Vec<Vec<RangeTask>> {
+    let mut batches: Vec<Vec<RangeTask>> = vec![Vec::new()];
     let mut total = 0;
     for task in tasks {
         let more = task.range.len() as u64;
@@ -183,13 +186,13 @@ fn batches(tasks: Vec<Task>, rows: u64) -> Vec<Vec<Task>> {
     batches
 }
 
-/// A range of rows in a worker's hands: reads columns of it. Rows are named by their numbers in the row group.
+/// Reads columns of one range. Rows are zero-based numbers within the row group.
 pub struct RangeReader<'s> {
     /// The file.
     pub file: &'s SourceFile,
     /// The range.
     pub range: &'s RowRange,
-    task: &'s Task,
+    task: &'s RangeTask,
     reader: Reader,
     buffers: &'s mut ColumnBuffers,
 }
@@ -204,7 +207,7 @@ impl RangeReader<'_> {
     /// How the file stores a column.
     ///
     /// # Errors
-    /// Where the file does not have it.
+    /// A column that the file does not have.
     pub fn form(&self, column: Column) -> Result<PhysicalForm> {
         Ok(self.file.bound(column)?.form)
     }
@@ -212,7 +215,7 @@ impl RangeReader<'_> {
     /// A column chunk of the row group.
     ///
     /// # Errors
-    /// Where the file does not have the column.
+    /// A column that the file does not have.
     pub fn chunk(&self, column: Column) -> Result<ColumnChunk<'_>> {
         Ok(ColumnChunk { file: self.file, group: self.range.group, bound: self.file.bound(column)? })
     }
@@ -226,7 +229,8 @@ impl RangeReader<'_> {
         self.column(column)?.codes(rows, classify, out)
     }
 
-    /// Reads the values of `rows`, which ascend, and calls `take` with the index into `rows` and the value of each.
+    /// Reads the values of `rows`, in ascending order, and calls `take` with the index into `rows` and the value of
+    /// each.
     ///
     /// # Errors
     /// A damaged chunk, or a column that the file does not have.
@@ -234,10 +238,10 @@ impl RangeReader<'_> {
         self.column(column)?.values(rows, take)
     }
 
-    /// The reader of a column, for what the other methods do not offer.
+    /// The reader of a column.
     ///
     /// # Errors
-    /// Where the file does not have the column.
+    /// A column that the file does not have.
     pub(super) fn column(&mut self, column: Column) -> Result<ColumnReader<'_>> {
         let bound = self.file.bound(column)?;
         let chunk = ColumnChunk { file: self.file, group: self.range.group, bound };
@@ -248,7 +252,8 @@ impl RangeReader<'_> {
         Ok(ColumnReader { chunk, column, reader: self.reader, buffers: &mut *self.buffers, start })
     }
 
-    /// Asks the system for the pages of a column before they are read, so that a cold disk reads them in one go.
+    /// Advises the system to read a column chunk ahead, so that a disk reads it in one sequential pass. Does nothing
+    /// unless the range is the first of its row group.
     ///
     /// # Errors
     /// A footer that points beyond the file, or a column that the file does not have.
@@ -260,7 +265,7 @@ impl RangeReader<'_> {
         Ok(())
     }
 
-    /// Where what is skipped is counted.
+    /// Counts what is skipped.
     pub(super) fn metrics(&mut self) -> &mut ScanMetrics {
         &mut self.buffers.metrics
     }

@@ -1,7 +1,7 @@
-//! Device IDs that occur more than once anywhere in a snapshot.
+//! Finds Device IDs that occur more than once anywhere in a snapshot.
 //!
-//! All IDs are spread over buckets by their hash, and each bucket is sorted by itself. Buckets that grow spill into
-//! unnamed temporary files, eight bytes a row, so that memory stays bounded whatever the size of the estate.
+//! IDs are distributed over buckets by their hash, and each bucket is sorted. Large buckets are moved into unnamed
+//! temporary files, eight bytes for each row, so that memory stays bounded for a snapshot of any size.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -13,17 +13,17 @@ use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId};
 use crate::progress::Stage;
 
-/// How many buckets there are.
+/// Number of buckets.
 const BUCKETS: usize = 256;
-/// IDs that a bucket holds in memory before it spills.
+/// IDs that a bucket holds in memory before they are moved into its file.
 const IN_MEMORY: usize = 32 * 1024;
 
-/// What occurs more than once.
+/// Device IDs that occur more than once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Duplicates {
     /// The Device IDs, ascending.
     pub ids: Vec<DeviceId>,
-    /// How many rows have one of them.
+    /// Number of rows that have one of them.
     pub rows: u64,
 }
 
@@ -33,7 +33,7 @@ pub struct Duplicates {
 /// Damaged data, a temporary folder that is full, or an interruption.
 pub fn duplicates(scan: &Scan<'_>) -> Result<Duplicates> {
     let buckets: Vec<Mutex<Bucket>> = (0..BUCKETS).map(|_| Mutex::default()).collect();
-    scan.run(Stage::Unique, Spread::default, |range, Spread { waiting }| {
+    scan.run(Stage::Unique, BucketBuffers::default, |range, BucketBuffers { waiting }| {
         let rows = range.all_rows();
         each_id(range, &rows, |_, id| {
             let Some(id) = id else { return Ok(()) };
@@ -48,15 +48,16 @@ pub fn duplicates(scan: &Scan<'_>) -> Result<Duplicates> {
         bucket.into_inner().unwrap_or_else(PoisonError::into_inner).duplicates().map_err(spill_failed)
     })?;
     let mut all = Duplicates::default();
-    for own in sorted {
-        all.ids.extend(own.ids);
-        all.rows += own.rows;
+    for bucket in sorted {
+        all.ids.extend(bucket.ids);
+        all.rows += bucket.rows;
     }
     all.ids.sort_unstable();
     Ok(all)
 }
 
-/// Calls `each` with the number in the row group and the Device ID of some rows of a range.
+/// Reads the Device IDs of `rows` (ascending), and calls `each` with the row's number within the row group and its
+/// Device ID, `None` if null or malformed.
 ///
 /// # Errors
 /// Damaged data, or the first error of `each`.
@@ -76,19 +77,19 @@ pub fn each_id(
     outcome
 }
 
-/// What a worker holds back, so that buckets are not locked for every row.
+/// IDs that a worker collects for each bucket, so that it does not lock a bucket for every row.
 #[derive(Debug)]
-struct Spread {
+struct BucketBuffers {
     waiting: Vec<Vec<u64>>,
 }
 
-impl Default for Spread {
+impl Default for BucketBuffers {
     fn default() -> Self {
         Self { waiting: vec![Vec::new(); BUCKETS] }
     }
 }
 
-/// The bucket of an ID. Its bits are mixed first: makers number their devices one after the other.
+/// The bucket of an ID. Its bits are mixed (Fibonacci hashing), because makers number their devices consecutively.
 fn bucket_of(id: DeviceId) -> usize {
     (id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize % BUCKETS
 }

@@ -1,4 +1,5 @@
-//! What the ranges of one row group share: where each begins in every column, and how many are still to be read.
+//! State that the ranges of one row group share: where each range begins in every column, and how many are not read
+//! yet.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,27 +10,27 @@ use crate::estate::Column;
 use crate::snapshot::encoded::{PageStart, page_starts};
 use crate::snapshot::{FileColumn, SourceFile};
 
-/// Bytes of page headers and what lies between them that are mapped at a time while starts are looked for.
+/// Bytes of a chunk after which the pages that were passed are given back, while page headers are read.
 const RELEASE_BYTES: usize = 4 << 20;
 
 /// Shared by the ranges of one row group.
 #[derive(Debug)]
 pub(super) struct SharedGroup {
     range_rows: usize,
-    /// Ranges of this run that are not done.
+    /// Ranges that are not read yet.
     left: AtomicUsize,
     starts: [OnceLock<Vec<PageStart>>; Column::ALL.len()],
 }
 
-/// A range to be read, and what it shares with others; a row group that is one range shares nothing.
+/// A range to be read, and the state it shares with other ranges; `None` if the range is the whole row group.
 #[derive(Debug, Clone)]
-pub(super) struct Task {
+pub(super) struct RangeTask {
     pub range: RowRange,
     pub shared: Option<Arc<SharedGroup>>,
 }
 
-/// Tasks for ranges in the order of the snapshot, which were cut after `range_rows` rows.
-pub(super) fn tasks(ranges: &[RowRange], range_rows: u32, group_rows: impl Fn(&RowRange) -> usize) -> Vec<Task> {
+/// Tasks for ranges, which are in the order of the snapshot and were cut after every `range_rows` rows.
+pub(super) fn tasks(ranges: &[RowRange], range_rows: u32, group_rows: impl Fn(&RowRange) -> usize) -> Vec<RangeTask> {
     let same_group = |one: &RowRange, other: &RowRange| (one.file, one.group) == (other.file, other.group);
     let mut tasks = Vec::with_capacity(ranges.len());
     for ranges in ranges.chunk_by(same_group) {
@@ -41,13 +42,13 @@ pub(super) fn tasks(ranges: &[RowRange], range_rows: u32, group_rows: impl Fn(&R
                 starts: Default::default(),
             })
         });
-        tasks.extend(ranges.iter().map(|range| Task { range: range.clone(), shared: shared.clone() }));
+        tasks.extend(ranges.iter().map(|range| RangeTask { range: range.clone(), shared: shared.clone() }));
     }
     tasks
 }
 
 impl SharedGroup {
-    /// Where a range begins in a column. The page headers of the chunk are read when the first range asks.
+    /// Where a range begins in a column. The first call for a column reads the page headers of its chunk.
     ///
     /// # Errors
     /// A footer that points beyond the file.
@@ -67,7 +68,7 @@ impl SharedGroup {
         Ok(starts.get(range.rows.start as usize / self.range_rows).copied().unwrap_or_default())
     }
 
-    /// Gives back the memory of the pages that only this range reads; of the whole row group where it is the last range.
+    /// Gives back the memory of the pages that only this range reads; after the last range, of the whole row group.
     ///
     /// # Errors
     /// A footer that points beyond the file.
@@ -79,7 +80,8 @@ impl SharedGroup {
         for column in Column::ALL {
             let Some(bound) = file.columns.get(column) else { continue };
             let chunk = file.chunk_range(range.group, bound)?;
-            // Where the reference reader is used nothing is known of pages: what others still need is mapped again.
+            // The reference reader does not find page starts. The whole chunk is given back; other ranges page it in
+            // again.
             let Some(starts) = self.starts[column as usize].get() else {
                 file.map().release(chunk);
                 continue;

@@ -2,14 +2,14 @@
 
 use std::ops::AddAssign;
 
-/// Why a part of a column was not read.
+/// The reason why a part of a column was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SkipReason {
-    /// Statistics of the row group: all its rows have one status, which no policy looks at.
+    /// Statistics of the row group: all rows have one status, which no policy sweeps.
     StatusStatistics,
-    /// The dictionary of the column chunk: it has no status that a policy looks at.
+    /// The dictionary of the column chunk has no status that a policy sweeps.
     StatusDictionary,
-    /// Statistics of the row group: no status date of it is due.
+    /// Statistics of the row group: no status date is due.
     DateStatistics,
     /// The page index: no status date of the page is due.
     DatePageIndex,
@@ -21,16 +21,17 @@ impl SkipReason {
         [Self::StatusStatistics, Self::StatusDictionary, Self::DateStatistics, Self::DatePageIndex];
 }
 
-/// How much was skipped for one reason.
+/// What was skipped for one reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Skipped {
-    /// Column chunks of which no page was read. A chunk that several ranges share is counted with its first row.
+    /// Column chunks of which no page was read. A chunk that several ranges share is counted by the range with its
+    /// first row.
     pub row_groups: u64,
-    /// Pages, where they are skipped one by one.
+    /// Pages that were skipped one by one.
     pub pages: u64,
     /// Rows whose value was not read.
     pub rows: u64,
-    /// Bytes in the file.
+    /// Bytes in the file, as stored.
     pub bytes: u64,
 }
 
@@ -43,24 +44,24 @@ impl AddAssign for Skipped {
     }
 }
 
-/// What a scan read and skipped. How the work was spread over workers may show here, and nowhere else in a result.
+/// What a scan read and skipped. The only result that may depend on the number of workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ScanMetrics {
     /// Rows of all ranges.
     pub rows: u64,
-    /// Bytes in the file of the pages that were opened.
+    /// Bytes in the file, as stored, of the pages that were opened.
     pub bytes_read: u64,
     skipped: [Skipped; SkipReason::ALL.len()],
 }
 
 impl ScanMetrics {
-    /// How much was skipped for this reason.
+    /// What was skipped for this reason.
     #[must_use]
     pub const fn skipped(&self, reason: SkipReason) -> Skipped {
         self.skipped[reason as usize]
     }
 
-    /// Counts something that is not read.
+    /// Counts a part that is not read.
     pub fn skip(&mut self, reason: SkipReason, skipped: Skipped) {
         self.skipped[reason as usize] += skipped;
     }
@@ -70,8 +71,8 @@ impl AddAssign for ScanMetrics {
     fn add_assign(&mut self, other: Self) {
         self.rows += other.rows;
         self.bytes_read += other.bytes_read;
-        for (own, other) in self.skipped.iter_mut().zip(other.skipped) {
-            *own += other;
+        for (skipped, more) in self.skipped.iter_mut().zip(other.skipped) {
+            *skipped += more;
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The one pass over a snapshot: row groups are cut into ranges of rows, which workers read in parallel.
 //!
-//! [`Scan::run`] is the driver. It hands each [`RowRange`] to a worker as a [`RangeReader`], asks for interruption, reports
-//! progress, gives mapped pages back, and adds up [`ScanMetrics`]. Everything that reads rows is a consumer of it: the sweep,
+//! [`Scan::run`] is the driver. It gives each [`RowRange`] to a worker as a [`RangeReader`], checks for interruption,
+//! reports progress, gives mapped pages back, and adds up [`ScanMetrics`]. All code that reads rows uses it: the sweep,
 //! the check, the ledger, `recluster`, `explain` and the count of stock.
 //!
-//! For: reading columns of ranges of rows, and what several consumers read in the same way ([`candidates`],
-//! [`duplicates`], [`types`], [`rows`]). Not for: deciding what becomes of a row.
+//! Belongs here: reading columns of ranges of rows, and what several consumers read in the same way ([`candidates`],
+//! [`duplicates`], [`types`], [`rows`]). Does not belong here: deciding the disposition of a row.
 
 pub mod by_id;
 pub mod candidates;

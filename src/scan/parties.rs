@@ -1,4 +1,4 @@
-//! The distinct parties of a snapshot, kept once; rows refer to them by number.
+//! The distinct parties of a snapshot. Each is kept once, and rows refer to it by number.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::snapshot::PhysicalForm;
 pub struct PartyCounts {
     /// Devices of the party that are to be deleted.
     pub deletes: u64,
-    /// Alerts that the party is to get.
+    /// Alerts that are to be sent to the party.
     pub alerts: u64,
 }
 
@@ -28,76 +28,76 @@ pub struct Parties {
 }
 
 impl Parties {
-    /// The number of no party.
+    /// The index that means "no party".
     pub const NONE: u32 = u32::MAX;
 
-    /// Takes names in the order in which they were met, and returns them sorted, with the new index of each old one.
+    /// Sorts the names of a [`PartyRegister`]. Also returns, for each number in the register, the index in the result.
     #[must_use]
-    pub fn sorted(met: Vec<String>) -> (Self, Vec<u32>) {
-        let mut order: Vec<u32> = (0..met.len() as u32).collect();
-        order.sort_unstable_by(|&a, &b| met[a as usize].cmp(&met[b as usize]));
-        let mut rank = vec![0; met.len()];
+    pub fn sorted(registered: Vec<String>) -> (Self, Vec<u32>) {
+        let mut order: Vec<u32> = (0..registered.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| registered[a as usize].cmp(&registered[b as usize]));
+        let mut rank = vec![0; registered.len()];
         for (new, &old) in order.iter().enumerate() {
             rank[old as usize] = new as u32;
         }
-        let mut met: Vec<Option<String>> = met.into_iter().map(Some).collect();
-        let names: Vec<String> = order.iter().filter_map(|&old| met[old as usize].take()).collect();
+        let mut registered: Vec<Option<String>> = registered.into_iter().map(Some).collect();
+        let names: Vec<String> = order.iter().filter_map(|&old| registered[old as usize].take()).collect();
         (Self { names: Arc::new(names) }, rank)
     }
 
-    /// The text of an index; `None` where it is that of no party.
+    /// The name of the party with this index; `None` if there is no such party.
     #[must_use]
     pub fn name(&self, index: u32) -> Option<&str> {
         self.names.get(index as usize).map(String::as_str)
     }
 
-    /// How many there are.
+    /// Number of parties.
     #[must_use]
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no party.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// All names in ascending order: the position is the index.
+    /// All names, by index, in ascending order.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 }
 
-/// Gives each distinct party a number, from 0, in the order in which it is met.
+/// Numbers the distinct parties, from 0, in the order of their first [`number`](Self::number) call.
 #[derive(Debug, Default)]
 pub struct PartyRegister {
-    met: IndexSet<String, ahash::RandomState>,
+    names: IndexSet<String, ahash::RandomState>,
 }
 
 impl PartyRegister {
     /// The number of this party.
     pub fn number(&mut self, party: &str) -> u32 {
-        let number = match self.met.get_index_of(party) {
+        let number = match self.names.get_index_of(party) {
             Some(number) => number,
-            None => self.met.insert_full(party.to_owned()).0,
+            None => self.names.insert_full(party.to_owned()).0,
         };
         number as u32
     }
 
-    /// The parties in the order in which they were met.
+    /// The names in the order of their numbers.
     #[must_use]
-    pub fn into_met(self) -> Vec<String> {
-        self.met.into_iter().collect()
+    pub fn into_names(self) -> Vec<String> {
+        self.names.into_iter().collect()
     }
 }
 
-/// The Notifying Party of a row, as one number: that of a party in the register, or one of the highest numbers, which no
-/// party has.
+/// The Notifying Party of a row, as one number: the number of a party in the register, or one of the three highest
+/// numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartyCode {
-    /// A party, by its number in the register.
+    /// A party, by its number in the [`PartyRegister`].
     Party(u32),
     /// Null or blank.
     Missing,
@@ -108,7 +108,7 @@ pub enum PartyCode {
 }
 
 impl PartyCode {
-    /// As a number.
+    /// The code as a number.
     #[must_use]
     #[inline]
     pub const fn number(self) -> u32 {
@@ -120,7 +120,7 @@ impl PartyCode {
         }
     }
 
-    /// From its number.
+    /// The code with this number.
     #[must_use]
     #[inline]
     pub const fn of(number: u32) -> Self {
@@ -132,7 +132,7 @@ impl PartyCode {
         }
     }
 
-    /// What keeps the row's device from being deleted, by whether that raises an alert.
+    /// The reason to quarantine a due row with this party; `alert` is whether its deletion raises an alert.
     #[must_use]
     #[inline]
     pub const fn flaw(self, alert: bool) -> Option<Reason> {
@@ -145,23 +145,23 @@ impl PartyCode {
     }
 }
 
-/// Turns stored parties into the numbers of a register that all workers share.
+/// Converts stored parties into [`PartyCode`] numbers, with a cache in front of the register that all workers share.
 #[derive(Debug, Default)]
 pub struct PartyNumbers {
     by_code: Vec<Option<u32>>,
     by_bytes: HashMap<Box<[u8]>, u32>,
 }
 
-/// How many plain parties a worker remembers by itself; beyond, it asks the register.
-const REMEMBERED: usize = 4096;
+/// Number of plain values that a worker caches. For further values it asks the register each time.
+const CACHED_VALUES: usize = 4096;
 
 impl PartyNumbers {
-    /// A new column chunk begins: codes mean something else now.
+    /// Forgets the codes of the last column chunk, because each chunk has its own dictionary.
     pub fn begin_chunk(&mut self) {
         self.by_code.clear();
     }
 
-    /// The number of a stored party.
+    /// The [`PartyCode`] number of a stored party.
     pub fn number(&mut self, form: PhysicalForm, value: ColumnValue<'_>, register: &Mutex<PartyRegister>) -> u32 {
         let Some(bytes) = value.bytes else { return PartyCode::Missing.number() };
         if let Some(code) = value.code {
@@ -180,7 +180,7 @@ impl PartyNumbers {
             return *number;
         }
         let number = number(form, bytes, register);
-        if self.by_bytes.len() < REMEMBERED {
+        if self.by_bytes.len() < CACHED_VALUES {
             self.by_bytes.insert(bytes.into(), number);
         }
         number
@@ -207,6 +207,10 @@ mod tests {
         {
             assert_eq!(PartyCode::of(code.number()), code);
         }
-        assert_eq!(PartyCode::Missing.number(), Parties::NONE, "what is left of it after settling");
+        assert_eq!(
+            PartyCode::Missing.number(),
+            Parties::NONE,
+            "no party has the same number before and after settling"
+        );
     }
 }

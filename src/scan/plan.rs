@@ -1,4 +1,4 @@
-//! Which rows a scan must look at one by one, settled for all policies before the first row is read.
+//! Decides, for all policies and before the first row is read, which rows a scan must judge one by one.
 
 use std::sync::Mutex;
 
@@ -6,10 +6,10 @@ use super::parties::PartyRegister;
 use crate::estate::{DeviceType, SmiStatus};
 use crate::policy::{Pair, Policy, Rules};
 
-/// How many pairs of a status code and a type code there are.
+/// Number of pairs of a status code and a type code.
 pub const PAIRS: usize = SmiStatus::CODES * DeviceType::CODES;
 
-/// The pair of a status code and a type code, as an index.
+/// The index, below [`PAIRS`], of a pair of a status code and a type code.
 #[must_use]
 #[inline]
 pub const fn pair_index(status: u8, device_type: u8) -> usize {
@@ -22,32 +22,32 @@ pub const fn pair_codes(pair: usize) -> (u8, u8) {
     ((pair >> 6) as u8, (pair & 63) as u8)
 }
 
-/// What rows are looked at for.
+/// What a scan reads rows for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To judge them: statuses that no policy looks at are not distinguished.
+    /// To judge them. Statuses that no policy sweeps are not distinguished.
     Judge,
-    /// To count them by status and date: every status is counted, and every date of a candidate is read.
+    /// To count them by status and date. Every status is counted, and the date of every candidate is read.
     Count,
 }
 
-/// Which rows a scan must look at one by one, and what of the rest need not be read.
+/// Which rows a scan must read one by one, and which columns of the other rows it can skip.
 pub struct CandidatePlan<'a> {
     policy: &'a Policy,
-    /// The policies, bound to one moment.
+    /// The policies, bound to one as-of time.
     pub rules: &'a [Rules],
-    /// Pairs of status and type whose rows are looked at one by one.
+    /// Whether the rows of each [`pair_index`] are open: read one by one.
     pub open: Box<[bool; PAIRS]>,
-    /// Statuses whose rows all meet the same end under every policy, whatever their type.
+    /// Statuses that no policy sweeps, for any type.
     closed_status: [bool; SmiStatus::CODES],
-    /// The latest date that is due for any type under any policy, UTC microseconds.
+    /// The latest date that is due for any type under any policy, UTC microseconds since 1970.
     pub latest_due: i64,
-    /// The parties met so far.
+    /// The parties that were read so far.
     pub parties: Mutex<PartyRegister>,
 }
 
 impl<'a> CandidatePlan<'a> {
-    /// A plan for these rules. All of them read a snapshot as `policy` does, which knows the spellings.
+    /// A plan for these rules. `policy` gives the spellings, which must be the same for all rules.
     #[must_use]
     pub fn new(policy: &'a Policy, rules: &'a [Rules], purpose: Purpose) -> Self {
         let is_open = |pair: Pair| match purpose {
@@ -74,31 +74,31 @@ impl<'a> CandidatePlan<'a> {
         Self { policy, rules, open, closed_status, latest_due, parties: Mutex::default() }
     }
 
-    /// The moment that all policies are bound to.
+    /// The as-of time of all policies, UTC microseconds since 1970.
     #[must_use]
     pub fn as_of(&self) -> i64 {
         self.rules.first().map_or(i64::MIN, Rules::as_of)
     }
 
-    /// Whether rows of this status all meet the same end.
+    /// Whether no policy sweeps this status, for any type.
     #[must_use]
     pub fn is_closed(&self, status: u8) -> bool {
         self.closed_status[usize::from(status) % SmiStatus::CODES]
     }
 
-    /// A status whose rows meet the end of every closed status.
+    /// A closed status, to be used in place of any other closed status.
     #[must_use]
     pub fn any_closed(&self) -> u8 {
         self.closed_status.iter().position(|&closed| closed).unwrap_or_default() as u8
     }
 
-    /// Code of a status as the snapshot spells it.
+    /// The code of a status as spelled in the snapshot; `None` is null.
     #[must_use]
     pub fn status_code(&self, value: Option<&[u8]>) -> u8 {
         value.map_or(SmiStatus::NULL, |spelling| self.policy.status_code(spelling))
     }
 
-    /// Code of a type as the snapshot spells it.
+    /// The code of a type as spelled in the snapshot; `None` is null.
     #[must_use]
     pub fn type_code(&self, value: Option<&[u8]>) -> u8 {
         value.map_or(DeviceType::NULL, |spelling| self.policy.type_code(spelling))

@@ -1,6 +1,6 @@
-//! What statistics, dictionaries and page indexes make it unnecessary to read.
+//! Decides by statistics, dictionaries and page indexes which parts of a column need not be read.
 //!
-//! Statistics may only be used to skip rows, never to delete one: were they wrong, a device would be kept too long.
+//! Statistics may only be used to skip rows, never to delete one: with wrong statistics a device is then kept too long.
 
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::estate::Column;
 
 impl RangeReader<'_> {
-    /// Whether statistics or dictionary show that every status of the range is closed under the plan; its status pages
-    /// are then not read.
+    /// Whether statistics or the dictionary show that every status of the range is closed under the plan. The caller
+    /// then need not read its status pages; they are counted as skipped.
     ///
     /// # Errors
     /// A footer that points beyond the file.
@@ -33,7 +33,7 @@ impl RangeReader<'_> {
         Ok(true)
     }
 
-    /// Counts a chunk of which the range reads no page, for a reason that holds for the whole row group.
+    /// Counts a chunk of which the range reads no page, for a reason that applies to the whole row group.
     pub(super) fn skip_chunk(&mut self, reason: SkipReason, column: Column) -> Result<()> {
         let chunk = self.chunk(column)?;
         let bytes = u64::try_from(chunk.file.chunk_footer(chunk.group, chunk.bound).compressed_size());
@@ -63,45 +63,46 @@ fn one_closed_status(chunk: ColumnChunk<'_>, plan: &CandidatePlan<'_>) -> bool {
     }
 }
 
-/// Lowest and highest date of some rows, none of which is null, as statistics have them.
-type Bounds = (i64, i64);
+/// Lowest and highest date of rows without nulls, UTC microseconds since 1970, from statistics.
+type DateBounds = (i64, i64);
 
-/// The pages of a date column that hold only dates which are not due, and not in the future either.
+/// Finds pages of a date column in which every date is neither due nor in the future. Such a page need not be read: any
+/// of its dates, as a substitute, is judged like the others.
 #[derive(Debug)]
 pub struct NotDuePages<'a> {
     chunk: ColumnChunk<'a>,
-    /// The latest date that is due for any type under any policy.
+    /// The latest date that is due for any type under any policy, UTC microseconds since 1970.
     latest_due: i64,
     as_of: i64,
     whole_chunk: Option<i64>,
 }
 
 impl<'a> NotDuePages<'a> {
-    /// For one date column of a row group.
+    /// For the date column of a row group; times are UTC microseconds since 1970.
     #[must_use]
     pub fn new(chunk: ColumnChunk<'a>, latest_due: i64, as_of: i64) -> Self {
         let mut pages = Self { chunk, latest_due, as_of, whole_chunk: None };
-        pages.whole_chunk = pages.chunk_bounds().and_then(|bounds| pages.stand_in(bounds));
+        pages.whole_chunk = pages.chunk_bounds().and_then(|bounds| pages.substitute(bounds));
         pages
     }
 
-    /// A date that is judged like every date of the whole chunk, where there is one.
+    /// A date that is judged like every date of the chunk; `None` if the chunk must be read.
     #[must_use]
     pub const fn whole_chunk(&self) -> Option<i64> {
         self.whole_chunk
     }
 
-    /// A date that is judged like every date of a page, where there is one.
+    /// A date that is judged like every date of the data page with this zero-based number; `None` if it must be read.
     #[must_use]
     pub fn page(&self, ordinal: usize) -> Option<i64> {
-        self.page_bounds(ordinal).and_then(|bounds| self.stand_in(bounds))
+        self.page_bounds(ordinal).and_then(|bounds| self.substitute(bounds))
     }
 
-    fn stand_in(&self, (lowest, highest): Bounds) -> Option<i64> {
+    fn substitute(&self, (lowest, highest): DateBounds) -> Option<i64> {
         (lowest > self.latest_due && highest <= self.as_of).then_some(lowest)
     }
 
-    fn chunk_bounds(&self) -> Option<Bounds> {
+    fn chunk_bounds(&self) -> Option<DateBounds> {
         let statistics = self.chunk.file.chunk_footer(self.chunk.group, self.chunk.bound).statistics()?;
         if self.chunk.bound.optional && statistics.null_count_opt() != Some(0) {
             return None;
@@ -118,7 +119,7 @@ impl<'a> NotDuePages<'a> {
         }
     }
 
-    fn page_bounds(&self, ordinal: usize) -> Option<Bounds> {
+    fn page_bounds(&self, ordinal: usize) -> Option<DateBounds> {
         let index = self.chunk.file.footer.page_index()?.column_index(self.chunk.group, self.chunk.bound.leaf)?;
         if ordinal as u64 >= index.num_pages() || (self.chunk.bound.optional && index.null_count(ordinal) != Some(0)) {
             return None;
@@ -134,7 +135,7 @@ impl<'a> NotDuePages<'a> {
         }
     }
 
-    fn bounds(&self, lowest: &[u8], highest: &[u8]) -> Option<Bounds> {
+    fn bounds(&self, lowest: &[u8], highest: &[u8]) -> Option<DateBounds> {
         let form = self.chunk.bound.form;
         let bounds = (micros(form, lowest), micros(form, highest));
         (bounds.0 <= bounds.1).then_some(bounds)

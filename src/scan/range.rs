@@ -4,46 +4,46 @@ use std::ops::Range;
 
 use crate::snapshot::Snapshot;
 
-/// Rows of a range, where a row group is cut.
+/// Rows of a range, if the row group is cut.
 const RANGE_ROWS: u32 = 1 << 19;
-/// Row groups of up to so many rows are one range. Writers' usual row groups stay whole: no page is decompressed twice
-/// because a cut goes through it.
+/// A row group of up to this number of rows is one range. The row groups of most writers are not cut, so that no page
+/// is decompressed for two ranges.
 const UNCUT_ROWS: u32 = 1 << 20;
 
 /// A range of rows of one row group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowRange {
-    /// Index of the file among those of the snapshot.
+    /// Index of the file in the snapshot.
     pub file: usize,
     /// Index of the row group in the file.
     pub group: usize,
-    /// The rows, by their numbers in the row group.
+    /// The rows, by their zero-based numbers within the row group.
     pub rows: Range<u32>,
-    /// Number within the snapshot of the row group's first row.
+    /// Zero-based number within the snapshot of the row group's first row.
     pub group_first_row: u64,
 }
 
 impl RowRange {
-    /// How many rows it has.
+    /// Number of rows.
     #[must_use]
     pub const fn len(&self) -> usize {
         (self.rows.end - self.rows.start) as usize
     }
 
-    /// Whether it has no row.
+    /// Whether there is no row.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The number within the snapshot of a row of the row group.
+    /// The zero-based number within the snapshot of a row of the row group.
     #[must_use]
     pub fn row_number(&self, row: u32) -> u64 {
         self.group_first_row + u64::from(row)
     }
 }
 
-/// How row groups are cut into ranges. It depends on the row group alone, never on the number of threads.
+/// How row groups are cut into ranges. The cuts do not depend on the number of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RangeSize {
     rows: u32,

@@ -1,7 +1,7 @@
-//! Whole rows of a snapshot, as the engine understands them: for what rewrites an estate instead of judging it.
+//! Reads whole rows of a snapshot, column by column, for commands that rewrite a snapshot instead of judging it.
 //!
-//! Columns stay columns. TextColumn are kept once, with a number for each row; Device IDs are numbers, and text that is none
-//! is kept beside them.
+//! Each distinct text is kept once, with a number for each row. Device IDs are numbers; a malformed Device ID is kept
+//! as text.
 
 use std::borrow::Cow;
 
@@ -14,17 +14,17 @@ use crate::error::{Error, Fault, Result};
 use crate::estate::{Column, DeviceId};
 use crate::snapshot::PhysicalForm;
 
-/// How the values of a column are read as text; `None` where one is none.
+/// Reads a stored value as text; `None` if it is not text.
 type AsText = fn(PhysicalForm, &[u8]) -> Option<Cow<'_, str>>;
 
-/// A column of few distinct words.
+/// A text column with few distinct values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextColumn {
-    /// For each row the index of its word, or [`TextColumn::NULL`].
+    /// For each row the index of its text in `words`, or [`TextColumn::NULL`].
     pub numbers: Vec<u32>,
-    /// The distinct words, in the order in which they were met.
+    /// The distinct texts, in the order of their first occurrence.
     pub words: IndexSet<Box<str>, ahash::RandomState>,
-    /// Numbers by code of the chunk's dictionary.
+    /// The number of each code of the chunk's dictionary, once it was read.
     by_code: Vec<Option<u32>>,
 }
 
@@ -32,13 +32,13 @@ impl TextColumn {
     /// The number of null.
     pub const NULL: u32 = u32::MAX;
 
-    /// The word of a row.
+    /// The text of a row; `None` if null.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<&str> {
         self.words.get_index(self.numbers[row] as usize).map(|word| &**word)
     }
 
-    /// The rank of each word among all, in ascending order of their text.
+    /// The rank of each text in ascending order, by index in `words`.
     #[must_use]
     pub fn ranks(&self) -> Vec<u32> {
         let mut order: Vec<usize> = (0..self.words.len()).collect();
@@ -58,13 +58,13 @@ impl TextColumn {
         number as u32
     }
 
-    /// Takes the word of one more row.
+    /// Appends a row with this text, or null.
     pub fn push_word(&mut self, word: Option<&str>) {
         let number = word.map_or(Self::NULL, |word| self.number(word));
         self.numbers.push(number);
     }
 
-    /// Takes a value, which `text` reads; `false` where it is not text.
+    /// Appends a row with a stored value, which `text` reads; `false` if it is not text.
     fn push(&mut self, value: ColumnValue<'_>, text: AsText, form: PhysicalForm) -> bool {
         let Some(bytes) = value.bytes else {
             self.numbers.push(Self::NULL);
@@ -88,33 +88,33 @@ impl TextColumn {
     }
 }
 
-/// Some rows, column by column.
+/// Rows, column by column; all columns have the same length.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// Device IDs; `None` where there is none, or one that is malformed.
+    /// Device IDs; `None` if null or malformed.
     pub ids: Vec<Option<DeviceId>>,
-    /// Device IDs that are malformed, by row.
+    /// Malformed Device IDs as text, with the index of their row, ascending.
     pub malformed: Vec<(usize, Box<str>)>,
-    /// Types as found.
+    /// Types as stored.
     pub types: TextColumn,
-    /// Statuses as found.
+    /// Statuses as stored.
     pub statuses: TextColumn,
-    /// Status dates, UTC microseconds.
+    /// Status dates, UTC microseconds since 1970.
     pub since: Vec<Option<i64>>,
-    /// Parties as found; those stored as bytes or numbers in canonical form.
+    /// Parties as stored; in canonical form if they are stored as bytes or numbers.
     pub parties: TextColumn,
-    /// Roles as found; null where a file has no such column.
+    /// Roles as stored; null if the file has no such column.
     pub roles: TextColumn,
 }
 
 impl Rows {
-    /// How many there are.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether there is none.
+    /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
@@ -176,7 +176,7 @@ impl Rows {
     }
 }
 
-/// A word of a text column, as it was found.
+/// The text of a column that stores text.
 fn plain_text(_: PhysicalForm, bytes: &[u8]) -> Option<Cow<'_, str>> {
     std::str::from_utf8(bytes).ok().map(Cow::from)
 }

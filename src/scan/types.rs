@@ -1,6 +1,6 @@
-//! The devices of a few types, with status and date: for consumers that count some of an estate instead of judging all.
+//! Reads the devices of some types, with status and date, for consumers that count devices of a few types.
 //!
-//! Types are read as codes first. Where a range has none of the types that are asked for, nothing else of it is read.
+//! Types are read first, as codes. If a range has no device of these types, its other columns are not read.
 
 use super::columns::codes::Codes;
 use super::driver::RangeReader;
@@ -12,15 +12,15 @@ use crate::policy::Policy;
 /// A device of one of the types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypedDevice {
-    /// Its Device ID; `None` where null or malformed.
+    /// Its Device ID; `None` if null or malformed.
     pub id: Option<DeviceId>,
-    /// Code of its status.
+    /// Code of its [`SmiStatus`].
     pub status: u8,
-    /// From when the status has applied, UTC microseconds.
+    /// The start of its status, UTC microseconds since 1970.
     pub since: Option<i64>,
 }
 
-/// What a worker keeps from range to range.
+/// Buffers that a worker reuses for every range.
 #[derive(Debug, Default)]
 pub struct TypeBuffers {
     codes: Codes,
@@ -29,8 +29,8 @@ pub struct TypeBuffers {
     pub devices: Vec<TypedDevice>,
 }
 
-/// Reads the devices of these types from a range into [`TypeBuffers::devices`], and returns how many other rows have no
-/// type, or one that the policy does not know.
+/// Reads the devices of these types from a range into [`TypeBuffers::devices`]. Returns the number of rows whose type
+/// is null or unknown to the policy.
 ///
 /// # Errors
 /// A damaged chunk.

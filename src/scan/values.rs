@@ -1,24 +1,24 @@
-//! Identifiers as snapshots store them: Device IDs, parties and roles.
+//! Reads Device IDs and parties from their stored forms.
 
 use std::borrow::Cow;
 
 use crate::estate::{DeviceId, Party};
 use crate::snapshot::PhysicalForm;
 
-/// The Device ID of a stored value; `None` where it is malformed.
+/// The Device ID of a stored value; `None` if it is malformed.
 #[must_use]
 #[inline]
 pub fn device_id(form: PhysicalForm, bytes: &[u8]) -> Option<DeviceId> {
     match form {
         PhysicalForm::Number => Some(DeviceId(u64::from_le_bytes(bytes.try_into().ok()?))),
         PhysicalForm::Fixed8 => DeviceId::from_bytes(bytes),
-        // Bytes without an annotation are an EUI-64 if there are eight, and text otherwise.
+        // Byte arrays without a logical type are an EUI-64 if they have eight bytes, and text otherwise.
         PhysicalForm::Raw if bytes.len() == 8 => DeviceId::from_bytes(bytes),
         _ => DeviceId::from_text(bytes),
     }
 }
 
-/// A Device ID as text, as it was found: bytes and numbers in canonical form, text as it is.
+/// A stored Device ID as text: bytes and numbers in canonical form, text unchanged.
 #[must_use]
 pub fn id_as_found(form: PhysicalForm, bytes: &[u8]) -> String {
     match (form, device_id(form, bytes)) {
@@ -28,13 +28,13 @@ pub fn id_as_found(form: PhysicalForm, bytes: &[u8]) -> String {
     }
 }
 
-/// The user id that a stored party is, where it is stored as one and not as text.
+/// The user ID of a stored party; `None` if the party is stored as text.
 ///
-/// Eight bytes without an annotation may be either. Where all are printable they are text: nearly every user id has other
-/// bytes among its eight.
+/// Eight bytes without a logical type may be either. If all are printable they are text, because nearly every user ID
+/// has a byte that is not printable.
 fn user_id(form: PhysicalForm, bytes: &[u8]) -> Option<DeviceId> {
     match form {
-        // Blanks are what an export pads an empty field with.
+        // Some exports fill an empty field with blanks.
         PhysicalForm::Fixed8 if bytes.iter().all(|&byte| byte == b' ') => None,
         PhysicalForm::Raw if bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => None,
         PhysicalForm::Raw if bytes.len() != 8 => None,
@@ -43,7 +43,7 @@ fn user_id(form: PhysicalForm, bytes: &[u8]) -> Option<DeviceId> {
     }
 }
 
-/// The Notifying Party that a stored value names. All consumers decide it here.
+/// The Notifying Party of a stored value. All consumers use this function, so that they agree.
 #[must_use]
 pub fn party_field(form: PhysicalForm, bytes: Option<&[u8]>) -> Party<'_> {
     let Some(bytes) = bytes else { return Party::Missing };
@@ -54,8 +54,8 @@ pub fn party_field(form: PhysicalForm, bytes: Option<&[u8]>) -> Party<'_> {
     }
 }
 
-/// A party as it was found: user ids that are stored as bytes or numbers in canonical form, text as it is. `None` where
-/// it is not text.
+/// A stored party as text: user IDs that are stored as bytes or numbers in canonical form, text unchanged. `None` if it
+/// is not UTF-8.
 #[must_use]
 pub fn party_as_found(form: PhysicalForm, bytes: &[u8]) -> Option<Cow<'_, str>> {
     match user_id(form, bytes) {

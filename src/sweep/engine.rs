@@ -1,4 +1,4 @@
-//! The sweep of a whole snapshot: ranges of rows in parallel, then what needs all of them.
+//! Sweeps a whole snapshot: judges ranges of rows in parallel, then does what needs the rows of all ranges.
 
 use std::sync::PoisonError;
 
@@ -12,30 +12,30 @@ use crate::policy::{Policy, Rules};
 use crate::progress::Stage;
 use crate::scan::{CandidatePlan, Parties, Purpose, Scan, ScanMetrics};
 
-/// What to sweep by.
+/// How to sweep a snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepOptions<'a> {
-    /// The policies; all are answered by one scan.
+    /// The policies. One scan judges the rows under all of them.
     pub policies: &'a [Policy],
-    /// The moment to judge by, UTC microseconds.
+    /// The as-of time, UTC microseconds since 1970.
     pub as_of: i64,
-    /// Exact numbers that take the place of guards.
+    /// Exact numbers that replace guards.
     pub expected: Expected,
-    /// Device IDs that occur more than once anywhere in the snapshot, ascending, where that was asked for: their due
-    /// rows count as duplicates.
+    /// Device IDs that occur more than once anywhere in the snapshot, ascending: their due rows count as duplicates.
+    /// Empty if only due rows that share a Device ID count.
     pub duplicates: &'a [DeviceId],
 }
 
-/// What one policy came to.
+/// The result of a sweep under one policy.
 #[derive(Debug)]
 pub struct Swept {
-    /// The policy, bound to the moment.
+    /// The policy, bound to the as-of time.
     pub rules: Rules,
-    /// What it found.
+    /// What is to be deleted, what is quarantined, and the counts.
     pub findings: Findings,
-    /// The guards that it trips; where there are any, nothing may be published.
+    /// The guards that it trips. If there are any, nothing may be published.
     pub trips: Vec<GuardTrip>,
-    /// What the one scan that answered all policies read and skipped.
+    /// What the scan read and skipped; the same for all policies.
     pub metrics: ScanMetrics,
 }
 
@@ -44,7 +44,8 @@ pub struct Swept {
 /// Guards that trip are reported in [`Swept::trips`], not as errors, so that the figures can be shown.
 ///
 /// # Errors
-/// Policies that read a snapshot differently, damaged data, a file that changed meanwhile, or an interruption.
+/// [`Error::Usage`] if the policies have different spellings or types; damaged data, a file that changed meanwhile, or
+/// an interruption.
 pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> {
     let Some(first) = options.policies.first() else { return Ok(Vec::new()) };
     for other in options.policies {
@@ -63,12 +64,12 @@ pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> 
     scan.snapshot.unchanged()?;
 
     scan.progress.begin(Stage::Sort, 0);
-    let met = judge.plan.parties.into_inner().unwrap_or_else(PoisonError::into_inner).into_met();
-    let (parties, rank) = Parties::sorted(met);
-    let gathered = gather(scanned.parts, rules.len());
+    let names = judge.plan.parties.into_inner().unwrap_or_else(PoisonError::into_inner).into_names();
+    let (parties, rank) = Parties::sorted(names);
+    let merged = merge_ranges(scanned.parts, rules.len());
     let mut swept = Vec::new();
-    for ((gathered, rules), policy) in gathered.into_iter().zip(rules).zip(options.policies) {
-        let Gathered { by_type, due, quarantined } = gathered;
+    for ((judged, rules), policy) in merged.into_iter().zip(rules).zip(options.policies) {
+        let JudgedSnapshot { by_type, due, quarantined } = judged;
         let mut settled = settle::settle(&due, &rank, options.duplicates, scan.pool)?;
         drop(due);
         settled.by_type += &by_type;
@@ -82,46 +83,47 @@ pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> 
         balance(&findings, scan.snapshot.rows())?;
         let trips = guard::trips(policy, (&findings.by_type.total()).into(), options.expected);
         if trips.is_empty() {
-            let rows = merged(quarantined, settled.quarantined);
+            let rows = in_row_order(quarantined, settled.quarantined);
             findings.quarantined = quote::quote(scan, &rows)?;
         }
         swept.push(Swept { rules, findings, trips, metrics: scanned.metrics });
     }
-    // Quarantined rows were read once more.
+    // Quarantined rows were read again since the last check.
     scan.snapshot.unchanged()?;
     Ok(swept)
 }
 
-/// What one policy made of every range, in the order of the snapshot.
+/// The rows of all ranges, judged under one policy.
 #[derive(Default)]
-struct Gathered {
+struct JudgedSnapshot {
     by_type: TallyByType,
-    /// Due rows of each range by ascending Device ID.
+    /// Due rows of each range, by ascending Device ID; ranges are in the order of the snapshot.
     due: Vec<Vec<Due>>,
     quarantined: Vec<(u64, Reason)>,
 }
 
-fn gather(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<Gathered> {
-    let mut gathered: Vec<Gathered> = (0..policies).map(|_| Gathered::default()).collect();
+fn merge_ranges(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<JudgedSnapshot> {
+    let mut merged: Vec<JudgedSnapshot> = (0..policies).map(|_| JudgedSnapshot::default()).collect();
     for range in judged {
-        for (gathered, mut own) in gathered.iter_mut().zip(range) {
-            gathered.by_type += &own.by_type;
-            gathered.quarantined.append(&mut own.quarantined);
-            if !own.due.is_empty() {
-                gathered.due.push(own.due);
+        for (merged, mut judged) in merged.iter_mut().zip(range) {
+            merged.by_type += &judged.by_type;
+            merged.quarantined.append(&mut judged.quarantined);
+            if !judged.due.is_empty() {
+                merged.due.push(judged.due);
             }
         }
     }
-    gathered
+    merged
 }
 
 /// All quarantined rows in the order of the snapshot.
-fn merged(mut judged: Vec<(u64, Reason)>, settled: Vec<(u64, Reason)>) -> Vec<(u64, Reason)> {
+fn in_row_order(mut judged: Vec<(u64, Reason)>, settled: Vec<(u64, Reason)>) -> Vec<(u64, Reason)> {
     judged.extend(settled);
     judged.sort_unstable_by_key(|(row, _)| *row);
     judged
 }
 
+/// Checks that every row was counted once, and that the counted deletions are those listed.
 fn balance(findings: &Findings, rows: u64) -> Result<()> {
     let total = findings.by_type.total();
     if total.rows() != rows {

@@ -1,22 +1,23 @@
-//! What a sweep finds: due rows, quarantined rows, counts, and the parties they refer to.
+//! The result of a sweep: due rows, quarantined rows, counts, and the parties that rows refer to.
 //!
-//! Due rows are small and fixed in size, since there may be millions; a party's text is kept once, in [`Parties`].
+//! Due rows are small and of fixed size, because there may be millions. The text of each party is kept once, in
+//! [`Parties`].
 
 use std::ops::Range;
 
 use crate::estate::{DeviceId, Reason, TallyByType};
 use crate::scan::{Parties, PartyCounts};
 
-/// A row that is due. 32 bytes, so that sorting with a copy stays within 64 bytes a row.
+/// A row that is due. It has 32 bytes: sorting, which needs a copy, takes 64 bytes for each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
     /// The device.
     pub id: DeviceId,
-    /// From when its status has applied, UTC microseconds.
+    /// The start of its status, UTC microseconds since 1970.
     pub since: i64,
-    /// The row's number in the whole snapshot, files in path order.
+    /// The row's zero-based number within the snapshot, files in path order.
     pub row: u64,
-    /// Who notified it: an index into [`Parties`]; beyond them where there is none.
+    /// The Notifying Party, as an index into [`Parties`]; [`Parties::NONE`] if there is none.
     pub party: u32,
     /// Code of its [`DeviceType`](crate::estate::DeviceType).
     pub type_code: u8,
@@ -28,14 +29,14 @@ pub struct Due {
 
 /// Rows that are to be deleted, by ascending Device ID; no two have the same.
 ///
-/// They come in pieces, each behind the one before it, as they were settled side by side: to put them into one would be
-/// to copy them all once more.
+/// The rows are kept in pieces, in ascending order, as parallel workers made them: joining the pieces would copy all
+/// rows.
 #[derive(Debug, Clone, Default)]
 pub struct DueRows {
     pieces: Vec<Vec<Due>>,
 }
 
-/// Where a row lies among [`DueRows`].
+/// The position of a row in [`DueRows`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spot {
     piece: u32,
@@ -43,13 +44,13 @@ pub struct Spot {
 }
 
 impl DueRows {
-    /// How many there are.
+    /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pieces.iter().map(Vec::len).sum()
     }
 
-    /// Whether there is none.
+    /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -60,21 +61,21 @@ impl DueRows {
         self.pieces.iter().flatten()
     }
 
-    /// The rows with where each lies.
+    /// The rows by ascending Device ID, each with its position.
     pub fn spots(&self) -> impl Iterator<Item = (Spot, &Due)> {
         self.pieces.iter().enumerate().flat_map(|(piece, rows)| {
             rows.iter().enumerate().map(move |(row, due)| (Spot { piece: piece as u32, row: row as u32 }, due))
         })
     }
 
-    /// The row that lies there. The spot must be one of these rows.
+    /// The row at a position that [`spots`](Self::spots) of these rows returned.
     #[must_use]
     #[inline]
     pub fn at(&self, spot: Spot) -> &Due {
         &self.pieces[spot.piece as usize][spot.row as usize]
     }
 
-    /// Some of the rows, by their numbers in the order of all, as slices that follow each other.
+    /// The rows with these zero-based numbers, as consecutive slices.
     pub fn slices(&self, rows: Range<usize>) -> impl Iterator<Item = &[Due]> {
         let mut before = 0;
         self.pieces.iter().filter_map(move |piece| {
@@ -87,7 +88,7 @@ impl DueRows {
 }
 
 impl FromIterator<Vec<Due>> for DueRows {
-    /// Takes pieces that ascend, each behind the one before it.
+    /// Takes pieces in ascending order of Device ID, within and between pieces.
     fn from_iter<I: IntoIterator<Item = Vec<Due>>>(pieces: I) -> Self {
         Self { pieces: pieces.into_iter().collect() }
     }
@@ -101,37 +102,37 @@ impl PartialEq for DueRows {
 
 impl Eq for DueRows {}
 
-/// A row that cannot be judged, with its values as they were found.
+/// A row that cannot be judged, with its values as stored in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
-    /// The row's number in the whole snapshot, files in path order.
+    /// The row's zero-based number within the snapshot, files in path order.
     pub row: u64,
-    /// Why.
+    /// Why it cannot be judged.
     pub reason: Reason,
-    /// The Device ID as text: canonical where it was bytes or a number, else as found.
+    /// The Device ID as text: in canonical form if it is stored as bytes or a number, else as stored.
     pub device_id: Option<String>,
-    /// The type as found.
+    /// The type as stored.
     pub device_type: Option<String>,
-    /// The status as found.
+    /// The status as stored.
     pub smi_status: Option<String>,
-    /// UTC microseconds.
+    /// The start of its status, UTC microseconds since 1970.
     pub since: Option<i64>,
-    /// The party as found.
+    /// The party as stored; in canonical form if it is stored as bytes or a number.
     pub party: Option<String>,
 }
 
-/// Everything that one policy found in one snapshot.
+/// All results of one policy for one snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Counts by device type.
     pub by_type: TallyByType,
-    /// What is to be deleted.
+    /// Rows that are to be deleted.
     pub due: DueRows,
-    /// What [`Due::party`] refers to.
+    /// The parties that [`Due::party`] refers to.
     pub parties: Parties,
-    /// For each of them, and behind them for rows without one, what is to be deleted.
+    /// Planned deletions and alerts of each party, in the order of `parties`; the last entry is for rows without a
+    /// party.
     pub by_party: Vec<PartyCounts>,
-    /// Quarantined rows by ascending row number. Where the guard's limit was passed these are not all of them; the
-    /// counts always are.
+    /// Quarantined rows by ascending row number. Empty if a guard stops the run; the counts are complete in any case.
     pub quarantined: Vec<Quarantined>,
 }

@@ -1,51 +1,51 @@
-//! Guards: limits in the policy that stop a run, whole, before anything is published.
+//! Guards: limits in the policy that stop a whole run before anything is published.
 
 use crate::error::GuardTrip;
 use crate::estate::Tally;
 use crate::output::html::{count, counted};
 use crate::policy::Policy;
 
-/// Exact numbers that the user expects. Each takes the place of the guards on its figure.
+/// Exact numbers that the user expects. Each replaces the guards on its figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// Deletions: takes the place of `max_deletes` and `max_delete_share`.
+    /// Planned deletions; replaces `max_deletes` and `max_delete_share`.
     pub deletes: Option<u64>,
-    /// Quarantined rows: takes the place of `max_quarantined`.
+    /// Quarantined rows; replaces `max_quarantined`.
     pub quarantined: Option<u64>,
 }
 
 /// What a guard counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// Rows, at most so many.
+    /// A number of rows, as an upper limit.
     Count,
-    /// Rows, exactly so many.
+    /// A number of rows that must be reached exactly.
     Exact,
-    /// A share of the snapshot's rows.
+    /// A share of the snapshot's rows, 0 to 1, as an upper limit.
     Share,
 }
 
-/// A guard of a policy, with how far a run has come towards it.
+/// A guard of a policy, with the figure that a run reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Headroom {
-    /// The guard's key in the policy, or the flag that took its place.
+    /// The guard's key in the policy, or the flag that replaces it.
     pub guard: &'static str,
-    /// What the run came to.
+    /// The figure that the run reached.
     pub reached: f64,
-    /// What is allowed.
+    /// The figure that is allowed.
     pub limit: f64,
-    /// What both are.
+    /// The kind of both figures.
     pub measure: Measure,
     /// Whether the run must stop.
     pub tripped: bool,
 }
 
-/// What guards look at.
+/// The figures of a run that guards limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guarded {
     /// Rows of the snapshot.
     pub rows: u64,
-    /// Deletions.
+    /// Planned deletions.
     pub deletes: u64,
     /// Rows that cannot be judged.
     pub quarantined: u64,
@@ -57,9 +57,9 @@ impl From<&Tally> for Guarded {
     }
 }
 
-/// The guards of a policy, held against the figures of a run.
+/// Compares the figures of a run with the guards of a policy.
 #[must_use]
-#[expect(clippy::cast_precision_loss, reason = "figures for people; what trips is decided on whole numbers")]
+#[expect(clippy::cast_precision_loss, reason = "the figures are only shown; counts are compared as whole numbers")]
 pub fn headroom(policy: &Policy, guarded: Guarded, expected: Expected) -> Vec<Headroom> {
     let guard = &policy.guard;
     let Guarded { rows, deletes, quarantined } = guarded;
@@ -131,7 +131,7 @@ impl Headroom {
         }
     }
 
-    /// How much of what is allowed is used up, as text.
+    /// The reached figure in percent of the limit, as text.
     #[must_use]
     pub fn used(&self) -> String {
         match self.measure {

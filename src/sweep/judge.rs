@@ -1,7 +1,7 @@
 //! Judges a range of rows under every policy of a sweep.
 //!
-//! Pairs of status and type settle nearly all rows; what is left is judged by date, and of what is due Device ID, role and
-//! party are read.
+//! The pair of status and type decides nearly all rows. The other rows are judged by date. Device ID, role and party
+//! are read for due rows only.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,18 +13,19 @@ use crate::scan::by_id::{IdKey, IdKeys};
 use crate::scan::candidates::Candidates;
 use crate::scan::{CandidatePlan, RangeReader, dates, pair_codes};
 
-/// What a policy makes of a range. Duplicates among the due rows are not found yet.
+/// A range of rows, judged under one policy. Duplicates among the due rows are not found yet.
 #[derive(Debug, Default)]
 pub struct Judged {
-    /// Counts of all rows but the due ones.
+    /// Counts of all rows except the due ones.
     pub by_type: TallyByType,
     /// Due rows by ascending Device ID; [`Due::party`] is a [`PartyCode`](crate::scan::PartyCode).
     pub due: Vec<Due>,
-    /// Quarantined rows with their numbers within the snapshot, as far as they are kept.
+    /// Quarantined rows, by their zero-based numbers within the snapshot. Beyond the guard's limit rows are only
+    /// counted.
     pub quarantined: Vec<(u64, Reason)>,
 }
 
-/// Memory that a worker keeps from range to range.
+/// Buffers that a worker reuses for every range.
 #[derive(Debug, Default)]
 pub struct JudgeBuffers {
     candidates: Candidates,
@@ -33,14 +34,14 @@ pub struct JudgeBuffers {
 
 /// Judges ranges.
 pub struct Judge<'a> {
-    /// Which rows are looked at.
+    /// Which rows are judged one by one.
     pub plan: CandidatePlan<'a>,
     /// For each policy, how many more quarantined rows are kept. Beyond its guard's limit rows are only counted.
     room: Vec<AtomicU64>,
 }
 
 impl<'a> Judge<'a> {
-    /// A judge that keeps so many quarantined rows of each policy.
+    /// A judge that keeps at most `room` quarantined rows for each policy.
     pub fn new(plan: CandidatePlan<'a>, room: impl Iterator<Item = u64>) -> Self {
         Self { plan, room: room.map(AtomicU64::new).collect() }
     }
@@ -75,7 +76,7 @@ impl<'a> Judge<'a> {
         Ok(judged)
     }
 
-    /// Counts the rows of pairs that need no look at single rows.
+    /// Counts the rows that their pair of status and type decides.
     fn count_settled(&self, candidates: &mut Candidates, judged: &mut [Judged]) {
         for (pair, rows) in candidates.counts.drain() {
             let (status, device_type) = pair_codes(pair);
@@ -91,7 +92,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Judges the open rows by their dates under one policy, and returns those that are due.
+    /// Judges the open rows by their dates under one policy, and returns the due ones.
     fn judge_dates(
         &self,
         policy: usize,
@@ -170,7 +171,7 @@ impl<'a> Judge<'a> {
         }));
     }
 
-    /// Whether one more quarantined row of this policy is kept.
+    /// Whether to keep one more quarantined row of this policy. Reduces the room by one if so.
     fn keeps_quarantined(&self, policy: usize) -> bool {
         self.room[policy].fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1)).is_ok()
     }
@@ -180,15 +181,15 @@ impl<'a> Judge<'a> {
 struct PolicyDue {
     /// Index of the policy.
     policy: usize,
-    /// Their places among the open rows, ascending.
+    /// Their indices in the open rows, ascending.
     indices: Vec<u32>,
 }
 
-/// The due rows of a range, whose details were read.
+/// The due rows of a range, with their details.
 struct DueDetails<'a> {
     range: &'a RangeReader<'a>,
     candidates: &'a Candidates,
-    /// Places among the open rows of the rows whose details were read, ascending.
+    /// Indices in the open rows of the rows whose details were read, ascending.
     wanted: &'a [u32],
 }
 

@@ -1,7 +1,7 @@
 //! The sweep: judges every row of a snapshot, and finds what may be deleted.
 //!
-//! [`sweep`] is the whole of it. `judge` judges a range of rows; what needs all ranges (duplicates, guards, the values of
-//! quarantined rows) comes after, in `engine`. What is written of the findings is decided in [`crate::run`].
+//! [`sweep`] does all of it. `judge` judges a range of rows; `engine` then does what needs all ranges: duplicates,
+//! guards and the values of quarantined rows. [`crate::run`] writes the findings.
 
 mod engine;
 mod findings;

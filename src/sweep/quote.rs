@@ -1,7 +1,7 @@
-//! Reads the values of quarantined rows again, as they were found.
+//! Reads the values of quarantined rows again, as stored in the snapshot.
 //!
-//! While rows are judged only their numbers and reasons are kept, so that a bad row costs no more than a good one. There
-//! are few by the time they are read again: the guard has let them pass.
+//! While rows are judged, only their numbers and reasons are kept, so that a bad row costs no more than a good one. The
+//! rows that are read again are few, because the guard limits their number.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::scan::columns::ColumnValue;
 use crate::scan::{RangeReader, RowRange, Scan, dates, values};
 use crate::snapshot::PhysicalForm;
 
-/// Reads the values of rows, which ascend. Only ranges with such a row are visited.
+/// Reads the values of `rows`: zero-based numbers within the snapshot, ascending. Only ranges with such a row are read.
 ///
 /// # Errors
 /// Damaged data, or an interruption.
@@ -21,9 +21,9 @@ pub fn quote(scan: &Scan<'_>, rows: &[(u64, Reason)]) -> Result<Vec<Quarantined>
     let mut of_range: HashMap<u64, &[(u64, Reason)]> = HashMap::new();
     let mut rest = rows;
     for range in scan.ranges() {
-        let (own, after) = rest.split_at(rest.partition_point(|(row, _)| *row < range.row_number(range.rows.end)));
-        if !own.is_empty() {
-            of_range.insert(range.row_number(range.rows.start), own);
+        let (inside, after) = rest.split_at(rest.partition_point(|(row, _)| *row < range.row_number(range.rows.end)));
+        if !inside.is_empty() {
+            of_range.insert(range.row_number(range.rows.start), inside);
             ranges.push(range);
         }
         rest = after;
@@ -57,7 +57,7 @@ fn quote_range(range: &mut RangeReader<'_>, rows: &[(u64, Reason)]) -> Result<Ve
     Ok(quoted)
 }
 
-/// Puts the value of a column, as it was found, into a row.
+/// Sets a field of the row to the value of a column, as stored.
 fn set(row: &mut Quarantined, column: Column, form: PhysicalForm, value: ColumnValue<'_>) {
     let Some(bytes) = value.bytes else { return };
     match column {

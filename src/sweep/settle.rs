@@ -1,8 +1,8 @@
-//! What needs all due rows together: their order, which of them share a Device ID, and which need an alert and have no
-//! party to send it to.
+//! Decides what needs all due rows together: sorts them, and quarantines duplicates and rows without the party that
+//! must be alerted.
 //!
-//! Device IDs are split into ranges with about as many rows in each. Rows that share a Device ID fall into the same one,
-//! so that ranges are settled side by side.
+//! Device IDs are split into ranges with about the same number of rows. Rows that share a Device ID are in the same
+//! range, so that workers settle ranges in parallel.
 
 use super::findings::{Due, DueRows};
 use crate::error::{Error, Result};
@@ -11,60 +11,62 @@ use crate::pool::Pool;
 use crate::scan::by_id::{IdKey, IdKeys};
 use crate::scan::{Parties, PartyCode, PartyCounts, key_ranges};
 
-/// What became of the due rows.
+/// The due rows of all ranges, settled.
 #[derive(Debug, Default)]
 pub struct Settled {
     /// Counts of all of them.
     pub by_type: TallyByType,
-    /// Counts of those that are to be deleted, for each party and behind them for none.
+    /// Planned deletions and alerts of each party; the last entry is for rows without a party.
     pub by_party: Vec<PartyCounts>,
-    /// Those that are to be deleted.
+    /// The rows that are to be deleted.
     pub due: DueRows,
-    /// The others, as numbers within the snapshot.
+    /// The other rows, by their zero-based numbers within the snapshot.
     pub quarantined: Vec<(u64, Reason)>,
 }
 
-/// Sorts due rows, and tells duplicates and rows without a party to alert from deletions.
+/// Sorts due rows by Device ID, and quarantines duplicates and rows without the party that must be alerted.
 ///
-/// `pieces` has the due rows of each range by ascending Device ID, `rank` the place of each party in their order.
-/// Device IDs of `duplicates`, which ascend, count as duplicates even on a single row.
+/// `pieces` has the due rows of each range by ascending Device ID; `rank` has, for each number in the register of
+/// parties, the index in [`Parties`]. Device IDs in `duplicates` (ascending) count as duplicates even if only one of
+/// their rows is due.
 ///
 /// # Errors
-/// None of its own.
+/// None: the result is that of [`Pool::map_with`].
 pub fn settle(pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId], pool: &Pool) -> Result<Settled> {
-    let shares = pool.map_with(key_ranges::ranges(pieces, |due| due.id), IdKeys::default, |keys, range| {
+    let settled_ranges = pool.map_with(key_ranges::ranges(pieces, |due| due.id), IdKeys::default, |keys, range| {
         keys.clear();
         for (number, piece) in pieces.iter().enumerate() {
             let spot = |row: usize| (number as u32, row as u32);
             keys.extend(range.of(piece, |due| due.id).map(|row| IdKey::new(piece[row].id, spot(row))));
         }
-        let mut share = Share { by_party: vec![PartyCounts::default(); rank.len() + 1], ..Share::default() };
-        share.settle(keys.sorted(), pieces, rank, duplicates);
-        Ok::<_, Error>(share)
+        let mut settled =
+            SettledRange { by_party: vec![PartyCounts::default(); rank.len() + 1], ..SettledRange::default() };
+        settled.settle(keys.sorted(), pieces, rank, duplicates);
+        Ok::<_, Error>(settled)
     })?;
     let mut settled = Settled { by_party: vec![PartyCounts::default(); rank.len() + 1], ..Settled::default() };
-    for share in &shares {
-        settled.by_type += &share.by_type;
-        for (all, own) in settled.by_party.iter_mut().zip(&share.by_party) {
-            all.deletes += own.deletes;
-            all.alerts += own.alerts;
+    for range in &settled_ranges {
+        settled.by_type += &range.by_type;
+        for (total, party) in settled.by_party.iter_mut().zip(&range.by_party) {
+            total.deletes += party.deletes;
+            total.alerts += party.alerts;
         }
-        settled.quarantined.extend(&share.quarantined);
+        settled.quarantined.extend(&range.quarantined);
     }
-    settled.due = shares.into_iter().map(|share| share.due).collect();
+    settled.due = settled_ranges.into_iter().map(|range| range.due).collect();
     Ok(settled)
 }
 
-/// The due rows of a range of Device IDs, and what becomes of them.
+/// The due rows of a range of Device IDs, settled.
 #[derive(Default)]
-struct Share {
+struct SettledRange {
     by_type: TallyByType,
     by_party: Vec<PartyCounts>,
     due: Vec<Due>,
     quarantined: Vec<(u64, Reason)>,
 }
 
-impl Share {
+impl SettledRange {
     fn settle(&mut self, keys: &[IdKey<(u32, u32)>], pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId]) {
         self.due.reserve_exact(keys.len());
         for same in keys.chunk_by(|one, other| one.id == other.id) {
