@@ -13,7 +13,7 @@ use super::pruning::NotDuePages;
 use super::{dates, values};
 use crate::error::Result;
 use crate::estate::{Column, DeviceId, Role};
-use crate::snapshot::encoded::Head;
+use crate::snapshot::encoded::DataPage;
 
 /// Rows of a page, as most writers make them.
 const ROWS_OF_A_PAGE: usize = 20_000;
@@ -133,7 +133,7 @@ impl Candidates {
             range.read_ahead(Column::StatusSince)?;
         }
         let mut skipped = Skipped::default();
-        let mut substitute = |page: &Head<'_>, rows: usize| {
+        let mut substitute = |page: &DataPage<'_>, rows: usize| {
             let date = pages.page(page.ordinal)?;
             skipped += Skipped { row_groups: 0, pages: 1, rows: rows as u64, bytes: page.bytes() as u64 };
             Some(date)

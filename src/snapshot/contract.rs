@@ -1,7 +1,7 @@
 //! The column contract: which Parquet types each column may have, and how a file's columns are bound to it.
 //!
-//! The Parquet types decide what a column is. An Arrow schema embedded in the file is not consulted, but for one thing:
-//! `arrow` writers store seconds and `Date64` as plain INT64, and say the unit nowhere else.
+//! The Parquet types alone decide how a column is read, with one exception: `arrow` writers store seconds and `Date64`
+//! as plain INT64, and give the unit only in the Arrow schema that is embedded in the file.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnDescriptor;
 use crate::error::{Error, Fault, Place, Result, nearest};
 use crate::estate::Column;
 
-/// The unit of a timestamp.
+/// The unit of a stored timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampUnit {
     /// Seconds.
@@ -27,29 +27,29 @@ pub enum TimestampUnit {
     Nano,
 }
 
-/// The physical form of a column.
+/// How a column is stored: its Parquet type, as far as the contract accepts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhysicalForm {
-    /// Text of any length.
+    /// BYTE_ARRAY, annotated as text (STRING or ENUM).
     Text,
-    /// Bytes of any length, without an annotation: text from some writers, an EUI-64 from others.
+    /// BYTE_ARRAY without a logical type: text from some writers, an EUI-64 from others.
     Raw,
-    /// Eight bytes, an EUI-64.
+    /// FIXED_LEN_BYTE_ARRAY(8): an EUI-64.
     Fixed8,
-    /// A 64-bit number, the bit pattern of an EUI-64.
+    /// INT64: the bit pattern of an EUI-64.
     Number,
-    /// A 64-bit count since 1970.
+    /// INT64: a number of units since 1970.
     Timestamp(TimestampUnit),
-    /// Nanoseconds of the day and a Julian day.
+    /// INT96: nanoseconds of the day, and a Julian day.
     Int96,
-    /// A 32-bit count of days since 1970.
+    /// INT32, annotated as DATE: days since 1970.
     Date,
-    /// Of no type, as writers store a column in which every row is null.
+    /// INT32, annotated as UNKNOWN (Parquet's null type): every row is null.
     Null,
 }
 
 impl PhysicalForm {
-    /// Bytes of a plain value; `None` where each value says its own length.
+    /// Bytes of a value in PLAIN encoding; `None` if each value is stored with its length.
     #[must_use]
     pub const fn width(self) -> Option<usize> {
         match self {
@@ -61,16 +61,16 @@ impl PhysicalForm {
     }
 }
 
-/// A column of the contract, as one file has it.
+/// A column of the contract in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileColumn {
-    /// Index among the file's leaf columns.
+    /// Zero-based index among the file's leaf columns.
     pub leaf: usize,
-    /// The file's own name for it.
+    /// Its name in the file.
     pub name: String,
     /// Its physical form.
     pub form: PhysicalForm,
-    /// Whether rows may be null.
+    /// Whether values may be null.
     pub optional: bool,
 }
 
@@ -79,23 +79,23 @@ pub struct FileColumn {
 pub struct Columns([Option<FileColumn>; Column::ALL.len()]);
 
 impl Columns {
-    /// The column, where the file has it. All but the role and the region are always there.
+    /// The column, if the file has it. Only the role and the region may be missing.
     #[must_use]
     pub fn get(&self, column: Column) -> Option<&FileColumn> {
         self.0[column as usize].as_ref()
     }
 
-    /// Those of [`Column::READ_BY_SWEEP`] that are there: what a sweep may have to read.
+    /// The columns of [`Column::READ_BY_SWEEP`] that the file has.
     pub fn iter(&self) -> impl Iterator<Item = (Column, &FileColumn)> {
         Column::READ_BY_SWEEP.into_iter().filter_map(|column| Some((column, self.get(column)?)))
     }
 
-    /// Finds the columns of the contract in a file. `names` maps names of the file to ours; a column that is mapped
-    /// is looked for under its mapped name only, and must be there.
+    /// Finds the columns of the contract in a file. `names` maps names in the file to columns; a mapped column is found
+    /// under its mapped name only, and is required.
     ///
     /// # Errors
-    /// A column that is missing, there twice, or of a type that the contract does not accept; one that may be missing
-    /// and is there under a name that only looks like it.
+    /// A required column that is missing; a column that occurs twice or has a type that the contract does not accept;
+    /// an optional column whose name is misspelt.
     pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
         let mut columns: [Option<FileColumn>; Column::ALL.len()] = Default::default();
         for column in Column::ALL {
@@ -114,14 +114,14 @@ fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place
         let names = || fields.iter().map(|field| field.name());
         if mapped.is_none() && !column.required() {
             return match names().find(|name| same_letters(name, wanted)) {
-                // No rule looks at it: an estate may call something else so.
+                // No rule reads the region, and another column may have a similar name.
                 _ if column == Column::CspRegion => Ok(None),
                 Some(name) => Err(place.clone().column(name).refuse(Fault::Misspelt(column.name()))),
                 None => Ok(None),
             };
         }
         let found = match names().collect::<Vec<_>>() {
-            names if names.is_empty() => "no columns at all".into(),
+            names if names.is_empty() => "no columns".into(),
             names => names.join(", "),
         };
         let nearest = nearest(wanted, names()).map(Into::into);
@@ -148,14 +148,14 @@ fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place
     Ok(Some(FileColumn { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
 }
 
-/// Whether two names are the same but for case and what joins their words.
+/// Whether two names are equal except for case and characters that are not letters or digits.
 fn same_letters(one: &str, other: &str) -> bool {
     let letters =
         |name: &str| -> String { name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect() };
     letters(one) == letters(other)
 }
 
-/// What the contract accepts, in words for an error.
+/// The types that the contract accepts, for an error.
 const fn accepted(column: Column) -> &'static str {
     match column {
         Column::DeviceId => "a Device ID: text, 8 bytes, or a 64-bit integer",
@@ -241,7 +241,7 @@ fn timestamp_unit(descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usiz
     }
 }
 
-/// The unit that an embedded Arrow schema gives to a plain INT64.
+/// The unit of a plain INT64 in the embedded Arrow schema.
 fn hinted_unit(file: &FileMetaData, leaf: usize) -> Option<TimestampUnit> {
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).ok()?;
     let name = file.schema_descr().column(leaf).name().to_owned();
@@ -252,7 +252,7 @@ fn hinted_unit(file: &FileMetaData, leaf: usize) -> Option<TimestampUnit> {
     }
 }
 
-/// What a column is, in plain words.
+/// The type of a column, for an error.
 fn describe(column: &ColumnDescriptor) -> String {
     let physical = match column.physical_type() {
         Physical::FIXED_LEN_BYTE_ARRAY => format!("FIXED_LEN_BYTE_ARRAY({})", column.type_length()),
@@ -267,7 +267,7 @@ fn describe(column: &ColumnDescriptor) -> String {
 fn meaning(column: &ColumnDescriptor) -> Option<String> {
     Some(match column.logical_type_ref() {
         Some(LogicalType::String) => "text".into(),
-        Some(LogicalType::Enum) => "one of a few words".into(),
+        Some(LogicalType::Enum) => "an enumeration".into(),
         Some(LogicalType::Integer(integer)) => {
             format!("{} integer of {} bits", if integer.is_signed { "signed" } else { "unsigned" }, integer.bit_width)
         }
@@ -282,7 +282,7 @@ fn meaning(column: &ColumnDescriptor) -> Option<String> {
         Some(LogicalType::Bson) => "BSON".into(),
         Some(LogicalType::Uuid) => "UUID".into(),
         Some(LogicalType::Float16) => "16-bit float".into(),
-        Some(_) => "of a kind that has no part here".into(),
+        Some(_) => "a type that no column of the contract has".into(),
         None if column.converted_type() == ConvertedType::NONE => return None,
         None => column.converted_type().to_string().to_lowercase().replace('_', " "),
     })

@@ -1,4 +1,4 @@
-//! Which files a snapshot consists of: the paths that the user names, and what lies in folders among them.
+//! Finds the files of a snapshot: the files that the user names, and all files in the folders that the user names.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata};
@@ -10,32 +10,32 @@ use crate::error::{Error, Fault, Place, Result};
 /// A file to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What manifests call it: its path below the folder that was named, or its own name. Distinct in a snapshot, and
-    /// the same wherever the snapshot is kept.
+    /// Its name in manifests: the path below the folder that the user named, or the file name. Distinct within a
+    /// snapshot, and normally independent of where the snapshot is stored.
     pub name: String,
-    /// The folder that was named, where it lies in one.
+    /// The folder that the user named, if the file was found in one.
     pub root: Option<PathBuf>,
 }
 
-/// What a snapshot consists of.
+/// The files and folders of a snapshot.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Discovered {
-    /// The files, in the order of their names.
+    /// The files, in ascending order of their names.
     pub files: Vec<FoundFile>,
-    /// Every folder that was walked: what lies in it, and below it, is all of the snapshot's.
+    /// Every folder that was walked. All files in and below these folders are part of the snapshot.
     pub folders: BTreeSet<PathBuf>,
 }
 
-/// Finds the files of a snapshot. Hidden files and folders, and names that begin with `_`, are skipped in folders;
-/// everything else there is taken for a snapshot file.
+/// Finds the files of a snapshot. In folders, names that begin with `.` or `_` are skipped; all other files are part of
+/// the snapshot.
 ///
 /// # Errors
-/// A path with nothing there, or with something else than a file or a folder; a folder without files; a file or folder
-/// that is named twice, directly or through links.
+/// A path that does not exist, or is neither a file nor a folder; a folder without files; a file or folder that is
+/// named twice, directly or through links; a file name that is not UTF-8.
 pub fn discover(paths: &[PathBuf]) -> Result<Discovered> {
-    let mut walk = Walk::default();
+    let mut walk = FolderWalk::default();
     for path in paths {
         if inspect(path)?.is_dir() {
             let before = walk.found.files.len();
@@ -49,13 +49,12 @@ pub fn discover(paths: &[PathBuf]) -> Result<Discovered> {
         }
     }
     let mut found = walk.found;
-    tell_apart(&mut found.files);
+    make_names_distinct(&mut found.files);
     found.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }
 
-/// What is at a path: a file or a folder. Links are followed, as a folder of links to files is a common way to put a
-/// snapshot together.
+/// The metadata of a file or folder. Links are followed, because snapshots are often folders of links to files.
 fn inspect(path: &Path) -> Result<Metadata> {
     let refuse = |fault| Err(Place::file(path).refuse(fault));
     match fs::metadata(path) {
@@ -68,20 +67,20 @@ fn inspect(path: &Path) -> Result<Metadata> {
 }
 
 #[derive(Default)]
-struct Walk {
+struct FolderWalk {
     found: Discovered,
-    /// Canonical paths of the files and folders seen so far: refuses duplicates and loops of links.
-    met: HashSet<PathBuf>,
+    /// Canonical paths of the files and folders so far, to refuse duplicates and loops of links.
+    visited: HashSet<PathBuf>,
 }
 
-impl Walk {
-    fn meet(&mut self, path: &Path) -> Result<()> {
+impl FolderWalk {
+    fn visit(&mut self, path: &Path) -> Result<()> {
         let real = fs::canonicalize(path).map_err(Error::io("resolve", path))?;
-        if self.met.insert(real) { Ok(()) } else { Err(Place::file(path).refuse(Fault::NamedTwice)) }
+        if self.visited.insert(real) { Ok(()) } else { Err(Place::file(path).refuse(Fault::NamedTwice)) }
     }
 
     fn folder(&mut self, root: &Path, folder: &Path) -> Result<()> {
-        self.meet(folder)?;
+        self.visit(folder)?;
         for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
             let entry = entry.map_err(Error::io("list", folder))?;
             if matches!(entry.file_name().as_encoded_bytes().first(), Some(b'.' | b'_')) {
@@ -99,7 +98,7 @@ impl Walk {
     }
 
     fn file(&mut self, path: &Path, name: &Path, root: Option<&Path>) -> Result<()> {
-        self.meet(path)?;
+        self.visit(path)?;
         let name = name.to_str().ok_or_else(|| Place::file(path).refuse(Fault::NameNotText))?.to_owned();
         let root = root.map(Path::to_path_buf);
         self.found.files.push(FoundFile { path: path.to_path_buf(), name, root });
@@ -107,8 +106,8 @@ impl Walk {
     }
 }
 
-/// Where two folders have files of the same name, all of those are called by the path as the user wrote it.
-fn tell_apart(files: &mut [FoundFile]) {
+/// If files of several folders have the same name, the name of each becomes its path as the user wrote it.
+fn make_names_distinct(files: &mut [FoundFile]) {
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
     for file in files.iter() {
         *count.entry(file.name.clone()).or_default() += 1;

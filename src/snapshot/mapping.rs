@@ -1,9 +1,9 @@
 //! Files mapped into memory. `unsafe` is needed here to map a file and to release its pages.
 //!
-//! A snapshot is immutable by contract, and the engine checks before it publishes that no file changed meanwhile
-//! (see [`super::SourceFile::unchanged`]). What a mapping cannot survive is a file that is cut short while it is
-//! mapped: the system then signals the process. A program calls [`install_sigbus_handler`] so that it ends with a clear line;
-//! since runs are published by one rename, nothing is published either way.
+//! A snapshot is immutable by contract, and before the engine publishes it checks that no file changed meanwhile (see
+//! [`super::SourceFile::unchanged`]). If a file is truncated while it is mapped, the system sends SIGBUS to the
+//! process. A program calls [`install_sigbus_handler`] so that it then ends with a clear message; because runs are
+//! published by one rename, nothing is published in that case.
 
 #![expect(unsafe_code, reason = "mapping files is what this module is for")]
 
@@ -24,17 +24,18 @@ pub struct Mapped {
     map: Arc<Mmap>,
 }
 
-/// Lets [`Bytes`] own a share of the mapping.
-struct Owner(Arc<Mmap>);
+/// Lets [`Bytes`] share ownership of the mapping.
+struct MapOwner(Arc<Mmap>);
 
-impl AsRef<[u8]> for Owner {
+impl AsRef<[u8]> for MapOwner {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// The message for a truncated file. It is written from a signal handler, so it must be a constant.
-const CUT: &[u8] = b"smi-sweep: a file of the snapshot was cut short while it was read; nothing was published\n  \
+const TRUNCATED: &[u8] =
+    b"smi-sweep: a file of the snapshot was cut short while it was read; nothing was published\n  \
     help: sweep a snapshot that no other program writes to\n";
 
 /// Installs a SIGBUS handler: if a mapped file is truncated or its disk fails, the process prints one line and exits
@@ -43,7 +44,7 @@ pub fn install_sigbus_handler() {
     let end = || {
         // SAFETY: descriptor 2 is standard error, borrowed for one call; were it closed, the call would fail.
         let stderr = unsafe { BorrowedFd::borrow_raw(2) };
-        let _ = rustix::io::write(stderr, CUT);
+        let _ = rustix::io::write(stderr, TRUNCATED);
         signal_hook::low_level::exit(ExitCode::Snapshot as i32);
     };
     // SAFETY: the handler does only what a handler may: one `write` of a constant and `_exit`. It allocates nothing and
@@ -52,16 +53,16 @@ pub fn install_sigbus_handler() {
 }
 
 impl Mapped {
-    /// Maps a file, and says what the system knows of it. An empty file maps to no bytes.
+    /// Maps a file, and returns its metadata, too. An empty file maps to no bytes.
     ///
     /// # Errors
-    /// Where the file cannot be opened or mapped.
+    /// A file that cannot be opened or mapped.
     pub fn open(path: &Path) -> Result<(Self, Metadata)> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         let metadata = file.metadata().map_err(Error::io("inspect", path))?;
         // SAFETY: the bytes are only read, as untrusted input, through code that checks every length. The caller of the
-        // engine guarantees that no process writes to a snapshot during a sweep; `SourceFile::unchanged` checks this before
-        // anything is published.
+        // engine guarantees that no process writes to a snapshot during a sweep; `SourceFile::unchanged` checks this
+        // before anything is published.
         let map = unsafe { MmapOptions::new().map(&file) }.map_err(Error::io("map into memory", path))?;
         Ok((Self { map: Arc::new(map) }, metadata))
     }
@@ -72,18 +73,18 @@ impl Mapped {
         &self.map
     }
 
-    /// The whole file as shared bytes, for readers that want to own theirs.
+    /// The whole file as shared bytes, for readers that need owned bytes.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
-        Bytes::from_owner(Owner(Arc::clone(&self.map)))
+        Bytes::from_owner(MapOwner(Arc::clone(&self.map)))
     }
 
-    /// Tells the system that these bytes are wanted soon. Advice only: a refusal changes nothing.
+    /// Advises the system that these bytes are needed soon. A failure is ignored.
     pub fn will_need(&self, range: Range<usize>) {
         let _ = self.map.advise_range(Advice::WillNeed, range.start, range.len());
     }
 
-    /// Gives the memory of these bytes back; they stay in the system's cache and can be read again.
+    /// Gives the memory of these bytes back to the system. They can be read again, usually from the page cache.
     pub fn release(&self, range: Range<usize>) {
         let range = range.start.min(self.map.len())..range.end.min(self.map.len());
         if range.is_empty() {

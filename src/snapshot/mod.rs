@@ -1,7 +1,7 @@
 //! What the engine reads: a dated, immutable, ordered set of Parquet files.
 //!
-//! Opening a [`Snapshot`] finds its files, maps them, binds their columns to the contract, verifies the seal where there
-//! is one, and settles the moment it was taken. Judging rows is [`crate::sweep`]'s.
+//! Opening a [`Snapshot`] finds its files, maps them, binds their columns to the contract, and verifies the seal if
+//! there is one. [`Snapshot::as_of`] gives the time to judge by. Rows are judged in [`crate::sweep`].
 
 mod contract;
 mod discover;
@@ -30,7 +30,7 @@ use crate::progress::{Progress, Stage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AsOfFrom {
-    /// The user said so.
+    /// The user gave it.
     Argument,
     /// `taken_at` of `_snapshot.json`.
     Seal,
@@ -39,7 +39,7 @@ pub enum AsOfFrom {
 }
 
 impl AsOfFrom {
-    /// The word for the run record.
+    /// The name in the run record.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -54,25 +54,26 @@ impl AsOfFrom {
 #[derive(Debug)]
 pub struct Snapshot {
     files: Vec<SourceFile>,
-    seals: Verified,
+    seals: VerifiedSeals,
 }
 
-/// What the seals said that were verified.
+/// The content of the seals that were verified.
 #[derive(Debug, Default)]
-struct Verified {
-    /// Seals that say when their folder was taken.
+struct VerifiedSeals {
+    /// Path and time of the seals that have a time.
     taken_at: Vec<(PathBuf, String)>,
-    /// Names of files that lie below none of those.
+    /// Names of files that no seal with a time covers.
     undated: HashSet<String>,
-    /// Number of files that the same seals list and that are not part of this snapshot.
+    /// Number of files that the seals list and that are not part of this snapshot.
     left_out: usize,
 }
 
 impl Snapshot {
-    /// Opens a snapshot: files, or folders of files. `names` maps the files' names for columns to ours.
+    /// Opens a snapshot: files, or folders of files. `names` maps names of columns in the files to columns of the
+    /// contract.
     ///
     /// # Errors
-    /// Where a path is not there, a file is no Parquet file or does not keep the column contract, or a folder
+    /// A path that does not exist, a file that is not a Parquet file or violates the column contract, or a folder that
     /// differs from its seal.
     pub fn open(
         paths: &[PathBuf],
@@ -116,7 +117,7 @@ impl Snapshot {
             file.first_row = first_row;
             first_row += file.rows;
         }
-        let seals = if verify { verify_seals(&mut files, folders, pool, progress)? } else { Verified::default() };
+        let seals = if verify { verify_seals(&mut files, folders, pool, progress)? } else { VerifiedSeals::default() };
         Ok(Self { files, seals })
     }
 
@@ -126,29 +127,29 @@ impl Snapshot {
         &self.files
     }
 
-    /// Rows of all files.
+    /// Number of rows of all files.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.files.iter().map(|file| file.rows).sum()
     }
 
-    /// Size of all files.
+    /// Size of all files in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(SourceFile::bytes).sum()
     }
 
-    /// Number of files that the same seals list and that are not part of this snapshot, because the user named single
-    /// files.
+    /// Number of files that the verified seals list and that are not part of this snapshot, because the user named
+    /// single files.
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.seals.left_out
     }
 
-    /// When the snapshot says it was taken, UTC microseconds, and where it says so.
+    /// When the snapshot was taken, UTC microseconds since 1970, and the source of that time.
     ///
     /// # Errors
-    /// Seals or files that contradict each other, or say it in a way that cannot be read.
+    /// Seals or files that contradict each other, or a time that is not RFC 3339.
     pub fn taken_at(&self) -> Result<Option<(i64, AsOfFrom)>> {
         if !self.seals.taken_at.is_empty() {
             let seals = self.seals.taken_at.iter().map(|(path, text)| (Place::file(path), Some(text.as_str())));
@@ -159,10 +160,10 @@ impl Snapshot {
         Ok(self.files_taken_at()?.map(|micros| (micros, AsOfFrom::Files)))
     }
 
-    /// The time in the files' own metadata (`smi.taken_at`), UTC microseconds. Seals are not consulted.
+    /// The time in the files' own metadata (`smi.taken_at`), UTC microseconds since 1970. Seals are not read.
     ///
     /// # Errors
-    /// Files that contradict each other, or say it in a way that cannot be read.
+    /// Files that contradict each other, or a time that is not RFC 3339.
     pub fn files_taken_at(&self) -> Result<Option<i64>> {
         if self.files.iter().all(|file| file.taken_at().is_none()) {
             return Ok(None);
@@ -170,42 +171,41 @@ impl Snapshot {
         agree(self.files.iter().map(|file| (file.place(), file.taken_at())))
     }
 
-    /// The moment to judge by: what the user says, else what the snapshot says. The wall clock has no part in it.
+    /// The time to judge by, UTC microseconds since 1970: the user's, else the snapshot's. Never the wall clock.
     ///
     /// # Errors
-    /// Where neither says, or the snapshot contradicts itself.
+    /// If neither is given, or the times of the snapshot contradict each other.
     pub fn as_of(&self, argument: Option<i64>) -> Result<(i64, AsOfFrom)> {
         if let Some(micros) = argument {
             return Ok((micros, AsOfFrom::Argument));
         }
-        self.taken_at()?.ok_or_else(|| self.anywhere().refuse(Fault::NoAsOf))
+        self.taken_at()?.ok_or_else(|| self.any_place().refuse(Fault::NoAsOf))
     }
 
-    /// The file that has a row of the snapshot, and the row's number in it.
+    /// The file that has a row of the snapshot, and the row's zero-based number within the file.
     #[must_use]
     pub fn locate(&self, row: u64) -> Option<(&SourceFile, u64)> {
         let after = self.files.partition_point(|file| file.first_row <= row);
-        // Files without rows share their first row with the file behind them.
+        // A file without rows has the same first row as the file after it.
         let file = self.files[..after].iter().rev().find(|file| file.rows > 0)?;
         Some((file, row - file.first_row))
     }
 
-    /// Whether all files are still those that were opened.
+    /// Checks that no file changed since it was opened.
     ///
     /// # Errors
-    /// The first file that is not.
+    /// The first file that changed.
     pub fn unchanged(&self) -> Result<()> {
         self.files.iter().try_for_each(SourceFile::unchanged)
     }
 
-    fn anywhere(&self) -> Place {
+    fn any_place(&self) -> Place {
         let file = self.files.first();
         Place::file(file.map_or_else(PathBuf::new, |file| file.root.clone().unwrap_or_else(|| file.path.clone())))
     }
 }
 
-/// Refuses a snapshot in which some files have a role column and others lack it: who is alerted would be decided by
-/// different rules in different files.
+/// Refuses a snapshot in which only some files have a role column: the rule for alerts would differ from file to file.
 fn same_columns(files: &[SourceFile]) -> Result<()> {
     let column = Column::NotifyingRole;
     let with = files.iter().find(|file| file.columns.get(column).is_some());
@@ -220,11 +220,11 @@ fn verify_seals(
     walked: BTreeSet<PathBuf>,
     pool: &Pool,
     progress: &dyn Progress,
-) -> Result<Verified> {
+) -> Result<VerifiedSeals> {
     let beside = files.iter().filter(|file| file.root.is_none()).map(|file| folder_of(&file.path).to_path_buf());
     let folders: BTreeMap<PathBuf, bool> =
         beside.map(|folder| (folder, false)).chain(walked.into_iter().map(|folder| (folder, true))).collect();
-    let mut verified = Verified::default();
+    let mut verified = VerifiedSeals::default();
     let mut dated = HashSet::new();
     for (folder, whole) in folders {
         let Some(seal) = Seal::read(&folder)? else { continue };
@@ -243,12 +243,12 @@ fn verify_seals(
     Ok(verified)
 }
 
-/// The folder that a file lies in.
+/// The folder of a file.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The one moment that all agree on; `None` where there are none to ask.
+/// The time, UTC microseconds since 1970, if it is the same at all places; `None` for no places.
 fn agree<'a>(times: impl Iterator<Item = (Place, Option<&'a str>)>) -> Result<Option<i64>> {
     let mut agreed: Option<(i64, &str)> = None;
     for (place, text) in times {

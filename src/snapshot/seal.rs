@@ -1,8 +1,8 @@
 //! The seal of a snapshot folder: `_snapshot.json`, with bytes, rows and BLAKE3 digest of each file.
 //!
-//! Parquet itself does not notice a flipped bit. Where a folder carries a seal, every byte of it is verified before
-//! anything is judged, and a missing or additional file is refused. Files that the user names one by one are compared
-//! with the seal in their folder: each must be listed and match; other listed files need not be present.
+//! Parquet alone does not detect a flipped bit. If a folder has a seal, every byte of its files is verified before any
+//! row is judged, and a missing or additional file is refused. Files that the user names one by one are compared with
+//! the seal in their folder: each must be listed and match; other listed files need not be present.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -19,30 +19,30 @@ use crate::progress::{Progress, Stage};
 
 pub use crate::output::SEAL_FILE;
 
-/// The version of the format that is written, and understood.
+/// The version of the format that is written and read.
 const SCHEMA: &str = "smi-sweep/snapshot/1";
 
-/// What a seal says.
+/// The content of a seal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seal {
     schema: String,
-    /// When the snapshot was taken, where that is known: RFC 3339.
+    /// When the snapshot was taken, in RFC 3339; `None` if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<String>,
-    /// The files, by path.
+    /// The files. No path occurs twice.
     pub files: Vec<SealedFile>,
 }
 
-/// What a seal says of one file.
+/// The entry of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedFile {
     /// Path below the folder.
     pub path: String,
-    /// Its rows.
+    /// Its number of rows.
     pub rows: u64,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Its digest, in hex.
+    /// Its BLAKE3 digest, in hex.
     pub blake3: String,
 }
 
@@ -56,10 +56,10 @@ pub struct SealedFolder<'a> {
 }
 
 impl Seal {
-    /// Reads the seal of a folder, where it has one.
+    /// Reads the seal of a folder; `None` if it has none.
     ///
     /// # Errors
-    /// A seal that cannot be read or understood.
+    /// A seal that cannot be read or parsed, has another schema, or lists a path twice.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(SEAL_FILE);
         let text = match fs::read_to_string(&path) {
@@ -82,10 +82,10 @@ impl Seal {
         Ok(Some(seal))
     }
 
-    /// Digests the files of a folder and describes them.
+    /// Digests the files of a folder, and makes a seal of them.
     ///
     /// # Errors
-    /// Where the user interrupts.
+    /// An interruption.
     pub fn of(
         folder: &Path,
         files: &[SourceFile],
@@ -107,10 +107,10 @@ impl Seal {
         Ok(Self { schema: SCHEMA.into(), taken_at, files })
     }
 
-    /// Writes the seal into its folder, whole or not at all.
+    /// Writes the seal into its folder atomically.
     ///
     /// # Errors
-    /// Where the folder cannot be written to.
+    /// A folder that cannot be written to.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let file = OutputFile::atomic(&folder.join(SEAL_FILE), Existing::Replace)?;
         json::write(file, self).map(drop)
@@ -127,7 +127,7 @@ impl Seal {
         pool: &Pool,
         progress: &dyn Progress,
     ) -> Result<()> {
-        // What costs nothing comes first.
+        // Cheap comparisons come before the digests.
         let sealed: HashMap<&str, &SealedFile> = self.files.iter().map(|file| (file.path.as_str(), file)).collect();
         let mut entries = Vec::new();
         for file in files.iter() {
@@ -173,13 +173,13 @@ fn digests(files: &[&SourceFile], pool: &Pool, progress: &dyn Progress) -> Resul
     pool.map(files.to_vec(), |file| digest(file.map(), progress))
 }
 
-/// How much is digested at a time: enough for all workers to share, little enough to stay small in memory.
-const PIECE: usize = 16 << 20;
+/// Bytes that are digested at a time: enough work for all workers, and little memory.
+const DIGEST_BYTES: usize = 16 << 20;
 
 fn digest(map: &Mapped, progress: &dyn Progress) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     let mut at = 0;
-    for piece in map.as_slice().chunks(PIECE) {
+    for piece in map.as_slice().chunks(DIGEST_BYTES) {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }

@@ -1,4 +1,4 @@
-//! One file of a snapshot: mapped, its footer read, its columns bound.
+//! One file of a snapshot: mapped into memory, with its footer and its columns of the contract.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,19 +18,19 @@ use super::mapping::Mapped;
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::Column;
 
-/// The key under which files say when their snapshot was taken.
+/// The key in a file's metadata that has the time when its snapshot was taken, in RFC 3339.
 pub const TAKEN_AT_KEY: &str = "smi.taken_at";
 
-/// What the system says of a file, enough to notice that it was replaced or written to.
+/// File system metadata that shows whether a file was replaced or written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
+struct FileIdentity {
     device: u64,
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
 }
 
-impl Identity {
+impl FileIdentity {
     fn of(metadata: &fs::Metadata) -> Self {
         Self {
             device: metadata.dev(),
@@ -44,31 +44,31 @@ impl Identity {
 /// One file of a snapshot.
 #[derive(Debug)]
 pub struct SourceFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What manifests call it.
+    /// Its name in manifests.
     pub name: String,
-    /// The folder that the user named, where it lies in one.
+    /// The folder that the user named, if the file was found in one.
     pub root: Option<PathBuf>,
     /// Its footer.
     pub footer: Arc<ParquetMetaData>,
     /// Its columns.
     pub columns: Columns,
-    /// Its rows.
+    /// Its number of rows.
     pub rows: u64,
-    /// The number of its first row within the snapshot.
+    /// The zero-based number of its first row within the snapshot.
     pub first_row: u64,
-    /// Its BLAKE3 digest, where the snapshot's seal was verified.
+    /// Its BLAKE3 digest in hex, if a seal was verified.
     pub digest: Option<String>,
     map: Mapped,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
 impl SourceFile {
     /// Maps a file, reads its footer and binds its columns.
     ///
     /// # Errors
-    /// Where it is no Parquet file, or does not keep the column contract.
+    /// A file that cannot be read, is not a Parquet file, or violates the column contract.
     pub fn open(found: FoundFile, names: &BTreeMap<String, Column>) -> Result<Self> {
         let FoundFile { path, name, root } = found;
         let place = Place::file(&path);
@@ -91,7 +91,7 @@ impl SourceFile {
         let columns = Columns::bind(footer.file_metadata(), names, &place)?;
         let footer = with_date_index(footer, &columns, &map);
         let rows = count_rows(&footer, &place)?;
-        let identity = Identity::of(&metadata);
+        let identity = FileIdentity::of(&metadata);
         Ok(Self {
             path,
             name,
@@ -106,7 +106,8 @@ impl SourceFile {
         })
     }
 
-    /// What a seal in this folder calls the file: its path below the folder, or where it was named by itself its name.
+    /// The file's path in a seal of this folder: the path below the folder, or the file name if the user named the
+    /// file.
     #[must_use]
     pub fn below(&self, folder: &Path) -> Option<&str> {
         match self.root {
@@ -121,18 +122,18 @@ impl SourceFile {
         Place::file(&self.path)
     }
 
-    /// How the file has a column.
+    /// A column of the contract in this file.
     ///
     /// # Errors
-    /// Where it has none: never so for the columns that a snapshot must have, which were bound when it was opened.
+    /// A column that the file does not have. Required columns were found when the file was opened.
     pub fn bound(&self, column: Column) -> Result<&FileColumn> {
         self.columns.get(column).ok_or_else(|| {
-            let missing = Fault::MissingColumn { found: "none of that name".into(), nearest: None };
+            let missing = Fault::MissingColumn { found: "no column of that name".into(), nearest: None };
             self.place().column(column.name()).refuse(missing)
         })
     }
 
-    /// Size of the file.
+    /// Size of the file in bytes.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.identity.bytes
@@ -144,14 +145,14 @@ impl SourceFile {
         &self.map
     }
 
-    /// When the file says its snapshot was taken.
+    /// When the snapshot was taken, as written in the file's metadata; RFC 3339, not yet parsed.
     #[must_use]
     pub fn taken_at(&self) -> Option<&str> {
         let pairs = self.footer.file_metadata().key_value_metadata()?;
         pairs.iter().find(|pair| pair.key == TAKEN_AT_KEY)?.value.as_deref()
     }
 
-    /// Rows of a row group.
+    /// Number of rows of a row group.
     #[must_use]
     pub fn group_rows(&self, group: usize) -> usize {
         usize::try_from(self.footer.row_group(group).num_rows()).unwrap_or_default()
@@ -169,14 +170,14 @@ impl SourceFile {
         self.footer.row_group(group).column(bound.leaf)
     }
 
-    /// Where in the file a column chunk lies.
+    /// The bytes of a column chunk within the file.
     ///
     /// # Errors
     /// A footer that points beyond the file.
     pub fn chunk_range(&self, group: usize, bound: &FileColumn) -> Result<Range<usize>> {
         let chunk = self.chunk_footer(group, bound);
         let data = chunk.data_page_offset();
-        // A dictionary of 0, or behind the data, is an old writers' way to say that there is none.
+        // Old writers store a dictionary offset of 0, or one after the data, if there is no dictionary.
         let start = chunk.dictionary_page_offset().filter(|&offset| offset > 0 && offset < data).unwrap_or(data);
         let corrupt =
             || self.chunk_place(group, bound).refuse(Fault::Corrupt("its pages lie outside of the file".into()));
@@ -204,10 +205,10 @@ impl SourceFile {
     /// Whether the file is still the one that was opened.
     ///
     /// # Errors
-    /// Where it was written to, replaced or removed since.
+    /// A file that was written to, replaced or removed since.
     pub fn unchanged(&self) -> Result<()> {
         let now = fs::metadata(&self.path).map_err(Error::io("inspect", &self.path))?;
-        if Identity::of(&now) == self.identity { Ok(()) } else { Err(self.place().refuse(Fault::Changed)) }
+        if FileIdentity::of(&now) == self.identity { Ok(()) } else { Err(self.place().refuse(Fault::Changed)) }
     }
 }
 
@@ -232,14 +233,14 @@ fn count_rows(footer: &ParquetMetaData, place: &Place) -> Result<u64> {
     for (index, group) in footer.row_groups().iter().enumerate() {
         let corrupt = |what: &str| place.clone().row_group(index).refuse(Fault::Corrupt(what.into()));
         let rows = u32::try_from(group.num_rows())
-            .map_err(|_| corrupt("its number of rows makes no sense, or is beyond four thousand million"))?;
+            .map_err(|_| corrupt("its number of rows is not between 0 and 4294967295"))?;
         if group.columns().iter().any(|chunk| chunk.file_path().is_some()) {
-            return Err(corrupt("its columns lie in another file"));
+            return Err(corrupt("its columns are in another file"));
         }
         total += u64::from(rows);
     }
     if u64::try_from(footer.file_metadata().num_rows()) != Ok(total) {
-        let what = format!("the footer says {} rows, its row groups have {total}", footer.file_metadata().num_rows());
+        let what = format!("the footer has {} rows, its row groups have {total}", footer.file_metadata().num_rows());
         return Err(place.clone().refuse(Fault::Corrupt(what)));
     }
     Ok(total)

@@ -2,25 +2,25 @@
 //!
 //! Where a file is clustered by status, a million equal rows are one [`CodeSpan`].
 
-/// A stretch of rows.
+/// Consecutive rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodeSpan {
-    /// All of one code.
+    /// Rows that all have one code.
     Same {
         /// The code.
         code: u8,
-        /// How many rows.
+        /// Number of rows.
         len: usize,
     },
-    /// Each of its own: the next `len` bytes of [`Codes::bytes`].
+    /// Rows with codes of their own: the next `len` bytes of [`Codes::bytes`].
     Mixed {
-        /// How many rows.
+        /// Number of rows.
         len: usize,
     },
 }
 
 impl CodeSpan {
-    /// How many rows.
+    /// Number of rows.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "spans are never empty")]
     pub const fn len(&self) -> usize {
@@ -30,7 +30,7 @@ impl CodeSpan {
     }
 }
 
-/// Runs shorter than this are expanded: a span costs more than so many bytes.
+/// Runs shorter than this are expanded, because a span costs more than this number of bytes.
 const SHORTEST_RUN: usize = 64;
 
 /// The codes of a range of rows.
@@ -38,18 +38,18 @@ const SHORTEST_RUN: usize = 64;
 pub struct Codes {
     /// In the order of the rows.
     pub spans: Vec<CodeSpan>,
-    /// Codes of the mixed spans, one after the other.
+    /// Codes of the mixed spans, in the order of the rows.
     pub bytes: Vec<u8>,
 }
 
 impl Codes {
-    /// Forgets everything, but keeps the memory.
+    /// Removes all codes, and keeps the memory.
     pub fn clear(&mut self) {
         self.spans.clear();
         self.bytes.clear();
     }
 
-    /// How many rows there are.
+    /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.spans.iter().map(CodeSpan::len).sum()
@@ -65,7 +65,7 @@ impl Codes {
         }
     }
 
-    /// Adds `len` rows, whose codes the caller writes.
+    /// Adds `len` rows and returns their codes, all 0, for the caller to write.
     pub fn push_mixed(&mut self, len: usize) -> &mut [u8] {
         if let Some(CodeSpan::Mixed { len: total }) = self.spans.last_mut() {
             *total += len;
@@ -77,7 +77,7 @@ impl Codes {
         &mut self.bytes[start..]
     }
 
-    /// The code of each row, for those who do not mind the cost.
+    /// The code of each row. Slower than reading the spans.
     pub fn iter(&self) -> impl Iterator<Item = u8> {
         let mut at = 0;
         self.spans.iter().flat_map(move |span| match *span {
@@ -105,5 +105,5 @@ impl<A: Iterator<Item = u8>, B: Iterator<Item = u8>> Iterator for Either<A, B> {
     }
 }
 
-/// Gives the code of a value, or of null. It returns less than 255, and always the same for the same value.
+/// Gives the code of a value, or of null (`None`). The code is below 255, and the same for equal values.
 pub type Classifier<'a> = &'a dyn Fn(Option<&[u8]>) -> u8;

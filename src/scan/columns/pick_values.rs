@@ -7,14 +7,15 @@ use super::plain::PlainWalk;
 use super::reader::{ColumnReader, ColumnValue, OpenChunk};
 use super::reference;
 use crate::error::Result;
-use crate::snapshot::encoded::{self, Damage, Dictionary, Head, Page, Run, Runs, Values, code_at};
+use crate::snapshot::encoded::{self, Damage, DataPage, Dictionary, Page, Run, Runs, Values, code_at};
 
-/// A value that is judged like each of a page's rows, where statistics give one for the page of this number; and the bytes
-/// of that page, which is then not read.
-pub type StandIn<'a> = &'a mut dyn FnMut(&Head<'_>, usize) -> Option<i64>;
+/// Given a page and the number of wanted rows in it, returns a substitute for all its values, or `None` if the page
+/// must be read.
+pub type Substitute<'a> = &'a mut dyn FnMut(&DataPage<'_>, usize) -> Option<i64>;
 
 impl ColumnReader<'_> {
-    /// Reads the values of `rows`, which ascend, and calls `take` with the index into `rows` and the value of each.
+    /// Reads the values of `rows`, ascending zero-based numbers within the row group, and calls `take` with the index
+    /// into `rows` and the value of each.
     ///
     /// # Errors
     /// A damaged chunk.
@@ -26,22 +27,22 @@ impl ColumnReader<'_> {
         })
     }
 
-    /// As [`values`](Self::values), but asks `stand_in` for each page whether it must be read at all, with how many of
-    /// `rows` it has; where it need not be, `take` gets the stand-in for each of its rows.
+    /// As [`values`](Self::values), but calls `substitute` for each page. If it returns a value, the page is not read,
+    /// and `take` gets that value, as `Err`, for each of the page's rows.
     ///
     /// # Errors
     /// A damaged chunk.
     pub fn values_unless(
         &mut self,
         rows: &[u32],
-        stand_in: StandIn<'_>,
+        substitute: Substitute<'_>,
         mut take: impl FnMut(usize, Result<ColumnValue<'_>, i64>),
     ) -> Result<()> {
-        // Pages before one that is left to the reference reader are done: each row is handed over once.
+        // If a page is left to the reference reader, it starts after `done` rows: `take` gets each row once.
         let mut done = 0;
         self.read(
             &mut (&mut take, &mut done),
-            |(take, done), open| by_pages(open, rows, stand_in, done, take),
+            |(take, done), open| by_pages(open, rows, substitute, done, take),
             |(take, done), chunk| {
                 let before = **done;
                 reference::values(chunk, &rows[before..], |index, value| take(before + index, Ok(value)))
@@ -53,7 +54,7 @@ impl ColumnReader<'_> {
 fn by_pages(
     open: OpenChunk<'_>,
     rows: &[u32],
-    stand_in: StandIn<'_>,
+    substitute: Substitute<'_>,
     done: &mut usize,
     mut take: impl FnMut(usize, Result<ColumnValue<'_>, i64>),
 ) -> encoded::Result<()> {
@@ -62,7 +63,7 @@ fn by_pages(
     while let Some(&row) = rows.get(at) {
         let head = cursor.find(row as usize)?;
         let end = at + rows[at..].partition_point(|&row| (row as usize) < head.end());
-        if let Some(value) = stand_in(&head, end - at) {
+        if let Some(value) = substitute(&head, end - at) {
             (at..end).for_each(|index| take(index, Err(value)));
         } else {
             let page =
@@ -111,7 +112,7 @@ fn read_page(
     Ok(())
 }
 
-/// Steps forward over the codes of a page, a run at a time.
+/// Reads codes of a page at ascending positions, run by run.
 struct CodeWalk<'p> {
     runs: Runs<'p>,
     dictionary: &'p Dictionary,

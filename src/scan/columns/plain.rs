@@ -1,26 +1,27 @@
-//! Plain pages of values that store their own length: four bytes, little-endian, before each.
+//! PLAIN pages of BYTE_ARRAY values (Parquet format, Encodings.md): each value follows its length, four bytes,
+//! little-endian.
 //!
-//! To find a value all before it must be stepped over, one waiting for the other. Most columns of identifiers have
-//! values of one length, though: then all lengths can be checked without waiting.
+//! The position of a value depends on the lengths of all values before it. Most columns of identifiers have values of
+//! one length; then the lengths can be checked independently of each other.
 
 use crate::snapshot::encoded::{Damage, Result};
 
-/// Steps forward over plain values of variable length.
+/// Reads plain values of variable length at ascending indices.
 #[derive(Debug)]
 pub struct PlainWalk<'p> {
     bytes: &'p [u8],
-    /// Number of the next value.
+    /// Zero-based index of the next value.
     index: usize,
     at: usize,
 }
 
 impl<'p> PlainWalk<'p> {
-    /// A walk that begins at the first value of a page.
+    /// Starts at the first value of a page.
     pub const fn new(bytes: &'p [u8]) -> Self {
         Self { bytes, index: 0, at: 0 }
     }
 
-    /// The value of this index, which must not be below that of the next value.
+    /// The value at this zero-based index. Indices must ascend from call to call.
     ///
     /// # Errors
     /// A page that ends before it.
@@ -49,7 +50,7 @@ impl<'p> PlainWalk<'p> {
         Ok(value)
     }
 
-    /// Goes to `index` in one stride, if every value on the way has the length of the first.
+    /// Goes to `index` in one step, if all values before it have the same length.
     #[inline]
     fn stride(&mut self, index: usize) {
         let steps = index - self.index;
@@ -59,8 +60,8 @@ impl<'p> PlainWalk<'p> {
         let Some(passed) = self.bytes.get(self.at..).and_then(|rest| rest.get(..span)) else { return };
         let mut differing = 0;
         for value in passed.chunks_exact(len as usize + 4) {
-            if let Some(own) = value.first_chunk::<4>() {
-                differing |= u32::from_le_bytes(*own) ^ len;
+            if let Some(stored) = value.first_chunk::<4>() {
+                differing |= u32::from_le_bytes(*stored) ^ len;
             }
         }
         if differing == 0 {

@@ -1,7 +1,7 @@
 //! Reads the columns that decide about a row, status and type, as [`Codes`].
 //!
-//! The classifier is called once for each entry of a chunk's dictionary, not once for each row. The stored codes are then
-//! mapped through a table; runs stay runs.
+//! The classifier is called once for each entry of a chunk's dictionary, not once for each row. The stored codes are
+//! then mapped through a table; runs stay runs.
 
 use std::ops::Range;
 
@@ -14,11 +14,11 @@ use crate::snapshot::encoded::{
     self, Damage, Dictionary, Page, PageCursor, Run, Runs, Validity, Values, code_at, unpack,
 };
 
-/// The code of entries that the dictionary does not have. No classifier returns it.
-const BEYOND: u8 = 0xFF;
+/// Fills the code table after the last entry of the dictionary. No classifier returns it.
+const NO_ENTRY: u8 = 0xFF;
 
 impl ColumnReader<'_> {
-    /// Reads the codes of `rows` into `out`, which is cleared first.
+    /// Reads the codes of `rows` (zero-based numbers within the row group) into `out`, which is cleared first.
     ///
     /// # Errors
     /// A damaged chunk.
@@ -36,9 +36,9 @@ impl ColumnReader<'_> {
         )
     }
 
-    /// Whether no row of `rows` can have a code for which `open` holds, judged by the dictionary alone: of the data pages
-    /// only the headers are read. A chunk that the encoded reader does not handle, or that is damaged, is not settled.
-    /// Returns the bytes of the pages that need not be read.
+    /// If the dictionary shows that no row of `rows` has a code that is `open`, returns the bytes, as stored, of the
+    /// pages that need not be read. Of the data pages only the headers are read. Returns `None` for a chunk that the
+    /// encoded reader does not support or that is damaged.
     ///
     /// # Errors
     /// A footer that points beyond the file.
@@ -60,7 +60,7 @@ impl ColumnReader<'_> {
     }
 }
 
-/// Bytes of the pages that have `rows`; `None` where not all of them are codes into the dictionary.
+/// Bytes of the pages that have `rows`; `None` unless all of them are codes into the dictionary.
 fn bytes_of_coded_pages(cursor: &mut PageCursor<'_, '_>, rows: Range<usize>) -> encoded::Result<Option<u64>> {
     let (mut row, mut bytes) = (rows.start, 0);
     while row < rows.end {
@@ -76,7 +76,7 @@ fn bytes_of_coded_pages(cursor: &mut PageCursor<'_, '_>, rows: Range<usize>) -> 
 
 fn by_pages(open: OpenChunk<'_>, rows: Range<usize>, classify: Classifier<'_>, out: &mut Codes) -> encoded::Result<()> {
     let OpenChunk { mut cursor, codes, .. } = open;
-    let mut mapping = Mapping { table: CodeTable::default(), null: classify(None), classify };
+    let mut mapping = CodeMapping { table: CodeTable::default(), null: classify(None), classify };
     if let Some(dictionary) = cursor.dictionary()? {
         mapping.table.fill(dictionary, classify);
     }
@@ -91,16 +91,16 @@ fn by_pages(open: OpenChunk<'_>, rows: Range<usize>, classify: Classifier<'_>, o
     Ok(())
 }
 
-/// From the values of a page to codes.
-struct Mapping<'a> {
+/// Maps the values of a page to codes.
+struct CodeMapping<'a> {
     table: CodeTable,
     /// The code of null.
     null: u8,
     classify: Classifier<'a>,
 }
 
-impl Mapping<'_> {
-    /// Appends the codes of some rows of a page, which are counted from its first.
+impl CodeMapping<'_> {
+    /// Appends the codes of `rows`, zero-based within the page. `present` is a buffer.
     fn read(&self, page: &Page<'_>, rows: Range<usize>, present: &mut Vec<u8>, out: &mut Codes) -> encoded::Result<()> {
         let (skip, take) = (rows.start, rows.len());
         let Validity::Bits { words, .. } = page.validity else {
@@ -119,11 +119,11 @@ impl Mapping<'_> {
             out.push_same(self.null, take);
             return Ok(());
         }
-        // Codes of the rows that have a value, then spread over the rows.
+        // First the codes of the rows that have a value, then one code for each row.
         let before = (0..skip).filter(|&row| bit(words, row)).count();
         let count = (skip..skip + take).filter(|&row| bit(words, row)).count();
         present.clear();
-        // One more than there are, so that spreading may look at the next without asking whether there is one.
+        // One element more than values, so that `present[next]` exists after the last value.
         present.resize(count + 1, self.null);
         self.read_present(&page.body, before, &mut present[..count])?;
         let mut next = 0;
@@ -135,7 +135,7 @@ impl Mapping<'_> {
         Ok(())
     }
 
-    /// Codes of values that are there, after the first `skip`.
+    /// Reads the codes of the values of a page after the first `skip`.
     fn read_present(&self, body: &Values<'_>, skip: usize, out: &mut [u8]) -> encoded::Result<()> {
         let runs = match body {
             Values::Codes(runs, _) => runs,
@@ -161,7 +161,7 @@ fn bit(words: &[u64], row: usize) -> bool {
     words[row / 64] >> (row % 64) & 1 != 0
 }
 
-/// Codes of the dictionary's entries.
+/// The code of each entry of the dictionary.
 #[derive(Default)]
 struct CodeTable {
     codes: Vec<u8>,
@@ -171,21 +171,21 @@ impl CodeTable {
     fn fill(&mut self, dictionary: &Dictionary, classify: Classifier<'_>) {
         self.codes.clear();
         self.codes.extend(dictionary.iter().map(|value| classify(Some(value))));
-        // Codes of up to 8 bits can then be looked up without a bound to check.
+        // With 256 entries, an 8-bit index needs no bounds check.
         if self.codes.len() < 256 {
-            self.codes.resize(256, BEYOND);
+            self.codes.resize(256, NO_ENTRY);
         }
     }
 
     #[inline]
     fn code(&self, entry: u32) -> encoded::Result<u8> {
         match self.codes.get(entry as usize) {
-            Some(&code) if code != BEYOND => Ok(code),
+            Some(&code) if code != NO_ENTRY => Ok(code),
             _ => Err(beyond()),
         }
     }
 
-    /// Replaces numbers of entries, of up to 8 bits, by the entries' codes.
+    /// Replaces numbers of entries, of at most 8 bits, by the entries' codes.
     fn map(&self, codes: &mut [u8]) -> encoded::Result<()> {
         let table: &[u8; 256] = self.codes.first_chunk().ok_or_else(beyond)?;
         let mut highest = 0;
@@ -193,7 +193,7 @@ impl CodeTable {
             *code = table[usize::from(*code)];
             highest = highest.max(*code);
         }
-        if highest == BEYOND { Err(beyond()) } else { Ok(()) }
+        if highest == NO_ENTRY { Err(beyond()) } else { Ok(()) }
     }
 }
 
@@ -201,7 +201,8 @@ fn beyond() -> Damage {
     Damage::corrupt("a code is beyond the dictionary")
 }
 
-/// Hands over `take` codes after the first `skip`: each run with where to start in it, and how many to take.
+/// Passes the runs of `take` codes after the first `skip` to `each`: a run, the index of the first code in it, and the
+/// number of codes.
 fn pieces<'p>(
     mut runs: Runs<'p>,
     mut skip: usize,
@@ -233,7 +234,7 @@ fn packed(bytes: &[u8], width: u8, start: usize, table: &CodeTable, out: &mut [u
     Ok(())
 }
 
-/// Codes of plain values: the classifier is asked again only where a value differs from the one before it.
+/// Codes of plain values. The classifier is called only if a value differs from the one before it.
 fn plain(bytes: &[u8], skip: usize, classify: Classifier<'_>, out: &mut [u8]) -> encoded::Result<()> {
     let mut walk = PlainWalk::new(bytes);
     for _ in 0..skip {

@@ -1,4 +1,4 @@
-//! The reader of one column: which of the two readers is used, and what a worker keeps from chunk to chunk.
+//! The reader of one column chunk, with the choice between the encoded and the reference reader.
 
 use super::super::metrics::ScanMetrics;
 use crate::error::{Error, Fault, Result};
@@ -6,13 +6,13 @@ use crate::estate::Column;
 use crate::snapshot::encoded::{self, Buffers, Chunk, Damage, Dictionary, PageCursor, PageStart};
 use crate::snapshot::{FileColumn, SourceFile};
 
-/// Which of the two readers is used.
+/// Which of the two readers reads a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reader {
-    /// Encoded pages where they are in a form that is handled, else the reference reader: the fast one.
+    /// The encoded reader; the reference reader for chunks in a form that it does not support.
     #[default]
     Encoded,
-    /// The reference reader for everything: to check the other.
+    /// The reference reader for all chunks; tests compare its results with those of the encoded reader.
     Reference,
 }
 
@@ -21,7 +21,7 @@ pub enum Reader {
 pub struct ColumnChunk<'a> {
     /// The file.
     pub file: &'a SourceFile,
-    /// Index of the row group.
+    /// Zero-based index of the row group.
     pub group: usize,
     /// How the file stores the column.
     pub bound: &'a FileColumn,
@@ -31,7 +31,7 @@ impl ColumnChunk<'_> {
     pub(super) fn refuse(&self, damage: Damage) -> Error {
         let what = match damage {
             Damage::Corrupt(what) => what,
-            Damage::Unhandled => "its pages are in a form that no reader here knows".into(),
+            Damage::Unhandled => "its pages are in a form that no reader supports".into(),
         };
         self.file.chunk_place(self.group, self.bound).refuse(Fault::Corrupt(what))
     }
@@ -40,33 +40,33 @@ impl ColumnChunk<'_> {
 /// A value of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ColumnValue<'v> {
-    /// Its plain bytes; `None` where it is null.
+    /// Its bytes in PLAIN encoding, without a length; `None` if it is null.
     pub bytes: Option<&'v [u8]>,
-    /// Its code, where it came from the chunk's dictionary.
+    /// Its code, if it comes from the chunk's dictionary.
     pub code: Option<u32>,
 }
 
-/// Buffers that a worker keeps from range to range.
+/// Buffers that a worker reuses for every range.
 #[derive(Debug, Default)]
 pub struct ColumnBuffers {
     pages: Buffers,
-    /// The dictionary of each column, kept as long as ranges of one row group are read.
+    /// The dictionary of each column, kept while the worker reads ranges of one row group.
     dictionaries: [Dictionary; Column::ALL.len()],
     codes: Vec<u8>,
-    /// What was read and skipped since it was last taken.
+    /// What was read and skipped since the last [`take_metrics`](Self::take_metrics).
     pub(in super::super) metrics: ScanMetrics,
 }
 
 impl ColumnBuffers {
-    /// Another row group is read from now on.
+    /// Makes the next range decode its dictionaries; to be called before another row group is read.
     pub(in super::super) fn forget_dictionaries(&mut self) {
         self.dictionaries.iter_mut().for_each(Dictionary::forget);
     }
 
-    /// What was read and skipped since the last call.
+    /// Takes what was read and skipped since the last call.
     pub(in super::super) fn take_metrics(&mut self) -> ScanMetrics {
         let mut metrics = std::mem::take(&mut self.metrics);
-        metrics.bytes_read += self.pages.take_looked_into();
+        metrics.bytes_read += self.pages.take_bytes_read();
         metrics
     }
 }
@@ -74,19 +74,19 @@ impl ColumnBuffers {
 /// Reads a column of one row group.
 #[derive(Debug)]
 pub struct ColumnReader<'a> {
-    /// What is read.
+    /// The chunk that is read.
     pub chunk: ColumnChunk<'a>,
-    /// Which column of the contract it is.
+    /// The column of the contract.
     pub column: Column,
     /// Which reader is used.
     pub reader: Reader,
     /// The worker's buffers.
     pub buffers: &'a mut ColumnBuffers,
-    /// From where pages are read: rows before it are not asked for.
+    /// The first page that is read; no row before it may be read.
     pub(in super::super) start: PageStart,
 }
 
-/// A walk over the pages of a chunk, with a buffer for codes.
+/// The pages of a chunk, with a buffer for codes.
 pub(super) struct OpenChunk<'c> {
     pub chunk: Chunk<'c>,
     pub cursor: PageCursor<'c, 'c>,
@@ -94,14 +94,14 @@ pub(super) struct OpenChunk<'c> {
 }
 
 impl<'a> ColumnReader<'a> {
-    /// A reader of a chunk by itself, outside of a scan.
+    /// A reader of a whole chunk, outside of a scan.
     #[must_use]
     pub fn new(chunk: ColumnChunk<'a>, column: Column, buffers: &'a mut ColumnBuffers) -> Self {
         buffers.forget_dictionaries();
         Self { chunk, column, reader: Reader::default(), buffers, start: PageStart::default() }
     }
 
-    /// Begins to walk over the pages; `None` where the codec is not handled, or the reference reader is asked for.
+    /// Opens the pages of the chunk; `None` if the encoded reader does not support the codec or is not to be used.
     ///
     /// # Errors
     /// A footer that points beyond the file.
@@ -116,7 +116,8 @@ impl<'a> ColumnReader<'a> {
         Ok(Some(OpenChunk { chunk, cursor: PageCursor::new(chunk, self.start, pages, dictionary), codes }))
     }
 
-    /// Tries the encoded pages, and where they are in a form that is not handled, the reference reader.
+    /// Reads with the encoded reader, or with the reference reader if the pages are in a form that the encoded reader
+    /// does not support.
     pub(super) fn read<T>(
         &mut self,
         state: &mut T,

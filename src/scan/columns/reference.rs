@@ -1,10 +1,10 @@
-//! The same reading through the `parquet` crate's own column reader.
+//! Reads columns with the column reader of the `parquet` crate.
 //!
-//! It knows every encoding and codec, and is what the encoded path is compared with. It decodes whole values, and so is
-//! several times slower; rows that are not wanted are skipped by page where the reader can.
+//! It supports every encoding and codec, and tests compare the encoded reader with it. It decodes all values, and so is
+//! several times slower; unwanted rows are skipped by page if the crate's reader can do so.
 //!
-//! Its decoders trust the lengths within a page, and panic on some that are wrong. Such a panic is caught here and
-//! becomes damage like any other.
+//! The crate's decoders do not check all lengths within a page, and panic on some wrong ones. Such a panic is caught
+//! here and reported as damage.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -22,7 +22,7 @@ use super::codes::{Classifier, Codes};
 use super::reader::{ColumnChunk, ColumnValue};
 use crate::snapshot::encoded::{self, Damage};
 
-/// How many rows are read at a time.
+/// Number of rows that are read at a time.
 const BATCH: usize = 8192;
 
 impl From<ParquetError> for Damage {
@@ -68,7 +68,7 @@ pub fn values(
         let (mut at, mut row) = (0, 0);
         while let Some(&first) = rows.get(at) {
             column.skip(first as usize - row)?;
-            // Rows that follow each other are read together.
+            // Consecutive rows are read together.
             let run = rows[at..].iter().zip(first..).take(BATCH).take_while(|(row, expected)| *row == expected).count();
             let mut done = 0;
             while done < run {
@@ -83,12 +83,12 @@ pub fn values(
     })
 }
 
-/// What both ways of reading need, whatever the physical type.
+/// The operations that [`codes`] and [`values`] need, for every physical type.
 trait RowSource {
     fn skip(&mut self, rows: usize) -> encoded::Result<()>;
     /// Reads up to `rows` rows, and at least one.
     fn next(&mut self, rows: usize) -> encoded::Result<usize>;
-    /// Calls back with the index and the plain bytes of each row that was read.
+    /// Calls `take` with the index and the bytes, in PLAIN encoding, of each row of the last [`next`](Self::next).
     fn each(&self, take: &mut dyn FnMut(usize, Option<&[u8]>));
 }
 
@@ -96,16 +96,16 @@ thread_local! {
     static EXPECTING_PANIC: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread is about to be caught and reported as damage: a panic hook need not report it.
+/// Whether a panic of this thread will be caught and reported as damage, so that a panic hook need not report it.
 #[must_use]
 pub fn expecting_panic() -> bool {
     EXPECTING_PANIC.get()
 }
 
-/// Does work that panics on some damaged pages; `None` where it did.
+/// Runs `work`, which panics on some damaged pages; `None` if it panicked.
 pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
     EXPECTING_PANIC.set(true);
-    // After a panic the reader is gone, and what it handed over so far is dropped with the whole operation.
+    // Unwind safety: after a panic the reader is dropped, and the whole operation fails.
     let outcome = catch_unwind(AssertUnwindSafe(work));
     EXPECTING_PANIC.set(false);
     outcome.ok()
@@ -125,25 +125,25 @@ fn read_chunk(
 ) -> encoded::Result<()> {
     let file = chunk.file;
     let footer = file.chunk_footer(chunk.group, chunk.bound);
-    // The footer's claims were checked against the file before they get to a reader that panics on nonsense.
+    // Checks the footer's offsets against the file first, because the crate's reader panics on some wrong ones.
     file.chunk_range(chunk.group, chunk.bound).map_err(|error| Damage::corrupt(error.to_string()))?;
     let pages = SerializedPageReader::new(Arc::new(file.map().bytes()), footer, file.group_rows(chunk.group), None)?;
     let levels = Levels { optional: chunk.bound.optional, levels: Vec::new() };
     match (get_column_reader(footer.column_descr_ptr(), Box::new(pages)), footer.column_type()) {
         (ColumnReader::ByteArrayColumnReader(reader), _) => {
-            work(&mut Typed::<ByteArrayType> { reader, levels, values: Vec::new() })
+            work(&mut TypedReader::<ByteArrayType> { reader, levels, values: Vec::new() })
         }
         (ColumnReader::FixedLenByteArrayColumnReader(reader), _) => {
-            work(&mut Typed::<FixedLenByteArrayType> { reader, levels, values: Vec::new() })
+            work(&mut TypedReader::<FixedLenByteArrayType> { reader, levels, values: Vec::new() })
         }
         (ColumnReader::Int32ColumnReader(reader), _) => {
-            work(&mut Typed::<Int32Type> { reader, levels, values: Vec::new() })
+            work(&mut TypedReader::<Int32Type> { reader, levels, values: Vec::new() })
         }
         (ColumnReader::Int64ColumnReader(reader), _) => {
-            work(&mut Typed::<Int64Type> { reader, levels, values: Vec::new() })
+            work(&mut TypedReader::<Int64Type> { reader, levels, values: Vec::new() })
         }
         (ColumnReader::Int96ColumnReader(reader), _) => {
-            work(&mut Typed::<Int96Type> { reader, levels, values: Vec::new() })
+            work(&mut TypedReader::<Int96Type> { reader, levels, values: Vec::new() })
         }
         (_, physical @ (Type::BOOLEAN | Type::FLOAT | Type::DOUBLE) | physical) => {
             Err(Damage::corrupt(format!("a column of {physical}")))
@@ -156,42 +156,42 @@ struct Levels {
     levels: Vec<i16>,
 }
 
-struct Typed<T: DataType> {
+struct TypedReader<T: DataType> {
     reader: ColumnReaderImpl<T>,
     levels: Levels,
     values: Vec<T::T>,
 }
 
-/// A value as its plain bytes.
-trait Plain {
+/// A value that can be given in PLAIN encoding, without a length.
+trait PlainBytes {
     fn plain(&self, take: &mut dyn FnMut(&[u8]));
 }
 
-impl Plain for ByteArray {
+impl PlainBytes for ByteArray {
     fn plain(&self, take: &mut dyn FnMut(&[u8])) {
         take(self.data());
     }
 }
 
-impl Plain for FixedLenByteArray {
+impl PlainBytes for FixedLenByteArray {
     fn plain(&self, take: &mut dyn FnMut(&[u8])) {
         take(self.data());
     }
 }
 
-impl Plain for i32 {
+impl PlainBytes for i32 {
     fn plain(&self, take: &mut dyn FnMut(&[u8])) {
         take(&self.to_le_bytes());
     }
 }
 
-impl Plain for i64 {
+impl PlainBytes for i64 {
     fn plain(&self, take: &mut dyn FnMut(&[u8])) {
         take(&self.to_le_bytes());
     }
 }
 
-impl Plain for Int96 {
+impl PlainBytes for Int96 {
     fn plain(&self, take: &mut dyn FnMut(&[u8])) {
         let mut bytes = [0; 12];
         for (word, bytes) in self.data().iter().zip(bytes.chunks_exact_mut(4)) {
@@ -201,9 +201,9 @@ impl Plain for Int96 {
     }
 }
 
-impl<T: DataType> RowSource for Typed<T>
+impl<T: DataType> RowSource for TypedReader<T>
 where
-    T::T: Plain,
+    T::T: PlainBytes,
 {
     fn skip(&mut self, rows: usize) -> encoded::Result<()> {
         let mut left = rows;

@@ -1,16 +1,16 @@
-//! Decompression of page bodies into buffers that are used again.
+//! Decompresses page bodies into reusable buffers.
 //!
-//! Uncompressed, snappy and zstd are handled here, since nearly all snapshots come in one of them; the rest is left to
-//! the arrow reader.
+//! Uncompressed pages, snappy and zstd are supported, because nearly all snapshots use one of them. The reference
+//! reader reads chunks with other codecs.
 
 use parquet::basic::Compression;
 
 use super::{Damage, Result, snappy};
 
-/// The codecs that are handled.
+/// The supported codecs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
-    /// Stored as it is.
+    /// Not compressed.
     Plain,
     /// Snappy, raw format.
     Snappy,
@@ -19,7 +19,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The codec of a chunk, where it is handled here.
+    /// The codec of a chunk; `None` if it is not supported.
     #[must_use]
     pub const fn of(compression: Compression) -> Option<Self> {
         match compression {
@@ -31,17 +31,17 @@ impl Codec {
     }
 }
 
-/// Decompresses, with state that is worth keeping between pages.
+/// Decompresses pages, with a zstd context that is reused.
 #[derive(Default)]
 pub struct Unpacker {
     zstd: Option<zstd::bulk::Decompressor<'static>>,
 }
 
 impl Unpacker {
-    /// Decompresses `packed` into the first `expected` bytes of `into`, which grows as needed and is never cut.
+    /// Decompresses `packed` into the first `expected` bytes of `into`, which grows as needed and never shrinks.
     ///
     /// # Errors
-    /// Where the bytes do not decompress, or not to the expected length.
+    /// Bytes that do not decompress, or not to exactly `expected` bytes.
     pub fn unpack(&mut self, codec: Codec, packed: &[u8], expected: usize, into: &mut Vec<u8>) -> Result<()> {
         let written = match codec {
             Codec::Plain => {
@@ -76,7 +76,7 @@ impl std::fmt::Debug for Unpacker {
     }
 }
 
-/// Makes room without clearing what is there: all of it is overwritten, or the page is refused.
+/// Grows the buffer to at least `len` bytes without clearing it: all of them are overwritten, or the page is refused.
 fn grow(buffer: &mut Vec<u8>, len: usize) -> Result<()> {
     if buffer.len() < len {
         buffer.try_reserve(len - buffer.len()).map_err(|_| Damage::corrupt("a page is larger than memory"))?;

@@ -1,4 +1,4 @@
-//! From one page of a chunk to the next, decompressing only those that are asked for.
+//! Walks over the pages of a chunk, and decompresses only those that the caller opens.
 
 use std::ops::Range;
 
@@ -6,33 +6,33 @@ use super::{
     Codec, Damage, Dictionary, Encoding, PageHeader, PageKind, PageStart, PageWalk, Result, Run, Runs, Unpacker, snappy,
 };
 
-/// One column chunk as it lies in the file.
+/// One column chunk as stored in the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunk<'a> {
-    /// All of its pages.
+    /// The bytes of all of its pages.
     pub bytes: &'a [u8],
     /// How page bodies are compressed.
     pub codec: Codec,
     /// Whether rows may be null.
     pub optional: bool,
-    /// How many rows the footer says there are.
+    /// Number of rows, according to the footer.
     pub rows: usize,
-    /// Bytes of a plain value; `None` where each value says its own length.
+    /// Bytes of a value in PLAIN encoding; `None` if each value is stored with its length.
     pub width: Option<usize>,
 }
 
-/// A data page, decompressed, its levels resolved.
+/// A decompressed data page, with its definition levels decoded.
 #[derive(Debug)]
 pub struct Page<'p> {
-    /// Number of its first row within the row group.
+    /// Zero-based number of its first row within the row group.
     pub first_row: usize,
-    /// How many rows it has.
+    /// Number of its rows.
     pub rows: usize,
-    /// Which of them have a value.
+    /// Which of its rows have a value.
     pub validity: Validity<'p>,
-    /// How many of them have one.
+    /// Number of rows that have a value.
     pub values: usize,
-    /// The values of those that have one.
+    /// The values of these rows.
     pub body: Values<'p>,
 }
 
@@ -47,19 +47,20 @@ impl Page<'_> {
 /// Which rows of a page have a value.
 #[derive(Debug, Clone, Copy)]
 pub enum Validity<'p> {
-    /// All.
+    /// All rows.
     All,
-    /// Those whose bit is set.
+    /// The rows whose bit is set.
     Bits {
-        /// Least significant bit first.
+        /// One bit for each row, least significant bit first.
         words: &'p [u64],
-        /// For each word, how many bits are set before it.
+        /// For each word, the number of bits that are set in the words before it.
         ranks: &'p [u32],
     },
 }
 
 impl Validity<'_> {
-    /// The position of a row's value among the values of the page; `None` where the row is null.
+    /// The zero-based position of a row's value among the values of the page; `None` if the row is null. `row` is
+    /// zero-based within the page.
     #[must_use]
     #[inline]
     pub fn position(&self, row: usize) -> Option<usize> {
@@ -77,13 +78,13 @@ impl Validity<'_> {
 /// The values of a page.
 #[derive(Debug, Clone)]
 pub enum Values<'p> {
-    /// One after the other.
+    /// Values in PLAIN encoding.
     Plain(&'p [u8]),
     /// Codes into the dictionary.
     Codes(Runs<'p>, &'p Dictionary),
 }
 
-/// Buffers of a [`PageCursor`], kept from chunk to chunk.
+/// Buffers of a [`PageCursor`], reused for the next chunk.
 #[derive(Debug, Default)]
 pub struct Buffers {
     unpacker: Unpacker,
@@ -92,13 +93,13 @@ pub struct Buffers {
     ahead: Vec<u8>,
     words: Vec<u64>,
     ranks: Vec<u32>,
-    looked_into: u64,
+    bytes_read: u64,
 }
 
 impl Buffers {
-    /// Bytes of the pages that were looked into since this was last asked.
-    pub fn take_looked_into(&mut self) -> u64 {
-        std::mem::take(&mut self.looked_into)
+    /// Takes the number of bytes, as stored, of the pages that were opened since the last call.
+    pub fn take_bytes_read(&mut self) -> u64 {
+        std::mem::take(&mut self.bytes_read)
     }
 }
 
@@ -109,30 +110,30 @@ pub struct PageCursor<'a, 'b> {
     walk: PageWalk<'a>,
     buffers: &'b mut Buffers,
     dictionary: &'b mut Dictionary,
-    /// Whether that is the dictionary of this chunk.
+    /// Whether `dictionary` is the dictionary of this chunk.
     has_dictionary: bool,
     /// Where the walk began.
     start: PageStart,
-    /// First row of the data page that the walk comes to next.
+    /// First row of the next data page.
     next_row: usize,
-    /// Number of that page among the data pages of the chunk.
+    /// Zero-based number of the next data page among the data pages of the chunk.
     ordinal: usize,
-    /// Number of the data page whose body lies in `ahead`, decompressed.
+    /// Number of the data page whose decompressed body is in `Buffers::ahead`.
     ahead: Option<usize>,
 }
 
-/// A data page that was found, and not yet decompressed.
+/// A data page that is not decompressed.
 #[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
-    /// Its number among the data pages of the chunk.
+pub struct DataPage<'a> {
+    /// Zero-based number among the data pages of the chunk.
     pub ordinal: usize,
-    /// Number of its first row within the row group.
+    /// Zero-based number of its first row within the row group.
     pub first_row: usize,
     header: PageHeader,
     body: &'a [u8],
 }
 
-impl Head<'_> {
+impl DataPage<'_> {
     /// Whether its values are codes into the dictionary.
     #[must_use]
     pub fn is_coded(&self) -> bool {
@@ -145,7 +146,7 @@ impl Head<'_> {
         self.first_row + self.header.values
     }
 
-    /// Bytes of its body in the file.
+    /// Bytes of its body, as stored.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.body.len()
@@ -153,7 +154,8 @@ impl Head<'_> {
 }
 
 impl<'a, 'b> PageCursor<'a, 'b> {
-    /// Begins at a place that [`page_starts`](super::page_starts) gave for this chunk; the default is before the first page.
+    /// Begins at a start that [`page_starts`](super::page_starts) returned for this chunk; the default is the first
+    /// page.
     pub fn new(chunk: Chunk<'a>, start: PageStart, buffers: &'b mut Buffers, dictionary: &'b mut Dictionary) -> Self {
         Self {
             chunk,
@@ -168,7 +170,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         }
     }
 
-    /// Reads the dictionary page, where the chunk begins with one, without going further.
+    /// Reads the dictionary page, if the chunk begins with one, and no data page.
     ///
     /// # Errors
     /// A damaged page.
@@ -190,11 +192,12 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         Ok(self.has_dictionary.then_some(&*self.dictionary))
     }
 
-    /// Goes to the page that has `row`, passing over those before it as they are. Rows must not descend.
+    /// Goes to the page that has `row`, zero-based within the row group, without decompressing the pages before it.
+    /// Rows must not descend from call to call.
     ///
     /// # Errors
     /// A damaged page, or a chunk that ends before that row.
-    pub fn find(&mut self, row: usize) -> Result<Head<'a>> {
+    pub fn find(&mut self, row: usize) -> Result<DataPage<'a>> {
         loop {
             let Some((header, body)) = self.walk.next_page()? else {
                 return Err(Damage::corrupt(format!(
@@ -207,7 +210,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
                 PageKind::Dictionary if self.start.dictionary.is_some() => return Err(second_dictionary()),
                 PageKind::Dictionary => self.read_dictionary(&header, body)?,
                 PageKind::Data | PageKind::DataV2 { .. } => {
-                    let head = Head { ordinal: self.ordinal, first_row: self.next_row, header, body };
+                    let head = DataPage { ordinal: self.ordinal, first_row: self.next_row, header, body };
                     self.ordinal += 1;
                     // Flat columns have as many values as rows.
                     self.next_row += header.values;
@@ -215,7 +218,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
                         return Err(Damage::corrupt(format!("the pages have more than {} rows", self.chunk.rows)));
                     }
                     if row < self.next_row {
-                        debug_assert!(head.first_row <= row, "a page is found once only");
+                        debug_assert!(head.first_row <= row, "a page cannot be found twice");
                         return Ok(head);
                     }
                 }
@@ -227,41 +230,42 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         if self.has_dictionary {
             return Err(second_dictionary());
         }
-        let Buffers { unpacker, looked_into, .. } = &mut *self.buffers;
-        *looked_into += self.dictionary.decode(header, body, unpacker, (self.chunk.codec, self.chunk.width))?;
+        let Buffers { unpacker, bytes_read, .. } = &mut *self.buffers;
+        *bytes_read += self.dictionary.decode(header, body, unpacker, (self.chunk.codec, self.chunk.width))?;
         self.has_dictionary = true;
         Ok(())
     }
 
-    /// Decompresses a page and resolves its levels. Where the page behind it will be opened as well, which `next` is
-    /// asked with that page's rows, both may be decompressed in step.
+    /// Decompresses a page and decodes its definition levels. `next` is called with the rows of the page after it, and
+    /// returns whether that page will be opened, too; both may then be decompressed together.
     ///
     /// # Errors
-    /// A damaged page, or one in a form that is not handled.
-    pub fn open<'p>(&'p mut self, head: &Head<'p>, next: impl FnOnce(Range<usize>) -> bool) -> Result<Page<'p>> {
-        let Head { header, body, first_row, ordinal } = *head;
+    /// A damaged page, or one in a form that is not supported.
+    pub fn open<'p>(&'p mut self, head: &DataPage<'p>, next: impl FnOnce(Range<usize>) -> bool) -> Result<Page<'p>> {
+        let DataPage { header, body, first_row, ordinal } = *head;
         if header.encoding == Encoding::Codes && self.start.dictionary.is_some() {
-            // A walk that began behind the dictionary has not come across it.
+            // The walk began after the dictionary page, and has not read it.
             self.dictionary()?;
         }
         header.check(body)?;
-        let behind = if self.ahead.is_none() { self.in_step(head, next) } else { None };
-        let Buffers { unpacker, page, ahead, words, ranks, looked_into } = &mut *self.buffers;
-        *looked_into += body.len() as u64;
-        let stored = Stored::of(&header, body, self.chunk.codec)?;
+        let following = if self.ahead.is_none() { self.following_page(head, next) } else { None };
+        let Buffers { unpacker, page, ahead, words, ranks, bytes_read } = &mut *self.buffers;
+        *bytes_read += body.len() as u64;
+        let stored = StoredBody::of(&header, body, self.chunk.codec)?;
         let unpacked: &'p [u8] = if stored.codec == Codec::Plain {
             if stored.packed.len() != stored.expected {
                 return Err(Damage::corrupt("an uncompressed page is not as long as its header says"));
             }
             stored.packed
         } else {
-            match (behind, self.ahead.take_if(|ready| *ready == ordinal)) {
+            match (following, self.ahead.take_if(|ready| *ready == ordinal)) {
                 (_, Some(_)) => std::mem::swap(page, ahead),
                 (Some((body, len)), None) => {
-                    let (own, other) = snappy::unpack_two((stored.packed, stored.expected, page), (body, len, ahead));
-                    own?;
-                    // A page that is damaged says so when it is opened.
-                    self.ahead = other.is_ok().then_some(ordinal + 1);
+                    let (this, ahead_outcome) =
+                        snappy::unpack_two((stored.packed, stored.expected, page), (body, len, ahead));
+                    this?;
+                    // If the following page is damaged, opening it reports that.
+                    self.ahead = ahead_outcome.is_ok().then_some(ordinal + 1);
                 }
                 (None, None) => unpacker.unpack(stored.codec, stored.packed, stored.expected, page)?,
             }
@@ -290,8 +294,12 @@ impl<'a, 'b> PageCursor<'a, 'b> {
 }
 
 impl<'a> PageCursor<'a, '_> {
-    /// The page behind this one, with the length it unpacks to, where both can be decompressed in step.
-    fn in_step(&self, head: &Head<'_>, next: impl FnOnce(Range<usize>) -> bool) -> Option<(&'a [u8], usize)> {
+    /// The body of the page after this one and its decompressed length, if both can be decompressed together.
+    fn following_page(
+        &self,
+        head: &DataPage<'_>,
+        next: impl FnOnce(Range<usize>) -> bool,
+    ) -> Option<(&'a [u8], usize)> {
         if self.chunk.codec != Codec::Snappy || head.header.kind != PageKind::Data {
             return None;
         }
@@ -302,19 +310,19 @@ impl<'a> PageCursor<'a, '_> {
 }
 
 /// The body of a data page as it is stored.
-struct Stored<'p> {
+struct StoredBody<'p> {
     /// Definition levels, if they are stored separately: v2 pages store them uncompressed before the values, v1 pages
     /// compress levels and values together.
     levels: Option<&'p [u8]>,
-    /// What is left.
+    /// The rest of the body.
     packed: &'p [u8],
-    /// How that is compressed.
+    /// How `packed` is compressed.
     codec: Codec,
-    /// The length that it unpacks to.
+    /// The decompressed length of `packed`.
     expected: usize,
 }
 
-impl<'p> Stored<'p> {
+impl<'p> StoredBody<'p> {
     fn of(header: &PageHeader, body: &'p [u8], codec: Codec) -> Result<Self> {
         let (levels, packed, codec) = match header.kind {
             PageKind::DataV2 { repetition_bytes, definition_bytes, compressed, .. } => {
@@ -330,16 +338,16 @@ impl<'p> Stored<'p> {
     }
 }
 
-/// Tells the definition levels of an unpacked page, where it has any, from its values.
+/// Splits a decompressed page into definition levels, if it has any, and values.
 fn levels_and_values<'p>(
     header: &PageHeader,
     optional: bool,
-    apart: Option<&'p [u8]>,
+    separate_levels: Option<&'p [u8]>,
     unpacked: &'p [u8],
 ) -> Result<(Option<&'p [u8]>, &'p [u8])> {
-    Ok(match (header.kind, apart) {
+    Ok(match (header.kind, separate_levels) {
         _ if !optional => (None, unpacked),
-        // Some writers leave the levels out where no row is null.
+        // Some writers omit the levels if no row is null.
         (PageKind::DataV2 { nulls: 0, .. }, Some([])) => (None, unpacked),
         (_, Some(levels)) => (Some(levels), unpacked),
         _ if !header.hybrid_levels => return Err(Damage::Unhandled),
@@ -360,7 +368,8 @@ fn levels_too_long() -> Damage {
     Damage::corrupt("the levels of a page are longer than the page")
 }
 
-/// Reads definition levels into a bitmap with ranks, and says how many rows have a value; `None` where all have.
+/// Decodes definition levels into a bitmap with ranks. Returns the number of rows that have a value; `None` if all have
+/// one.
 fn read_levels(levels: &[u8], rows: usize, words: &mut Vec<u64>, ranks: &mut Vec<u32>) -> Result<Option<usize>> {
     let mut runs = Runs::new(levels, 1, rows)?;
     words.clear();
@@ -385,7 +394,7 @@ fn read_levels(levels: &[u8], rows: usize, words: &mut Vec<u64>, ranks: &mut Vec
     Ok((total as usize != rows).then_some(total as usize))
 }
 
-/// Sets `len` bits from `at` on.
+/// Sets `len` bits, from bit `at` on.
 fn set_bits(words: &mut [u64], mut at: usize, len: usize) {
     let end = at + len;
     while at < end {
@@ -395,7 +404,7 @@ fn set_bits(words: &mut [u64], mut at: usize, len: usize) {
     }
 }
 
-/// Copies `len` bits, which begin at the first bit of `bytes`, to `at`.
+/// Copies the first `len` bits of `bytes` to bit `at`, where all bits must be zero.
 fn copy_bits(words: &mut [u64], at: usize, bytes: &[u8], len: usize) {
     let mut done = 0;
     while done < len {

@@ -1,4 +1,4 @@
-//! The dictionary of a column chunk, decoded once for all ranges of rows that a worker reads of the chunk.
+//! The dictionary of a column chunk. A worker decodes it once for all ranges that it reads of the chunk.
 
 use super::{Codec, Damage, Encoding, PageHeader, Result, Unpacker};
 
@@ -6,20 +6,20 @@ use super::{Codec, Damage, Encoding, PageHeader, Result, Unpacker};
 #[derive(Debug, Default)]
 pub struct Dictionary {
     bytes: Vec<u8>,
-    /// Start and length of each value.
+    /// Start and length in `bytes` of each value.
     spans: Vec<(u32, u32)>,
     /// Address and length of the page body that it was decoded from.
     decoded_from: Option<(usize, usize)>,
 }
 
 impl Dictionary {
-    /// How many values it has.
+    /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Whether it has none.
+    /// Whether there is no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
@@ -28,7 +28,7 @@ impl Dictionary {
     /// The value of a code.
     ///
     /// # Errors
-    /// A code beyond the dictionary.
+    /// A code that is not below [`len`](Self::len).
     #[inline]
     pub fn get(&self, code: u32) -> Result<&[u8]> {
         let (start, len) = *self.spans.get(code as usize).ok_or_else(|| {
@@ -42,15 +42,16 @@ impl Dictionary {
         self.spans.iter().map(|&(start, len)| &self.bytes[start as usize..][..len as usize])
     }
 
-    /// Makes the next chunk decode its dictionary, even where it lies at the same address.
+    /// Makes the next chunk decode its dictionary, even if it is at the same address.
     pub fn forget(&mut self) {
         self.decoded_from = None;
     }
 
-    /// Decodes a dictionary page, and returns the bytes that were read: none where it is the page that was decoded last.
+    /// Decodes a dictionary page. Returns the bytes, as stored, that were read: 0 if it is the page that was decoded
+    /// last.
     ///
     /// # Errors
-    /// A damaged page, or one in a form that is not handled.
+    /// A damaged page, or one in a form that is not supported.
     pub(super) fn decode(
         &mut self,
         header: &PageHeader,
@@ -77,7 +78,7 @@ impl Dictionary {
         self.spans.clear();
         let bytes = &self.bytes[..len];
         let short = || Damage::corrupt("the dictionary is shorter than its values");
-        // Each value takes a byte or more, or none at all where the width is 0, which no column of ours has.
+        // Each value takes at least one byte, because no column of the contract has a width of 0.
         if values > bytes.len() {
             return Err(short());
         }

@@ -1,31 +1,32 @@
-//! The hybrid of run-length and bit-packed runs, in which Parquet stores dictionary codes and definition levels.
+//! The RLE / bit-packing hybrid, in which Parquet stores dictionary codes and definition levels (Parquet format,
+//! Encodings.md).
 //!
-//! [`Runs`] yields whole runs, so that a run of a million equal codes costs as much as one of eight. Packed runs are
-//! unpacked eight codes at a time from one word; single codes are picked out without touching their neighbours.
+//! [`Runs`] returns whole runs, so that a run of a million equal codes costs as much as one of eight. Packed runs are
+//! unpacked eight codes at a time from one word; single codes are read without unpacking others.
 
 use super::{Damage, Result};
 
 /// One run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Run<'a> {
-    /// The same code, so many times.
+    /// The same code, `len` times.
     Same {
         /// The code.
         code: u32,
-        /// How many times; at least one.
+        /// Number of codes; at least one.
         len: usize,
     },
     /// Codes packed to the runs' bit width, least significant bits first.
     Packed {
         /// The packed bytes, enough for `len` codes.
         bytes: &'a [u8],
-        /// How many codes; at least one.
+        /// Number of codes; at least one.
         len: usize,
     },
 }
 
 impl Run<'_> {
-    /// How many codes there are in the run.
+    /// Number of codes in the run.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a run has at least one code")]
     pub const fn len(&self) -> usize {
@@ -73,15 +74,15 @@ impl<'a> Runs<'a> {
         self.width
     }
 
-    /// The next run; `None` once all values have come.
+    /// The next run; `None` after the last value.
     ///
     /// # Errors
-    /// Runs that end before all values have come.
+    /// Runs that end before the last value.
     pub fn next_run(&mut self) -> Result<Option<Run<'a>>> {
         while self.left > 0 {
             let header = self.varint()?;
             let run = if header & 1 == 1 { self.packed(header >> 1)? } else { self.same(header >> 1)? };
-            // A run may be empty, and the last may be longer than the values that are left.
+            // A run may be empty, and the last one may have more codes than values are left.
             if run.len() > 0 {
                 self.left -= run.len();
                 return Ok(Some(run));
@@ -102,7 +103,7 @@ impl<'a> Runs<'a> {
         let len = groups.saturating_mul(8).min(self.left);
         let width = usize::from(self.width);
         let needed = (len * width).div_ceil(8);
-        // Some writers cut the padding of the last group off; the codes themselves must be there.
+        // Some writers omit the padding of the last group; the codes themselves must be complete.
         let whole = groups.saturating_mul(width).min(self.rest.len());
         if whole < needed {
             return Err(ends_early());
@@ -130,7 +131,7 @@ fn ends_early() -> Damage {
     Damage::corrupt("the runs of a page end early")
 }
 
-/// The code at `index` of packed `bytes`. Bytes that are not there read as zero.
+/// The code at a zero-based index of packed `bytes`. Missing bytes are read as zero.
 #[must_use]
 #[inline]
 pub fn code_at(bytes: &[u8], width: u8, index: usize) -> u32 {
@@ -140,11 +141,11 @@ pub fn code_at(bytes: &[u8], width: u8, index: usize) -> u32 {
         Some(word) => u64::from_le_bytes(*word),
         None => from.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
     };
-    // 7 bits of offset and 32 of code fit into the word.
+    // 7 bits of offset and 32 bits of code fit into the word.
     ((word >> (bit % 8)) & ((1u64 << width) - 1)) as u32
 }
 
-/// Unpacks the codes from `start` on, as many as fit into `out`, of at most 8 bits each.
+/// Unpacks codes of at most 8 bits, from the zero-based index `start` on, until `out` is full.
 pub fn unpack(bytes: &[u8], width: u8, start: usize, out: &mut [u8]) {
     match width {
         0 => out.fill(0),
@@ -163,9 +164,9 @@ pub fn unpack(bytes: &[u8], width: u8, start: usize, out: &mut [u8]) {
     }
 }
 
-/// Eight codes of `W` bits are `W` bytes: one word holds a group, whatever the width.
+/// Eight codes of `W` bits are `W` bytes, so that one word holds a group of eight for every width.
 fn unpack_width<const W: usize>(bytes: &[u8], start: usize, out: &mut [u8]) {
-    // Single codes up to the next whole group of eight.
+    // Single codes, up to the next group of eight.
     let head = (start.next_multiple_of(8) - start).min(out.len());
     let (singles, groups) = out.split_at_mut(head);
     for (index, code) in singles.iter_mut().enumerate() {
@@ -176,7 +177,7 @@ fn unpack_width<const W: usize>(bytes: &[u8], start: usize, out: &mut [u8]) {
     let mut done = head;
     for group in groups.by_ref() {
         let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) else {
-            // The last bytes of a run: less than a word is left.
+            // The end of the run: less than a word is left.
             for (index, code) in group.iter_mut().enumerate() {
                 *code = code_at(bytes, W as u8, start + done + index) as u8;
             }

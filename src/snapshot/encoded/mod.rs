@@ -1,12 +1,12 @@
-//! A column chunk in its encoded form: pages, codecs, hybrid runs.
+//! Reads column chunks in their encoded form: pages, codecs, hybrid runs (Parquet format, README.md and Encodings.md).
 //!
-//! Parquet stores a chunk as pages: at most one dictionary, then data pages whose values are plain, or codes into the
-//! dictionary as a hybrid of run-length and bit-packed runs. Reading codes instead of values is what makes a sweep
-//! cheap, and the `parquet` crate keeps its own decoders for that private; hence these.
+//! A chunk is a sequence of pages: at most one dictionary page, then data pages whose values are plain, or codes into
+//! the dictionary as a hybrid of run-length and bit-packed runs. Reading codes instead of values is much cheaper, and
+//! the `parquet` crate does not export its decoders of codes.
 //!
-//! Nothing here trusts what it reads: every length, count and code is checked against the bytes that are there, and
-//! what does not fit is [`Damage`], never a panic. What is sound but not handled here, such as delta encodings, is
-//! [`Damage::Unhandled`]; the caller then reads that chunk with the arrow reader.
+//! Input is not trusted: every length, count and code is checked against the available bytes, and an error is
+//! [`Damage`], never a panic. Valid forms that are not supported here, such as delta encodings, are
+//! [`Damage::Unhandled`]; the caller then reads the chunk with the reference reader.
 
 mod codec;
 mod cursor;
@@ -17,7 +17,7 @@ pub mod snappy;
 mod starts;
 
 pub use codec::{Codec, Unpacker};
-pub use cursor::{Buffers, Chunk, Head, Page, PageCursor, Validity, Values};
+pub use cursor::{Buffers, Chunk, DataPage, Page, PageCursor, Validity, Values};
 pub use dictionary::Dictionary;
 pub use hybrid::{Run, Runs, code_at, unpack};
 pub use pages::{Encoding, PageHeader, PageKind, PageWalk};
@@ -33,7 +33,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    /// Corrupt, for this reason.
+    /// [`Damage::Corrupt`] with this reason.
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt(what.into())
     }

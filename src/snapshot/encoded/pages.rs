@@ -1,11 +1,11 @@
-//! Page headers, and the walk from page to page of a column chunk.
+//! Page headers, and the walk over the pages of a column chunk.
 //!
-//! A header is a Thrift struct in the compact protocol. Only the handful of fields that matter are kept; all others
-//! are skipped, so that headers of newer writers are read as well.
+//! A header is the Thrift struct `PageHeader` (Parquet format, parquet.thrift) in the compact protocol. Unknown fields
+//! are skipped, so that headers of newer writers can be read.
 
 use super::{Damage, Result};
 
-/// What a page holds.
+/// The type of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PageKind {
     /// Values of the dictionary.
@@ -18,7 +18,7 @@ pub enum PageKind {
         repetition_bytes: usize,
         /// Bytes of the definition levels.
         definition_bytes: usize,
-        /// How many values are null.
+        /// Number of null values.
         nulls: usize,
         /// Whether the values are compressed.
         compressed: bool,
@@ -34,34 +34,34 @@ pub enum Encoding {
     Plain,
     /// Codes into the dictionary, as hybrid runs.
     Codes,
-    /// Left to the arrow reader.
+    /// Any other encoding, which only the reference reader supports.
     Other,
 }
 
 /// The header of one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageHeader {
-    /// What it holds.
+    /// The type of the page.
     pub kind: PageKind,
-    /// How many values, nulls included.
+    /// Number of values, nulls included.
     pub values: usize,
     /// How they are encoded.
     pub encoding: Encoding,
-    /// Whether definition levels, in the first layout, are hybrid runs, as all current writers have them.
+    /// Whether the definition levels of a v1 page are hybrid runs (RLE), as all current writers store them.
     pub hybrid_levels: bool,
     /// Length of the body in the file.
     pub compressed: usize,
     /// Length of the body once decompressed.
     pub uncompressed: usize,
-    /// CRC-32 of the body as stored, where the writer gave one.
+    /// CRC-32 of the body as stored, if the writer stored one.
     pub checksum: Option<u32>,
 }
 
 impl PageHeader {
-    /// Holds the body, as stored, against its checksum, where there is one.
+    /// Compares the body, as stored, with its checksum, if there is one.
     ///
     /// # Errors
-    /// Bytes that are not those that the writer wrote.
+    /// A body that differs from its checksum.
     #[inline]
     pub fn check(&self, body: &[u8]) -> Result<()> {
         match self.checksum {
@@ -86,7 +86,7 @@ impl<'a> PageWalk<'a> {
         Self { rest: chunk }
     }
 
-    /// Bytes of the chunk behind the page that was returned last.
+    /// Bytes of the chunk after the page that was returned last.
     #[must_use]
     pub const fn bytes_left(&self) -> usize {
         self.rest.len()
@@ -133,12 +133,12 @@ mod wire {
     pub const UUID: u8 = 13;
 }
 
-/// Deeper than any header nests; a bound against hostile input.
-const DEEPEST: u8 = 8;
+/// Limit of nesting: deeper than any valid header. It bounds the recursion for malicious input.
+const MAX_DEPTH: u8 = 8;
 
-/// The fields that matter of the three kinds of page, gathered in one place while they are read.
+/// The fields of the type-specific part of a page header.
 #[derive(Default)]
-struct Gathered {
+struct TypeFields {
     values: Option<i64>,
     nulls: Option<i64>,
     encoding: Option<i64>,
@@ -151,13 +151,13 @@ struct Gathered {
 impl Thrift<'_> {
     fn page_header(&mut self) -> Result<PageHeader> {
         let (mut page_type, mut uncompressed, mut compressed, mut checksum) = (None, None, None, None);
-        let mut found = Gathered { compressed: true, ..Gathered::default() };
+        let mut found = TypeFields { compressed: true, ..TypeFields::default() };
         self.fields(|thrift, id, kind| {
             match (id, kind) {
                 (1, wire::I32) => page_type = Some(thrift.zigzag()?),
                 (2, wire::I32) => uncompressed = Some(thrift.zigzag()?),
                 (3, wire::I32) => compressed = Some(thrift.zigzag()?),
-                // An unsigned number, which Thrift has as a signed one.
+                // The checksum is unsigned, but Thrift has signed numbers only.
                 (4, wire::I32) => checksum = Some(thrift.zigzag()? as u32),
                 (5 | 7, wire::STRUCT) => thrift.data_or_dictionary(&mut found)?,
                 (8, wire::STRUCT) => thrift.data_v2(&mut found)?,
@@ -195,7 +195,7 @@ impl Thrift<'_> {
         })
     }
 
-    fn data_or_dictionary(&mut self, found: &mut Gathered) -> Result<()> {
+    fn data_or_dictionary(&mut self, found: &mut TypeFields) -> Result<()> {
         self.fields(|thrift, id, kind| {
             match (id, kind) {
                 (1, wire::I32) => found.values = Some(thrift.zigzag()?),
@@ -207,7 +207,7 @@ impl Thrift<'_> {
         })
     }
 
-    fn data_v2(&mut self, found: &mut Gathered) -> Result<()> {
+    fn data_v2(&mut self, found: &mut TypeFields) -> Result<()> {
         self.fields(|thrift, id, kind| {
             match (id, kind) {
                 (1, wire::I32) => found.values = Some(thrift.zigzag()?),
@@ -241,7 +241,7 @@ impl Thrift<'_> {
     }
 
     fn skip(&mut self, kind: u8, depth: u8) -> Result<()> {
-        if depth > DEEPEST {
+        if depth > MAX_DEPTH {
             return Err(Damage::corrupt("a page header nests too deeply"));
         }
         match kind {
@@ -322,14 +322,14 @@ fn length(value: Option<i64>) -> Result<usize> {
     value
         .and_then(|value| i32::try_from(value).ok())
         .and_then(|value| usize::try_from(value).ok())
-        .ok_or_else(|| Damage::corrupt("a page header lacks a length, or has one that makes no sense"))
+        .ok_or_else(|| Damage::corrupt("a page header lacks a length, or has one that is out of range"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// `DATA_PAGE`, 100 bytes stored, 200 unpacked, 50 values, codes, hybrid levels, as a writer has it.
+    /// `DATA_PAGE`, 100 bytes stored, 200 unpacked, 50 values, codes, hybrid levels, as writers store it.
     const HEADER: [u8; 17] = [0x15, 0, 0x15, 0x90, 3, 0x15, 0xC8, 1, 0x2C, 0x15, 100, 0x15, 16, 0x15, 6, 0x15, 6];
 
     fn page(body: usize) -> Vec<u8> {

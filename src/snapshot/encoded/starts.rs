@@ -1,29 +1,30 @@
-//! Where ranges of rows begin in a column chunk, found by its page headers alone.
+//! Finds where ranges of rows begin in a column chunk, by its page headers alone.
 
 use std::ops::Range;
 
 use super::{Chunk, PageKind, PageWalk};
 
-/// A place in a chunk from which pages can be read.
+/// A page of a chunk at which reading can begin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PageStart {
-    /// Bytes before it in the chunk.
+    /// Byte offset of the page within the chunk.
     pub offset: usize,
-    /// Number within the row group of the first row behind it.
+    /// Zero-based number within the row group of its first row.
     pub first_row: usize,
-    /// How many data pages lie before it.
+    /// Number of data pages before it.
     pub ordinal: usize,
-    /// Bytes before the dictionary page, where the chunk begins with one that lies before this place.
+    /// Byte offset of the dictionary page within the chunk, if there is one before this page.
     pub dictionary: Option<usize>,
 }
 
-/// For each `every` rows of a chunk, the start of the page that has the first of them. `passed` gets the bytes of each page
-/// whose header was read, so that a caller can give their memory back.
+/// Returns, for every range of `every` rows of a chunk, the page that has its first row. `passed` is called with the
+/// position in the chunk of each page whose header was read, so that a caller can give the memory back.
 ///
-/// Nothing is refused here. After a damaged page all ranges begin at that page, so that their reader finds the damage.
+/// Damage is not reported here. All ranges after a damaged page begin at that page, so that reading them reports the
+/// damage.
 pub fn page_starts(chunk: Chunk<'_>, every: usize, mut passed: impl FnMut(Range<usize>)) -> Vec<PageStart> {
     let count = chunk.rows.div_ceil(every.max(1)).max(1);
-    // What comes before the first data page is read by the first range.
+    // The first range also reads the pages before the first data page.
     let mut starts = vec![PageStart::default()];
     let mut walk = PageWalk::new(chunk.bytes);
     let mut here = PageStart::default();
