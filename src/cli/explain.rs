@@ -6,10 +6,8 @@ use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json};
 use crate::error::Result;
 use crate::estate::{DeviceId, Disposition, time};
-use crate::explain::{ExplainedRow, explain};
+use crate::explain::{ExplainRequest, ExplainedRow, explain_device};
 use crate::policy::Policy;
-use crate::scan::Scan;
-use crate::snapshot::Snapshot;
 
 /// Show what a policy decides for one device, and why, with the dates
 ///
@@ -57,7 +55,7 @@ struct ExplainDocument<'a> {
 
 #[derive(Serialize)]
 struct RowDocument<'a> {
-    place: String,
+    place: &'a str,
     device_type: Option<&'a str>,
     smi_status: Option<&'a str>,
     status_since: Option<String>,
@@ -70,7 +68,7 @@ struct RowDocument<'a> {
 }
 
 impl<'a> RowDocument<'a> {
-    fn new(row: &'a ExplainedRow, place: String) -> Self {
+    fn new(row: &'a ExplainedRow, place: &'a str) -> Self {
         let (alert, reason) = match row.disposition {
             Disposition::Delete { alert } => (alert, None),
             Disposition::Quarantined(reason) => (false, Some(reason.name())),
@@ -94,35 +92,36 @@ impl<'a> RowDocument<'a> {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let pool = common.pool();
     let progress = TerminalProgress::new(common);
-    let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
-    let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let found = explain(&Scan::new(&snapshot, &pool, &progress), &policy, as_of, args.device, args.unique)?;
-    snapshot.unchanged()?;
+    let request = ExplainRequest {
+        snapshot: &args.snapshot.snapshot,
+        policy: &policy,
+        as_of: args.as_of,
+        device: args.device,
+        unique: args.unique,
+    };
+    let found = explain_device(&request, &common.pool(), &progress)?;
     progress.finish();
-    let place =
-        |row: u64| snapshot.locate(row).map_or_else(String::new, |(file, row)| format!("{}, row {row}", file.name));
     if common.json {
         return print_json(&ExplainDocument {
             device_id: args.device.to_string(),
             policy: &policy.name,
-            as_of: time::format_instant(as_of),
-            rows: found.iter().map(|row| RowDocument::new(row, place(row.row))).collect(),
+            as_of: time::format_instant(found.as_of),
+            rows: found.rows.iter().map(|(place, row)| RowDocument::new(row, place)).collect(),
         });
     }
     let mut text = String::new();
-    if found.is_empty() {
-        let rows = figures::counted(snapshot.rows(), "row");
+    if found.rows.is_empty() {
+        let rows = figures::counted(found.snapshot_rows, "row");
         text = format!(
             "{}: not in this snapshot\n  None of its {rows} has this Device ID, so that nothing is done.\n",
             args.device
         );
     }
-    for row in &found {
+    for (place, row) in &found.rows {
         let device_type = row.device_type.as_deref().unwrap_or("(null)");
         let verdict = row.disposition.name().replace('_', " ");
-        text.push_str(&format!("{} ({device_type}; {}): {verdict}\n  {}\n", args.device, place(row.row), row.because));
+        text.push_str(&format!("{} ({device_type}; {}): {verdict}\n  {}\n", args.device, place, row.because));
     }
     print(&figures::wrapped(&text, 2))
 }

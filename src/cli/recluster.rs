@@ -7,10 +7,8 @@ use serde::Serialize;
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
-use crate::output::OutputDirectory;
 use crate::policy::Policy;
-use crate::scan::Scan;
-use crate::snapshot::Snapshot;
+use crate::recluster::recluster_into;
 
 /// Copy a snapshot into the layout that sweeps fastest, sealed, with proof that its rows are the same
 ///
@@ -43,12 +41,8 @@ struct ReclusterDocument<'a> {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let staging = OutputDirectory::create_outside(&args.out, &args.snapshot.snapshot)?;
-    let pool = common.pool();
     let progress = TerminalProgress::new(common);
-    let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
-    let summary = crate::recluster::recluster(&Scan::new(&snapshot, &pool, &progress), &policy, staging.path())?;
-    staging.publish(&pool)?;
+    let summary = recluster_into(&args.snapshot.snapshot, &policy, &args.out, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
     if common.json {
         return print_json(&ReclusterDocument {
@@ -57,7 +51,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
             files: summary.files,
             bytes: summary.bytes,
             fingerprint: summary.fingerprint.to_string(),
-            source_bytes: snapshot.bytes(),
+            source_bytes: summary.source_bytes,
         });
     }
     remark(
@@ -67,7 +61,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
             figures::counted(summary.rows, "row"),
             figures::counted(summary.files as u64, "file"),
             figures::count(summary.bytes),
-            figures::count(snapshot.bytes()),
+            figures::count(summary.source_bytes),
             summary.fingerprint,
         ),
     );

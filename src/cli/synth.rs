@@ -6,11 +6,10 @@ use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::{Common, figures, parse_time, print, print_json, remark};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::estate::time;
-use crate::output::OutputDirectory;
 use crate::policy::Policy;
-use crate::synth::{self, Estate, EstateFiles, History, Layout};
+use crate::synth::{self, Estate, EstateFiles, Layout, SynthRequest};
 
 /// Write a synthetic estate, for tests and trials
 ///
@@ -69,28 +68,14 @@ fn parse_layout(text: &str) -> std::result::Result<Layout, String> {
 
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
-    if args.rows >= 1 << 40 {
-        return Err(Error::Usage {
-            what: "more devices than identifiers".into(),
-            remedy: "ask for fewer than 1,099,511,627,776 rows".into(),
-        });
-    }
     let estate = Estate { seed: args.seed, rows: args.rows, as_of: args.as_of, defects: args.defects };
     let count = args.files.map_or_else(|| synth::default_files(args.rows), |files| files as usize);
     let files = EstateFiles { layout: args.layout, count };
-    let staging = OutputDirectory::create(&args.out)?;
-    let pool = common.pool();
-    let progress = TerminalProgress::new(common);
     let policy = args.policy.as_ref().map(|name| Policy::load(name)).transpose()?;
-    let summary = match args.months {
-        None => synth::write(&estate, files, staging.path(), &pool, &progress)?,
-        Some(months) => {
-            let history = History::new(estate, months, policy.as_ref())?;
-            synth::write_history(&history, files, staging.path(), &pool, &progress)?
-        }
-    };
+    let request = SynthRequest { estate, files, months: args.months, housekeeping: policy.as_ref() };
+    let progress = TerminalProgress::new(common);
+    let summary = synth::write_into(&request, &args.out, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
-    staging.publish(&pool)?;
     if common.json {
         return print_json(&SynthDocument {
             path: &args.out,

@@ -1,11 +1,15 @@
 //! Explains one device: its disposition under a policy, and the reason as a sentence.
 
+use std::path::PathBuf;
+
 use crate::error::Result;
 use crate::estate::{Column, DeviceId, DeviceType, Disposition, Party, Reason, SmiStatus, time};
 use crate::policy::{Boundary, JudgedRow, PartyField, Policy, RoleField, Rules};
-use crate::progress::Stage;
+use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::scan::duplicates::each_id;
 use crate::scan::{RangeReader, Scan, dates, values};
+use crate::snapshot::Snapshot;
 
 /// A row of the device, with its values as stored in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +30,48 @@ pub struct ExplainedRow {
     pub disposition: Disposition,
     /// The reason, as a sentence.
     pub because: String,
+}
+
+/// What [`explain_device`] explains.
+#[derive(Debug, Clone, Copy)]
+pub struct ExplainRequest<'a> {
+    /// Files and folders of the snapshot.
+    pub snapshot: &'a [PathBuf],
+    /// The policy to judge by.
+    pub policy: &'a Policy,
+    /// The as-of moment, UTC microseconds since 1970; `None` takes the one that the snapshot gives.
+    pub as_of: Option<i64>,
+    /// The device.
+    pub device: DeviceId,
+    /// Whether a due device is quarantined whose Device ID occurs anywhere else in the snapshot.
+    pub unique: bool,
+}
+
+/// The rows of a device in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The as-of moment, UTC microseconds since 1970.
+    pub as_of: i64,
+    /// Rows of the snapshot.
+    pub snapshot_rows: u64,
+    /// The rows of the device, each with its place: `FILE, row N`, from 0.
+    pub rows: Vec<(String, ExplainedRow)>,
+}
+
+/// Opens a snapshot, and explains every row of a device.
+///
+/// # Errors
+/// A snapshot that is refused, without an as-of moment, or changed meanwhile; and those of [`explain`].
+pub fn explain_device(request: &ExplainRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<Explanation> {
+    let ExplainRequest { policy, device, unique, .. } = *request;
+    let snapshot = Snapshot::open(request.snapshot, &policy.spellings.columns, pool, progress)?;
+    let (as_of, _) = snapshot.as_of(request.as_of)?;
+    let found = explain(&Scan::new(&snapshot, pool, progress), policy, as_of, device, unique)?;
+    snapshot.unchanged()?;
+    let place =
+        |row: u64| snapshot.locate(row).map_or_else(String::new, |(file, row)| format!("{}, row {row}", file.name));
+    let rows = found.into_iter().map(|row| (place(row.row), row)).collect();
+    Ok(Explanation { as_of, snapshot_rows: snapshot.rows(), rows })
 }
 
 /// Finds every row of a device and explains its disposition. `as_of` is in UTC microseconds since 1970. With `unique`,

@@ -10,15 +10,17 @@
 mod fingerprint;
 mod layout;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use fingerprint::Fingerprint;
 pub use layout::{BATCH_ROWS, BatchTarget, ColumnNames};
 
 use crate::error::{Error, Result};
 use crate::estate::time;
+use crate::output::OutputDirectory;
 use crate::policy::Policy;
-use crate::progress::Stage;
+use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::scan::Scan;
 use crate::scan::rows::Rows;
 use crate::snapshot::{Seal, Snapshot};
@@ -30,10 +32,30 @@ pub struct ReclusterSummary {
     pub rows: u64,
     /// Files of the copy.
     pub files: usize,
-    /// Their size in bytes.
+    /// Bytes of the copy.
     pub bytes: u64,
-    /// The fingerprint of source and copy.
+    /// Bytes of the source.
+    pub source_bytes: u64,
+    /// The fingerprint of both.
     pub fingerprint: Fingerprint,
+}
+
+/// Copies the snapshot at `paths` into the folder `out`, which must not exist and appears whole or not at all.
+///
+/// # Errors
+/// As [`recluster`]; a snapshot that is refused; an `out` that exists or is inside the snapshot.
+pub fn recluster_into(
+    paths: &[PathBuf],
+    policy: &Policy,
+    out: &Path,
+    pool: &Pool,
+    progress: &dyn Progress,
+) -> Result<ReclusterSummary> {
+    let staging = OutputDirectory::create_outside(out, paths)?;
+    let snapshot = Snapshot::open(paths, &policy.spellings.columns, pool, progress)?;
+    let summary = recluster(&Scan::new(&snapshot, pool, progress), policy, staging.path())?;
+    staging.publish(pool)?;
+    Ok(summary)
 }
 
 /// Copies a snapshot into an empty folder, compares the rows of source and copy, and seals the copy.
@@ -68,7 +90,13 @@ pub fn recluster(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<Recl
         )));
     }
     Seal::of(folder, copy.files(), taken_at, pool, progress)?.write(folder)?;
-    Ok(ReclusterSummary { rows: copy.rows(), files: copy.files().len(), bytes: copy.bytes(), fingerprint: source })
+    Ok(ReclusterSummary {
+        rows: copy.rows(),
+        files: copy.files().len(),
+        bytes: copy.bytes(),
+        source_bytes: snapshot.bytes(),
+        fingerprint: source,
+    })
 }
 
 /// The fingerprint of all rows of a snapshot.

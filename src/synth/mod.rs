@@ -21,7 +21,8 @@ pub use layout::Layout;
 
 use crate::error::{Error, Result};
 use crate::estate::time;
-use crate::output::{OutputFile, json};
+use crate::output::{OutputDirectory, OutputFile, json};
+use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use layout::RowSource;
@@ -37,6 +38,8 @@ pub struct SynthSummary {
     pub bytes: u64,
 }
 
+/// Rows of an estate must be fewer: Device IDs have 40 bits for the row.
+const MOST_ROWS: u64 = 1 << 40;
 /// Rows that a file has at most, where the number of files is not given.
 const FILE_ROWS: u64 = 10_000_000;
 
@@ -54,6 +57,47 @@ pub struct EstateFiles {
     pub layout: Layout,
     /// How many files there are; 0 is 1.
     pub count: usize,
+}
+
+/// What [`write_into`] writes.
+#[derive(Debug, Clone, Copy)]
+pub struct SynthRequest<'a> {
+    /// The estate, or the first snapshot of a history.
+    pub estate: Estate,
+    /// The files of each snapshot.
+    pub files: EstateFiles,
+    /// The number of months of a history; `None`: a single snapshot.
+    pub months: Option<u32>,
+    /// The policy of housekeeping in a history, if there is any.
+    pub housekeeping: Option<&'a Policy>,
+}
+
+/// Writes an estate or a history into the folder `out`, which must not exist and appears whole or not at all.
+///
+/// # Errors
+/// As [`write()`] and [`History::new`]; too many rows for Device IDs; an `out` that exists.
+pub fn write_into(
+    request: &SynthRequest<'_>,
+    out: &Path,
+    pool: &Pool,
+    progress: &dyn Progress,
+) -> Result<SynthSummary> {
+    let SynthRequest { estate, files, months, housekeeping } = *request;
+    if estate.rows >= MOST_ROWS {
+        return Err(Error::Usage {
+            what: "more devices than identifiers".into(),
+            remedy: "ask for fewer than 1,099,511,627,776 rows".into(),
+        });
+    }
+    let staging = OutputDirectory::create(out)?;
+    let summary = match months {
+        None => write(&estate, files, staging.path(), pool, progress)?,
+        Some(months) => {
+            write_history(&History::new(estate, months, housekeeping)?, files, staging.path(), pool, progress)?
+        }
+    };
+    staging.publish(pool)?;
+    Ok(summary)
 }
 
 /// Writes an estate into an empty folder, as `part-00000.parquet` and so on.
