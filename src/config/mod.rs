@@ -1,9 +1,9 @@
 //! The one reader of TOML documents: policies, scenarios, tariffs, stock rules, load configurations, cases.
 //!
-//! A document is a `serde` type. An error names file, line and column, and suggests the most similar name for a misspelt
-//! one. Types that `serde` alone would read too loosely have their own readers: [`Section`] for tables, [`Whole`] and
-//! [`Number`] for numbers within a range. A value whose check needs other parts of the document is read as a [`Spanned`],
-//! and refused with [`Document::refuse`].
+//! A document is a `serde` type. An error names file, line and column, and suggests the most similar name for a
+//! misspelt one. Types that `serde` alone would read too loosely have their own readers: [`Section`] for tables,
+//! [`Whole`] and [`Number`] for numbers within a range. A value whose check needs other parts of the document is read
+//! as a [`Spanned`], and refused with [`Document::refuse`].
 
 mod names;
 mod values;
@@ -112,8 +112,8 @@ pub fn in_text_order<T>(table: &BTreeMap<Spanned<String>, T>) -> Vec<(&Spanned<S
     entries
 }
 
-/// Translates a message of `serde` for the author of a document: what is wrong, and what to write instead. `otherwise` is
-/// the remedy if the message suggests none.
+/// Translates a message of `serde` for the author of a document: what is wrong, and what to write instead. `otherwise`
+/// is the remedy if the message suggests none.
 fn explain_error(message: &str, otherwise: &str) -> (String, String) {
     if let Some(key) = message.strip_prefix("missing field ") {
         return (format!("lacks {key}"), format!("add {key}"));

@@ -8,8 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
 use toml::Spanned;
 
-/// A table within a document, with its place. A list is refused: `serde` would take its items for the values of the keys,
-/// in the order in which the type declares them.
+/// A table within a document, with its place. A list is refused: `serde` would take its items for the values of the
+/// keys, in the order in which the type declares them.
 #[derive(Debug, Clone)]
 pub struct Section<T> {
     /// Byte range of its header, or of the whole table if it is inline.

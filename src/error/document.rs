@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::exit::ExitCode;
 
-/// The known name with the smallest Damerau-Levenshtein distance to `found`, ignoring case; the first of several. `None` if
-/// the distance is above 1 plus a third of the shorter name.
+/// The known name with the smallest Damerau-Levenshtein distance to `found`, ignoring case; the first of several.
+/// `None` if the distance is above 1 plus a third of the shorter name.
 pub fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let found = found.to_lowercase();
     let by_distance = known.into_iter().map(|name| (strsim::damerau_levenshtein(&found, &name.to_lowercase()), name));

@@ -1,7 +1,7 @@
 //! Notifying Parties: which texts name a party that can be alerted, and its canonical name.
 //!
-//! A party is identified by a user id, which is an EUI-64, or by any other name. Blanks around a name are removed, and a user
-//! id is written like a Device ID, so that each party has one name in a run.
+//! A party is identified by a user id, which is an EUI-64, or by any other name. Blanks around a name are removed, and
+//! a user id is written like a Device ID, so that each party has one name in a run.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,8 @@ pub enum Party<'a> {
     Missing,
     /// A party, by its canonical name.
     Named(Cow<'a, str>),
-    /// A value that cannot be alerted: longer than [`MAX_BYTES`](Self::MAX_BYTES), not UTF-8, or with invisible characters.
+    /// A value that cannot be alerted: longer than [`MAX_BYTES`](Self::MAX_BYTES), not UTF-8, or with invisible
+    /// characters.
     Bad,
 }
 

@@ -47,8 +47,8 @@ pub fn day_of_civil(date: Date) -> i32 {
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
-/// The day `months` calendar months after `day` (both days since 1970-01-01), by the corresponding-date rule: the same day
-/// of the month, or the last day of a shorter month. `None` if either is outside of the years 1 to 9999.
+/// The day `months` calendar months after `day` (both days since 1970-01-01), by the corresponding-date rule: the same
+/// day of the month, or the last day of a shorter month. `None` if either is outside of the years 1 to 9999.
 #[must_use]
 pub fn add_months(day: i32, months: u32) -> Option<i32> {
     let date = civil(day)?.checked_add(Span::new().try_months(months).ok()?).ok()?;
@@ -67,9 +67,9 @@ pub fn whole_months(since: i64, until: i64) -> u32 {
     months
 }
 
-/// Reads `2026-11-01` (its midnight) or an RFC 3339 time, as UTC microseconds. A time without a zone is UTC. Seconds may be
-/// omitted. Digits after the microseconds are dropped. `None` for all else: names of zones, offsets of more than 14 hours,
-/// second 60.
+/// Reads `2026-11-01` (its midnight) or an RFC 3339 time, as UTC microseconds. A time without a zone is UTC. Seconds
+/// may be omitted. Digits after the microseconds are dropped. `None` for all else: names of zones, offsets of more than
+/// 14 hours, second 60.
 #[must_use]
 pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
@@ -95,8 +95,8 @@ pub fn parse_any_year(text: &str) -> Option<i64> {
     })
 }
 
-/// Reads the part after a date: `T06:30`, with optional seconds, decimals and zone. Returns microseconds since midnight UTC
-/// of that date.
+/// Reads the part after a date: `T06:30`, with optional seconds, decimals and zone. Returns microseconds since midnight
+/// UTC of that date.
 fn time_of_day(text: &str) -> Option<i64> {
     let time = text.strip_prefix(['T', 't', ' '])?;
     let (time, offset) = match time.find(['Z', 'z', '+', '-']) {

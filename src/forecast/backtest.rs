@@ -170,8 +170,9 @@ fn compare(
     }
 }
 
-/// The policy under which counts are compared: the one of `[history]`. Without it, housekeeping is taken not to have run: every
-/// type is excluded, and a device counts as retained from the threshold of the scenario's first policy, or 12 months, on.
+/// The policy under which counts are compared: the one of `[history]`. Without it, housekeeping is taken not to have
+/// run: every type is excluded, and a device counts as retained from the threshold of the scenario's first policy, or
+/// 12 months, on.
 fn policy_in_force(scenario: &Scenario) -> Result<Policy> {
     if let Some(policy) = &scenario.history {
         return Ok(policy.clone());

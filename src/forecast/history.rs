@@ -11,8 +11,8 @@ use crate::ledger::Ledger;
 const LEAST_DAYS: i32 = 14;
 /// Days of a month on average.
 const MONTH_DAYS: f64 = 30.4375;
-/// The largest share of devices, by those of the earlier ledger, that a later ledger may add with dates before the earlier
-/// one: corrected records. More of them mean another estate.
+/// The largest share of devices, by those of the earlier ledger, that a later ledger may add with dates before the
+/// earlier one: corrected records. More of them mean another estate.
 const LARGEST_GAIN: f64 = 0.02;
 
 /// The time from one ledger to the next.

@@ -46,8 +46,8 @@ pub struct ForecastFiles {
 /// Forecasts an estate from the files of its ledgers, and writes tables, a document and a page where a folder is named.
 ///
 /// # Errors
-/// Files that are not ledgers of one estate, a scenario that is refused, a folder that exists or cannot be written, or an
-/// interruption.
+/// Files that are not ledgers of one estate, a scenario that is refused, a folder that exists or cannot be written, or
+/// an interruption.
 pub fn forecast_files(options: &ForecastOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<ForecastFiles> {
     let staging = options.out.map(OutputDirectory::create).transpose()?;
     let (ledgers, mut scenario) = read(options.ledgers, Some(options.scenario))?;

@@ -1,9 +1,10 @@
-//! Capacity and storage: what policies do to the inventory month by month. Pure arithmetic on ledgers; no snapshot is read.
+//! Capacity and storage: what policies do to the inventory month by month. Pure arithmetic on ledgers; no snapshot is
+//! read.
 //!
-//! [`history::in_order`] checks that ledgers belong together, [`rates::estimate`] estimates arrivals and hazards from them,
-//! and [`forecast()`] simulates the cohorts of the last ledger month by month. [`backtest::backtest`] holds out the last
-//! ledgers and measures the error of their forecast. [`forecast_files`] and [`backtest_files`] do all of it, and
-//! write a folder of tables and a page.
+//! [`history::in_order`] checks that ledgers belong together, [`rates::estimate`] estimates arrivals and hazards from
+//! them, and [`forecast()`] simulates the cohorts of the last ledger month by month. [`backtest::backtest`] holds out
+//! the last ledgers and measures the error of their forecast. [`forecast_files`] and [`backtest_files`] do all of it,
+//! and write a folder of tables and a page.
 
 pub mod backtest;
 pub mod document;

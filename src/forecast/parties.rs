@@ -1,8 +1,8 @@
 //! Expected alerts by party and month.
 //!
-//! These are expectations, computed without simulation: of a cohort that is a months old, the devices that survive to the
-//! threshold m raise alerts m - a months from now. The share that survives is the product of one minus the hazard over the
-//! months between.
+//! These are expectations, computed without simulation: of a cohort that is a months old, the devices that survive to
+//! the threshold m raise alerts m - a months from now. The share that survives is the product of one minus the hazard
+//! over the months between.
 
 use std::collections::BTreeMap;
 

@@ -13,8 +13,8 @@ use crate::ledger::Ledger;
 use crate::pool::Pool;
 use crate::progress::Progress;
 
-/// Forecasts an estate from its last ledger. Month 0 is the ledger's moment: its figures are those of a sweep of that day.
-/// `rates` are by type code.
+/// Forecasts an estate from its last ledger. Month 0 is the ledger's moment: its figures are those of a sweep of that
+/// day. `rates` are by type code.
 ///
 /// # Errors
 /// Policies that need counts which the ledger does not have, or an interruption.

@@ -1,14 +1,14 @@
 //! Arrivals and hazards by type and age: estimated from ledgers by a life table, or assumed.
 //!
 //! Devices whose status has applied since the same day form a cohort. From one ledger to the next a cohort only loses
-//! devices. For each age in whole months the life table has the *exposure*, the devices of that age at the earlier moment,
-//! and the *events*, those of them that have left at the later moment; the hazard is events divided by exposure. Devices
-//! whose status is younger than the earlier moment have arrived in between.
+//! devices. For each age in whole months the life table has the *exposure*, the devices of that age at the earlier
+//! moment, and the *events*, those of them that have left at the later moment; the hazard is events divided by
+//! exposure. Devices whose status is younger than the earlier moment have arrived in between.
 //!
 //! Ledgers hold counts, so some things cannot be observed: devices that arrived and left between two ledgers (arrivals
 //! are net of them), and why a device left Pending (installed, withdrawn, or set to Pending again, which moves it to
-//! another cohort). Devices that housekeeping deleted are left out of the table where the scenario names the policy that
-//! was in force.
+//! another cohort). Devices that housekeeping deleted are left out of the table where the scenario names the policy
+//! that was in force.
 
 use std::collections::BTreeMap;
 
@@ -109,8 +109,8 @@ impl Default for LifeTable {
     }
 }
 
-/// Estimates the rates of every type, by type code. The ledgers must be in order ([`in_order`](super::history::in_order)).
-/// Rates that the scenario gives replace estimates.
+/// Estimates the rates of every type, by type code. The ledgers must be in order
+/// ([`in_order`](super::history::in_order)). Rates that the scenario gives replace estimates.
 ///
 /// # Errors
 /// A `[history]` policy that needs counts which the ledgers do not have.
@@ -239,8 +239,8 @@ fn add_departures(
         let mut exposed = before;
         for step in 0..gap.steps as usize {
             let age = (age + step).min(OLDEST);
-            // Events of one month are counted. Over several months only their total is known, and the hazard is taken to
-            // be the same in each.
+            // Events of one month are counted. Over several months only their total is known, and the hazard is taken
+            // to be the same in each.
             let events = if gap.steps == 1 && (gap.months - 1.0).abs() < 1e-9 {
                 before - after
             } else {
@@ -254,8 +254,8 @@ fn add_departures(
     left
 }
 
-/// Adds the arrivals of each month between two ledgers: the young devices of the later ledger, divided by their survival
-/// since arrival.
+/// Adds the arrivals of each month between two ledgers: the young devices of the later ledger, divided by their
+/// survival since arrival.
 #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
 fn add_arrivals(
     earlier: &Ledger,
@@ -287,8 +287,8 @@ fn add_arrivals(
     }
 }
 
-/// The life table of a stationary estate, from the ages of one ledger: the devices of one age are the survivors of the age
-/// before. Counts are scaled to months of equal length. Returns the arrivals of the last month by type code.
+/// The life table of a stationary estate, from the ages of one ledger: the devices of one age are the survivors of the
+/// age before. Counts are scaled to months of equal length. Returns the arrivals of the last month by type code.
 #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
 fn profile(ledger: &Ledger, rules: Option<&Rules>, tables: &mut BTreeMap<u8, LifeTable>) -> BTreeMap<u8, Vec<f64>> {
     let mut arrivals = BTreeMap::new();
@@ -321,8 +321,8 @@ fn profile(ledger: &Ledger, rules: Option<&Rules>, tables: &mut BTreeMap<u8, Lif
     arrivals
 }
 
-/// The bands of a life table: neighbouring ages are joined until a band has [`LEAST_EVENTS`], and bands whose hazards do not
-/// differ significantly are joined too.
+/// The bands of a life table: neighbouring ages are joined until a band has [`LEAST_EVENTS`], and bands whose hazards
+/// do not differ significantly are joined too.
 fn bands_of(table: &LifeTable) -> Vec<AgeBand> {
     let mut bands: Vec<AgeBand> = Vec::new();
     for next in with_enough_events(table) {

@@ -1,8 +1,9 @@
 //! Simulated futures: every cohort moves forward month by month, and each month gives the figures of each policy.
 //!
 //! One future is used for all policies, because arrivals and departures do not depend on which old devices housekeeping
-//! deletes. Under a policy with a threshold of m months, devices that reach the age of m months are deleted. Differences
-//! between policies are taken within one future, so that they do not contain the randomness that both share.
+//! deletes. Under a policy with a threshold of m months, devices that reach the age of m months are deleted.
+//! Differences between policies are taken within one future, so that they do not contain the randomness that both
+//! share.
 //!
 //! Each future draws its own rates from the uncertainty of the estimates: hazards from a Beta, arrivals from a Gamma
 //! distribution. Types are simulated one after the other, so that memory holds the futures of one type at a time.
@@ -59,7 +60,8 @@ impl ForecastMeasure {
 /// Number of figures for each policy and month.
 pub const MEASURES: usize = ForecastMeasure::ALL.len();
 
-/// One type in one future: for each policy, each month (0 first) and each [`ForecastMeasure`] its figure, in this order.
+/// One type in one future: for each policy, each month (0 first) and each [`ForecastMeasure`] its figure, in this
+/// order.
 pub type SimulatedFuture = Vec<i64>;
 
 /// Factors on the rates of a type in a month, from growth and changes of the scenario.

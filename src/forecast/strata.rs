@@ -167,7 +167,8 @@ impl StartingEstate {
         start
     }
 
-    /// Sets the shares in arrivals: those among the young devices of the type, or among all of them where none is young.
+    /// Sets the shares in arrivals: those among the young devices of the type, or among all of them where none is
+    /// young.
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
     fn set_arrival_shares(&mut self) {
         let young = |ages: &[u64]| ages.iter().take(YOUNG_MONTHS).sum::<u64>();

@@ -1,7 +1,7 @@
 //! Ages of candidates: counts by type and age in whole calendar months.
 //!
-//! By UTC date, a device is due under a threshold of m months exactly if its age is m or more ([`age_months`]). The counts by
-//! age therefore show how many devices each threshold makes due.
+//! By UTC date, a device is due under a threshold of m months exactly if its age is m or more ([`age_months`]). The
+//! counts by age therefore show how many devices each threshold makes due.
 
 use std::collections::BTreeMap;
 

@@ -55,7 +55,8 @@ pub struct Ledger {
     pub as_of: i64,
     /// The device types that type codes refer to.
     pub types: TypeNames,
-    /// The statuses whose rows are counted by day and party. Of rows in other statuses only type and status are counted.
+    /// The statuses whose rows are counted by day and party. Of rows in other statuses only type and status are
+    /// counted.
     pub candidates: StatusSet,
     /// The counts.
     pub counts: CandidateCounts,
@@ -67,8 +68,8 @@ pub struct Ledger {
 
 impl Ledger {
     /// Counts a snapshot in one scan. The policy gives the candidate statuses and the spellings; its thresholds and
-    /// exclusions are not used. `as_of` is in UTC microseconds. `estate` names the estate; without it, the name is the value
-    /// under [`ESTATE_KEY`] in the files.
+    /// exclusions are not used. `as_of` is in UTC microseconds. `estate` names the estate; without it, the name is the
+    /// value under [`ESTATE_KEY`] in the files.
     ///
     /// # Errors
     /// Damaged data, a file that changed during the scan, or an interruption.

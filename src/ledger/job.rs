@@ -55,7 +55,8 @@ pub struct LedgerSummary {
 /// Counts a snapshot and writes the ledger. The file appears whole or not at all.
 ///
 /// # Errors
-/// A file that exists, a snapshot that is refused or has no as-of moment, a file that cannot be written, or an interruption.
+/// A file that exists, a snapshot that is refused or has no as-of moment, a file that cannot be written, or an
+/// interruption.
 pub fn count_to_file(options: &CountOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<LedgerSummary> {
     let CountOptions { policy, estate, out, .. } = *options;
     if out.exists() {

@@ -1,10 +1,10 @@
-//! The ledger: an estate counted by type, status, day and party. The result of every threshold and exclusion list follows
-//! from it by addition.
+//! The ledger: an estate counted by type, status, day and party. The result of every threshold and exclusion list
+//! follows from it by addition.
 //!
-//! A [`Ledger`] is counted in one scan ([`Ledger::take`], or [`count_to_file`] with its file), kept as a small Parquet file
-//! ([`Ledger::write`], [`Ledger::read`]), and evaluated by [`Ledger::tally`] and [`Ledger::answer`]. The counts of a
-//! policy are exact: the ledger holds every property that [`Rules`](crate::policy::Rules) use. It does not hold Device IDs,
-//! nor what happened to a device between two ledgers.
+//! A [`Ledger`] is counted in one scan ([`Ledger::take`], or [`count_to_file`] with its file), kept as a small Parquet
+//! file ([`Ledger::write`], [`Ledger::read`]), and evaluated by [`Ledger::tally`] and [`Ledger::answer`]. The counts of
+//! a policy are exact: the ledger holds every property that [`Rules`](crate::policy::Rules) use. It does not hold
+//! Device IDs, nor what happened to a device between two ledgers.
 
 mod ages;
 mod answer;

@@ -14,6 +14,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, fadvise};
+use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
@@ -26,7 +27,7 @@ const MODE: u32 = 0o644;
 const PRIVATE_MODE: u32 = 0o600;
 
 /// Size and digest of a file that was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Written {
     /// Bytes.
     pub bytes: u64,

@@ -1,8 +1,8 @@
 //! Charts for pages: bars, pyramids and lines, as inline SVG.
 //!
-//! A chart is made from a [`Caption`] and series of numbers, and returned as text. It needs no script and no network. It
-//! takes the colours of text and background from the page, in light and dark mode and in print. Each number is shown as a
-//! tooltip. Title and description are the text alternative; a page puts a table beside the chart.
+//! A chart is made from a [`Caption`] and series of numbers, and returned as text. It needs no script and no network.
+//! It takes the colours of text and background from the page, in light and dark mode and in print. Each number is shown
+//! as a tooltip. Title and description are the text alternative; a page puts a table beside the chart.
 //!
 //! ```
 //! use smi_sweep::plot::{Arrangement, Caption, Series, AxisUnit, columns};
@@ -103,8 +103,8 @@ pub struct LineSeries {
     pub step: bool,
 }
 
-/// Colours that can be distinguished by people with colour blindness, on light and dark backgrounds. They repeat after the
-/// last.
+/// Colours that can be distinguished by people with colour blindness, on light and dark backgrounds. They repeat after
+/// the last.
 const COLOURS: [&str; 8] = ["#2f7fc1", "#e08a1e", "#2a9d76", "#c2528b", "#8a6fd1", "#7f8c8d", "#b8a021", "#d1495b"];
 
 /// The colour of a series.

@@ -1,4 +1,5 @@
-//! The built-in policies: the thresholds and exclusions that housekeeping has had (SECMP0060 impact assessment, SCR137).
+//! The built-in policies: the thresholds and exclusions that housekeeping has had (SECMP0060 impact assessment,
+//! SCR137).
 
 use super::Policy;
 use crate::error::{DocumentKind, DocumentPlace, Result, did_you_mean};

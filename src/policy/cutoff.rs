@@ -1,9 +1,9 @@
 //! The status dates that are due, as a cutoff, so that no age is computed for any row.
 //!
 //! "For m months or longer" means: the status date plus m calendar months, clamped to the last day of the month, is not
-//! after the as-of moment. Adding months is monotone over *dates*: all dates up to some day are due, and none after it. It
-//! is not monotone over *instants*: several days at the end of a month may become due on the as-of day, each up to the time
-//! of day. A cutoff is therefore a last due instant and at most three intervals after it.
+//! after the as-of moment. Adding months is monotone over *dates*: all dates up to some day are due, and none after it.
+//! It is not monotone over *instants*: several days at the end of a month may become due on the as-of day, each up to
+//! the time of day. A cutoff is therefore a last due instant and at most three intervals after it.
 
 use crate::estate::time::{DAY_MICROS, FIRST_DAY, add_months, day_of, day_start};
 

@@ -1,7 +1,7 @@
 //! A policy as JSON, for run records, and its digest.
 //!
-//! The document is the *effective* policy, with defaults and resolved aliases. Two policies whose files differ in comments or
-//! order only have the same digest.
+//! The document is the *effective* policy, with defaults and resolved aliases. Two policies whose files differ in
+//! comments or order only have the same digest.
 
 use std::collections::BTreeMap;
 
@@ -91,8 +91,8 @@ impl Policy {
         serde_json::to_value(document).unwrap_or_default()
     }
 
-    /// BLAKE3 of the effective policy, in hex. Comments, order and aliases do not change it; everything that can change a
-    /// decision does.
+    /// BLAKE3 of the effective policy, in hex. Comments, order and aliases do not change it; everything that can change
+    /// a decision does.
     #[must_use]
     pub fn digest(&self) -> String {
         // `serde_json` keeps objects sorted by key, which makes the text canonical.

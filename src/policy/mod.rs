@@ -1,7 +1,7 @@
 //! The policy that change control signs, and the rules that follow from it as of a moment.
 //!
-//! A [`Policy`] is read from TOML, or is one of the [`BUILT_IN`] ones. [`Policy::bind`] turns it into [`Rules`], the one
-//! place that states the rule of housekeeping. Nothing here reads a snapshot.
+//! A [`Policy`] is read from TOML, or is one of the [`BUILT_IN`] ones. [`Policy::bind`] turns it into [`Rules`], the
+//! one place that states the rule of housekeeping. Nothing here reads a snapshot.
 
 mod built_in;
 mod changes;
@@ -161,8 +161,8 @@ impl Policy {
     /// Reads a policy from TOML. `source` is its name in errors.
     ///
     /// # Errors
-    /// The first error, with its line and column: an unknown key, type, status or column, or an invalid value. Every error is
-    /// refused, because a mistake must never cause more deletions.
+    /// The first error, with its line and column: an unknown key, type, status or column, or an invalid value. Every
+    /// error is refused, because a mistake must never cause more deletions.
     pub fn parse(text: &str, source: &str) -> Result<Self> {
         parse::parse(text, source)
     }

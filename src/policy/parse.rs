@@ -207,8 +207,9 @@ fn spellings(
     Ok(spellings)
 }
 
-/// Refuses a mapping that would give a DUIS name, in any case, another meaning: devices would be judged by a wrong status or
-/// type. A spelling that is blank, or padded with blanks, is refused too, because it looks like another spelling.
+/// Refuses a mapping that would give a DUIS name, in any case, another meaning: devices would be judged by a wrong
+/// status or type. A spelling that is blank, or padded with blanks, is refused too, because it looks like another
+/// spelling.
 fn keeps_its_meaning<T: Copy + PartialEq>(
     document: &Document<'_>,
     spelling: &Spanned<String>,

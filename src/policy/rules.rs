@@ -1,8 +1,8 @@
 //! A policy bound to a moment. Each row is judged by comparisons, in the order of the rule.
 //!
 //! This is the one place that states the rule. The sweep calls it in steps, as it reads more columns of a row
-//! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`], [`PartyField::flaw`]). [`Rules::judge`] does all steps for one
-//! row.
+//! ([`Rules::pair`], [`Rules::judge_date`], [`Rules::alerts`], [`PartyField::flaw`]). [`Rules::judge`] does all steps
+//! for one row.
 
 use crate::estate::time::{FIRST_DAY, add_months, day_of, day_start, whole_months};
 use crate::estate::{DeviceId, DeviceType, Disposition, Party, Reason, Role, SmiStatus, TypeSet};
@@ -191,8 +191,8 @@ impl Rules {
         }
     }
 
-    /// Whether a row is due by its status, type and date (UTC microseconds). It can still be quarantined for its Device ID,
-    /// role or party.
+    /// Whether a row is due by its status, type and date (UTC microseconds). It can still be quarantined for its Device
+    /// ID, role or party.
     #[must_use]
     pub fn is_due(&self, status_code: u8, type_code: u8, since: Option<i64>) -> bool {
         self.pair(status_code, type_code) == Pair::Judge && self.judge_date(type_code, since) == DateVerdict::Due
@@ -224,14 +224,15 @@ impl Rules {
         self.cutoffs.iter().map(Cutoff::latest).max().unwrap_or(i64::MIN)
     }
 
-    /// The day on which a device of this type becomes due if its status applies from `day` (both days since 1970-01-01);
-    /// `None` outside of the years 1 to 9999.
+    /// The day on which a device of this type becomes due if its status applies from `day` (both days since
+    /// 1970-01-01); `None` outside of the years 1 to 9999.
     #[must_use]
     pub fn due_on(&self, type_code: u8, day: i32) -> Option<i32> {
         add_months(day, self.months(type_code))
     }
 
-    /// Whether the deletion of a device raises an alert: decided by the role of its party, or by its type if there is no role.
+    /// Whether the deletion of a device raises an alert: decided by the role of its party, or by its type if there is
+    /// no role.
     #[must_use]
     pub fn alerts(&self, type_code: u8, role: Option<Role>) -> bool {
         match role {

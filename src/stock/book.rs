@@ -234,8 +234,8 @@ fn join(parts: Vec<BookBuilder>) -> Book {
     Book { hubs, groups }
 }
 
-/// The error for a hub that is ordered twice. Line numbers are not stored for tens of millions of hubs, so the files are read
-/// again to find them.
+/// The error for a hub that is ordered twice. Line numbers are not stored for tens of millions of hubs, so the files
+/// are read again to find them.
 fn ordered_twice(paths: &[PathBuf], id: DeviceId) -> Error {
     let mut first: Option<DocumentPlace> = None;
     for path in paths {

@@ -9,6 +9,7 @@ use arrow_array::{ArrayRef, BooleanArray, Date32Array, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use parquet::basic::Encoding;
 use parquet::schema::types::ColumnPath;
+use serde::Serialize;
 
 use super::book::OrderGroup;
 use super::bucket::Bucket;
@@ -35,13 +36,14 @@ pub const RESPONSES: &str = "responses.csv";
 const BATCH: usize = 32 * 1024;
 
 /// A file that was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StockFile {
     /// Its name.
     pub path: &'static str,
     /// Its rows, without the header.
     pub rows: u64,
     /// Size and digest.
+    #[serde(flatten)]
     pub written: Written,
 }
 

@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use serde::Serialize;
+
 use super::book::{Book, Hub};
 use super::bucket::HubFlags;
 use super::inputs::StockInputs;
@@ -57,8 +59,8 @@ impl InventoryCounts {
     }
 }
 
-/// Counts the hubs of the inventory, and sets the flags of the hubs of the book. Only CHF rows are counted: the GPF is the
-/// second device of the same hub. Rows in `deleted`, which is sorted, are left out.
+/// Counts the hubs of the inventory, and sets the flags of the hubs of the book. Only CHF rows are counted: the GPF is
+/// the second device of the same hub. Rows in `deleted`, which is sorted, are left out.
 ///
 /// # Errors
 /// Damaged data, a file that changed during the scan, or an interruption.
@@ -91,8 +93,8 @@ pub fn read(
     Ok((all, flags.into_iter().map(|flags| HubFlags(flags.into_inner())).collect()))
 }
 
-/// Counts hubs of the inventory, and calls `found` with each that is in the book and its index there. Both are sorted and
-/// merged.
+/// Counts hubs of the inventory, and calls `found` with each that is in the book and its index there. Both are sorted
+/// and merged.
 fn match_book(
     rows: &mut [TypedDevice],
     hubs: &[Hub],
@@ -174,7 +176,7 @@ pub struct PastDeletions {
 }
 
 /// A past run.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct PastRun {
     /// Its as-of moment.
     pub as_of: String,

@@ -54,7 +54,8 @@ pub struct CountedStock {
 /// Counts the stock, and writes tables, record and page.
 ///
 /// # Errors
-/// A folder that exists or cannot be written; a table, a run, the snapshot or the tariff that is refused; an interruption.
+/// A folder that exists or cannot be written; a table, a run, the snapshot or the tariff that is refused; an
+/// interruption.
 pub fn count_to_folder(options: &StockOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CountedStock> {
     let StockOptions { policy, rules, tariff, .. } = *options;
     let directory = OutputDirectory::create(options.out)?;

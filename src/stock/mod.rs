@@ -1,10 +1,11 @@
-//! Comms Hubs in stock at a count date (delivered and accepted, not commissioned), and the parties that are charged for them.
+//! Comms Hubs in stock at a count date (delivered and accepted, not commissioned), and the parties that are charged for
+//! them.
 //!
 //! The inventory alone does not hold these figures: it does not record who ordered a hub, and it has lost the hubs that
 //! housekeeping deleted. The count therefore starts from the order book. Every hub of the book is in exactly one
-//! [`Bucket`], by its order, its returns, the inventory and past runs. [`StockRules`] name the buckets that are charged, a
-//! [`Tariff`] the price of a hub. [`count_to_folder`] reads the files, counts and writes a folder; [`count`] only
-//! counts.
+//! [`Bucket`], by its order, its returns, the inventory and past runs. [`StockRules`] name the buckets that are
+//! charged, a [`Tariff`] the price of a hub. [`count_to_folder`] reads the files, counts and writes a folder; [`count`]
+//! only counts.
 
 mod book;
 mod book_parquet;

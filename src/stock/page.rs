@@ -241,7 +241,7 @@ fn evidence(record: &StockRecord) -> Markup {
     let (rules, sources) = (&record.rules, &record.sources);
     let rows = html! {
         @for output in &record.outputs {
-            (html::row(output.path, &[count(output.rows), count(output.bytes), output.blake3.clone()]))
+            (html::row(output.path, &[count(output.rows), count(output.written.bytes), output.written.blake3.clone()]))
         }
     };
     html! {

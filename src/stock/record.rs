@@ -11,6 +11,7 @@ use super::bucket::Bucket;
 use super::count::{AGES, StockCount};
 use super::files::StockFile;
 use super::inputs::{StockInputs, file_names};
+use super::inventory::PastRun;
 use super::money::Money;
 use super::region::Region;
 use super::returns::ReturnRefusal;
@@ -56,7 +57,7 @@ pub struct StockRecord {
     /// Hubs of the inventory.
     pub inventory: HubInventoryRecord,
     /// The tables.
-    pub outputs: Vec<StockFileRecord>,
+    pub outputs: Vec<StockFile>,
 }
 
 /// The rules of a count.
@@ -82,24 +83,13 @@ pub struct SourcesRecord {
     /// Names of the files of returns.
     pub returns: Vec<String>,
     /// Past runs, whose deletions are taken into account.
-    pub runs: Vec<PastRunRecord>,
+    pub runs: Vec<PastRun>,
     /// Whether the count was made as if the runs had been loaded.
     pub as_if_loaded: bool,
     /// Hubs that runs deleted and that are not in the order book.
     pub deleted_not_ordered: u64,
     /// Hubs that runs deleted and that are in the inventory.
     pub deleted_still_there: u64,
-}
-
-/// A past run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PastRunRecord {
-    /// Its as-of moment.
-    pub as_of: String,
-    /// Name of its policy.
-    pub policy: String,
-    /// Hubs that it deleted.
-    pub hubs: u64,
 }
 
 /// A bucket.
@@ -187,19 +177,6 @@ pub struct HubInventoryRecord {
     pub untyped_rows: u64,
 }
 
-/// A table that was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StockFileRecord {
-    /// Its name.
-    pub path: &'static str,
-    /// Its rows.
-    pub rows: u64,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its BLAKE3 digest in hex.
-    pub blake3: String,
-}
-
 /// A sum of hubs and their price.
 #[derive(Debug, Clone, Copy, Default)]
 struct PricedHubs {
@@ -233,7 +210,6 @@ impl StockRecord {
             names.sort_unstable();
             names
         };
-        let runs = stock.deletions.runs.iter();
         Self {
             schema: SCHEMA,
             counted_on: stock.count.text(),
@@ -243,9 +219,7 @@ impl StockRecord {
                 snapshot_rows,
                 orders: sorted_names(inputs.orders),
                 returns: sorted_names(inputs.returns),
-                runs: runs
-                    .map(|run| PastRunRecord { as_of: run.as_of.clone(), policy: run.policy.clone(), hubs: run.hubs })
-                    .collect(),
+                runs: stock.deletions.runs.clone(),
                 as_if_loaded: stock.as_if_loaded,
                 deleted_not_ordered: stock.deletions.not_ordered,
                 deleted_still_there: stock.deletions.still_there,
@@ -263,15 +237,7 @@ impl StockRecord {
                 not_ordered: by_status(&stock.inventory.unordered_by_status),
                 untyped_rows: stock.inventory.untyped,
             },
-            outputs: files
-                .iter()
-                .map(|output| StockFileRecord {
-                    path: output.path,
-                    rows: output.rows,
-                    bytes: output.written.bytes,
-                    blake3: output.written.blake3.clone(),
-                })
-                .collect(),
+            outputs: files.to_vec(),
         }
     }
 

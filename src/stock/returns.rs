@@ -1,7 +1,8 @@
 //! Returns of hubs by ordering parties, and the answer to each line.
 //!
-//! Return types and fault reasons are those of the DUIS V5.4 schema. Each line is answered by itself, with one exception: of
-//! several valid lines for a hub the one with the earliest date is accepted, so that the order of lines has no effect.
+//! Return types and fault reasons are those of the DUIS V5.4 schema. Each line is answered by itself, with one
+//! exception: of several valid lines for a hub the one with the earliest date is accepted, so that the order of lines
+//! has no effect.
 
 use std::path::{Path, PathBuf};
 

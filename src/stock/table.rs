@@ -85,7 +85,8 @@ impl std::fmt::Debug for CsvTable {
 }
 
 impl CsvTable {
-    /// Opens a file that has exactly these columns, in any order. A byte order mark, as spreadsheets write it, is skipped.
+    /// Opens a file that has exactly these columns, in any order. A byte order mark, as spreadsheets write it, is
+    /// skipped.
     ///
     /// # Errors
     /// A file that cannot be read, or that has other columns.
@@ -118,7 +119,8 @@ impl CsvTable {
             let there =
                 self.reader.read_byte_record(&mut line.record).map_err(|error| unreadable(&self.path, error))?;
             let end = self.reader.position();
-            // The reader reports the first of the blank lines before a line, so the number is counted back from the end.
+            // The reader reports the first of the blank lines before a line, so the number is counted back from the
+            // end.
             let ended = u64::from(self.open_end != Some(end.byte()));
             let within = line.record.as_slice().split(|byte| *byte == b'\n').skip(1).count() as u64;
             line.number = end.line().saturating_sub(ended + within);
