@@ -262,8 +262,8 @@ impl Reconciler<'_> {
         }
     }
 
-    /// The row of the device that a line is of, if no other line has it. Adds a fault where the values differ, or where
-    /// there is no such device.
+    /// The row of the device of a line, if no other line has that row. Adds a fault where the values differ, or where there is
+    /// no such device.
     fn device_of(&mut self, line: &DeleteLine) -> Option<usize> {
         let own = |row: &usize| {
             self.found[*row].is_none()
@@ -440,7 +440,7 @@ mod tests {
         }
     }
 
-    /// The faults of what the engine publishes, once it is spoilt.
+    /// The faults that are found after a change to what the engine publishes.
     fn faults(spoil: impl Fn(&mut PublishedManifests)) -> String {
         let mut published = published();
         spoil(&mut published);

@@ -72,7 +72,7 @@ const CSPS: u64 = 3;
 /// The number of manufacturers. The leading 24 bits of a Device ID identify one.
 const MAKERS: u64 = 40;
 
-/// What is wrong with a row, or unusual.
+/// A defect of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Defect {
     UnknownStatus,
@@ -110,7 +110,7 @@ const DEFECTS: [Defect; 15] = [
     Defect::MeterOfACsp,
 ];
 
-/// In an estate with defects, one row in so many has one.
+/// In an estate with defects, one in this many rows has one.
 const ONE_IN: u64 = 100;
 
 impl Estate {

@@ -29,13 +29,13 @@ const REGIONS: [(&str, u64); 7] =
     [("North", 27), ("Central", 30), ("South", 27), ("4G North", 4), ("4G Central", 5), ("4G South", 4), ("SMETS1", 3)];
 /// Variants and their shares in hundredths.
 const VARIANTS: [(&str, u64); 2] = [("Single Band", 72), ("Dual Band", 28)];
-/// One hub of the snapshot in so many is not in the order book.
+/// One in this many hubs of the snapshot is not in the order book.
 const STRAY_ONE_IN: u64 = 500;
-/// For one hub of the snapshot in so many, the order book has another hub that the snapshot lacks.
+/// For one in this many hubs of the snapshot, the order book has an additional hub that the snapshot lacks.
 const EXTRA_ONE_IN: u64 = 400;
-/// One hub in so many that is not commissioned is returned.
+/// One in this many hubs that are not commissioned is returned.
 const RETURNED_ONE_IN: u64 = 60;
-/// With defects, one return in so many has a mistake.
+/// With defects, one in this many returns has a mistake.
 const DEFECT_ONE_IN: u64 = 8;
 
 /// Types and fault reasons of returns.
