@@ -1,10 +1,10 @@
-//! The kernel by itself, in the shapes that estates come in.
+//! Benchmarks of the page readers and of judging dates, for typical layouts.
 //!
-//! - `codes`: status and type codes of a row group. *unsorted* stands for an estate in no order, where every run is
-//!   packed; *clustered* for one sorted by status, where a run is a row group long; *nulls* has one row in twenty without
-//!   a status, as Type 2 devices have none.
-//! - `values`: Device IDs of one row in ninety, as text in snappy pages and as eight bytes: what due rows cost.
-//! - `decode_only`: the same pages merely decompressed: the floor under `values`.
+//! - `codes`: status and type codes of a row group. *unsorted* has rows in random order, so that every run is
+//!   packed; *clustered* is sorted by status, so that a run is as long as a row group; in *nulls* one row in twenty has no
+//!   status, like Type 2 devices.
+//! - `values`: Device IDs of one row in ninety, as text in snappy pages and as eight bytes.
+//! - `decode_only`: only decompresses the same pages: the lower bound of `values`.
 //! - `cutoff`: judging dates, by date and by instant at a month's end.
 
 use std::hint::black_box;

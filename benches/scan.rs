@@ -1,9 +1,9 @@
-//! Whole row groups, from pages to due rows: what a worker does, in the shapes that estates come in.
+//! Benchmarks of a scan of whole row groups, from pages to due rows, for typical layouts.
 //!
 //! - *strings*: text ids, snappy, in no order: every page has a due row, and nearly all time goes into decompression.
 //! - *bytes*: 8-byte ids, zstd, in no order.
-//! - *clustered*: sorted by status, type and date: most row groups are settled by their statistics.
-//! - *nothing due*: strings under a threshold that nothing reaches: no identifier is read.
+//! - *clustered*: sorted by status, type and date: statistics decide most row groups.
+//! - *nothing due*: *strings* with a threshold that no row reaches: no identifier is read.
 
 use std::hint::black_box;
 

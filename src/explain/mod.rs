@@ -237,7 +237,7 @@ impl<'r> SentenceParts<'r> {
             Reason::UnknownStatus => format!("its status `{status}` is not one that the policy knows"),
             Reason::MissingStatus => format!("it has no status, and {type_name} is not a Type 2 device"),
             Reason::UnknownType => format!("its type `{type_name}` is not one that the policy knows"),
-            Reason::MissingDate => format!("it is {status}, and nothing says since when"),
+            Reason::MissingDate => format!("it is {status}, and its status date is missing"),
             Reason::FutureDate => format!("its status is {status} since {since}, which is after {as_of}"),
             Reason::ImplausibleDate => format!("its status is {status} since {since}"),
             Reason::BadDeviceId => "its Device ID is missing or malformed".into(),

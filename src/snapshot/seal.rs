@@ -116,7 +116,8 @@ impl Seal {
         json::write(file, self).map(drop)
     }
 
-    /// Compares files with this seal, and records their digests in them.
+    /// Compares files in or below the sealed folder with this seal, and sets their digests. If `whole`, a file that
+    /// only the seal lists is missing.
     ///
     /// # Errors
     /// The first difference, in the order of the files.

@@ -1,4 +1,4 @@
-//! What must always hold, whatever the estate, the layout of its files and the number of threads.
+//! Properties that hold for every snapshot, layout of its files and number of threads.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{Expected, SweepOptions, Swept};
 
-/// Moments at which months end in different ways.
+/// As-of times around different ends of months.
 const MOMENTS: [&str; 6] = [
     "2026-11-01T00:00:00Z",
     "2026-02-28T10:30:00Z",
@@ -62,7 +62,7 @@ fn policies() -> impl Strategy<Value = Policy> {
 
 /// Files of a snapshot, each in a layout of its own.
 fn estates_of(as_of: i64) -> impl Strategy<Value = Vec<(Vec<Row>, Layout)>> {
-    // Files may differ in everything but in whether they have roles.
+    // All files of a snapshot have a role column, or none has.
     (prop::collection::vec((rows(as_of), layouts()), 1..4), any::<bool>()).prop_map(|(files, roles)| {
         let layout = |layout: Layout| Layout { roles, ..layout };
         let file = |(rows, own): (Vec<Row>, Layout)| {
@@ -87,7 +87,7 @@ fn written(files: &[(Vec<Row>, Layout)]) -> (tempfile::TempDir, Vec<PathBuf>) {
     (folder, paths)
 }
 
-/// What the engine says of each row that it lists.
+/// The result for each row that the engine lists.
 fn listed(swept: &Swept) -> BTreeMap<u64, String> {
     let mut all = BTreeMap::new();
     for due in swept.findings.due.iter() {
@@ -102,7 +102,7 @@ fn listed(swept: &Swept) -> BTreeMap<u64, String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// Every row meets exactly the end that the rule, applied row by row, gives it; for any reader, number of threads and size
+    /// Every row has the disposition that the rule, applied row by row, gives it; for any reader, number of threads and size
     /// of ranges.
     #[test]
     fn the_engine_says_what_the_rule_says(
@@ -180,7 +180,7 @@ proptest! {
         more in 1u32..24,
         also in 0u8..8,
     ) {
-        // Duplicates are looked for among due rows only: with fewer of them due, one of a pair may be deleted. So each device once.
+        // Each device once: duplicates are found among due rows only, so that with fewer due rows one of a pair may be deleted.
         let mut seen = std::collections::HashSet::new();
         let files: Vec<(Vec<Row>, Layout)> = files.into_iter().map(|(mut rows, layout)| {
             rows.retain(|row| row.id.as_ref().is_none_or(|id| seen.insert(id.to_uppercase())));

@@ -1,4 +1,4 @@
-//! Who is alerted: a party has one name however it is written, and all commands agree on whether it names anybody.
+//! Who is alerted: a party has one name however it is written, and all commands agree on whether a value is a party.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
 
-/// What the sweep lists, and what a check counts, by reason or kind.
+/// The quarantined rows of a sweep and the findings of a check, counted by reason or kind.
 fn both(path: &Path) -> (BTreeMap<&'static str, usize>, BTreeMap<&'static str, u64>) {
     let policy = unguarded("pre-change");
     let snapshot = open(&[path.to_path_buf()], &policy);
@@ -55,7 +55,7 @@ fn a_party_has_one_name_however_it_is_written() {
     assert_eq!(named(raw([b"        ", &[0x90, 0xB3, 0xD5, 0x1F, 0x30, 0, 0, 1]])), ["90-B3-D5-1F-30-00-00-01"]);
 }
 
-/// A check found other parties missing than those for whose sake a sweep quarantines.
+/// A check reported other missing parties than those for which a sweep quarantines rows.
 #[test]
 fn a_check_finds_what_a_sweep_quarantines() {
     let home = tempfile::tempdir().unwrap();
@@ -114,7 +114,7 @@ fn an_explanation_gives_the_right_reason_for_silence() {
     assert!(because(vec![csp], false).contains("since a CSP notified it"));
     let user = text([Some(" 90-b3-d5-1f-30-00-00-01"), None]);
     assert!(because(vec![("notifying_party", user)], false).contains("; 90-B3-D5-1F-30-00-00-01 is alerted by an N8"));
-    // The second row is not due; only a sweep that asks for it minds.
+    // The second row is not due; it is a duplicate only for a sweep with `--unique`.
     let same = Some("00-DB-12-34-56-78-00-A0");
     let twice =
         || vec![("device_id", text([same, same])), ("smi_status", text([Some("Pending"), Some("Commissioned")]))];

@@ -1,4 +1,4 @@
-//! A reclustered snapshot is the same estate: nothing is lost, nothing judged otherwise, whatever it was stored as.
+//! A reclustered snapshot has the same rows with the same dispositions, for every form in which the source stores them.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ fn copy_of(source: &Path, to: &Path, policy: &smi_sweep::policy::Policy) -> (Sna
     (source, copy)
 }
 
-/// What a sweep finds, but for the rows' new places, and for the case of Device IDs that are stored as bytes now.
+/// The findings of a sweep, without row numbers, and with Device IDs in one case, because the copy stores them as bytes.
 fn judged(snapshot: &Snapshot, policy: &str) -> String {
     let policy = unguarded(policy);
     let swept = sweep(snapshot, &policy, at(AS_OF), Reader::Encoded, 2);
@@ -67,7 +67,7 @@ fn every_writers_files_come_out_the_same() {
     assert!(copied > 80);
 }
 
-/// The proof must be able to fail: one changed value is another fingerprint, another order is the same.
+/// One changed value changes the fingerprint; another order does not.
 #[test]
 fn the_fingerprint_is_of_every_value_and_of_no_order() {
     let home = tempfile::tempdir().unwrap();
@@ -109,7 +109,7 @@ fn names_of_the_estates_own_are_kept() {
     assert_eq!(code, 0, "{err}");
     assert_eq!(printed.trim(), out.to_str().unwrap());
     assert!(err.contains("the same rows"), "{err}");
-    // Never into what is there.
+    // Never into a folder that has files.
     let (code, _, err) = run(&[&arguments[..], &["--out", out.to_str().unwrap()]].concat());
     assert_eq!(code, 2, "{err}");
 }

@@ -1,4 +1,4 @@
-//! Consumers of a scan cannot tell how row groups were cut into ranges, nor which reader read them.
+//! The results of a scan do not depend on how row groups are cut into ranges, nor on the reader.
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +59,7 @@ fn layout(codec: u8, dictionary: bool) -> Layout {
     }
 }
 
-/// Everything that consumers make of a snapshot, and the bytes of the manifests.
+/// The results of all consumers of a scan, and the bytes of the manifests.
 fn all_results(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> (String, Vec<Vec<u8>>) {
     let swept = sweep_by(scan, policy, at(AS_OF));
     let manifests = Manifests::new(scan.snapshot, policy, &swept);
@@ -122,8 +122,8 @@ fn the_size_of_ranges_leaves_no_trace() {
     }
 }
 
-/// A dictionary that grew too large is followed by delta pages, which only the reference reader knows. Rows of the pages
-/// before them were handed over twice, so that `check` and `--unique` found every one of their Device IDs duplicated.
+/// A dictionary that grew too large is followed by delta pages, which only the reference reader supports. Rows of the pages
+/// before them were read twice, so that `check` and `--unique` found every one of their Device IDs duplicated.
 #[test]
 fn a_chunk_that_changes_its_encoding_gives_each_row_once() {
     let home = tempfile::tempdir().unwrap();
@@ -198,7 +198,7 @@ fn what_is_skipped_is_counted_with_its_reason() {
         let by_status = metrics.skipped(SkipReason::StatusStatistics);
         assert!((by_status.row_groups, by_status.rows) == (30, 3000) && by_status.bytes > 0, "{by_status:?}");
         assert_eq!(by_status, whole.skipped(SkipReason::StatusStatistics));
-        // 365 days before the moment: 4 of the 10 row groups have no date that is due, and pages of one do.
+        // 365 days before the as-of time: 4 of the 10 row groups have no date that is due, and pages of one do.
         let by_date = metrics.skipped(SkipReason::DateStatistics);
         assert!((by_date.row_groups, by_date.rows) == (3, 300) && by_date.bytes > 0, "{by_date:?}");
         let by_page = metrics.skipped(SkipReason::DatePageIndex);

@@ -1,4 +1,4 @@
-//! What is refused of a snapshot before a row is judged, and while rows are read; and what is not.
+//! Which snapshots are refused, before rows are judged and while they are read, and which are accepted.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::symlink;
@@ -23,7 +23,7 @@ fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snaps
     Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &NoProgress)
 }
 
-/// A sweep with nothing in its way but the snapshot.
+/// A sweep without guards, so that only the snapshot can make it fail.
 fn try_sweep(snapshot: &Snapshot, policy: &Policy, reader: Reader) -> smi_sweep::error::Result<Swept> {
     let policies = std::slice::from_ref(policy);
     let options = SweepOptions { policies, as_of: at("2026-11-01"), expected: Expected::default(), duplicates: &[] };
@@ -41,8 +41,7 @@ fn says<T>(outcome: smi_sweep::error::Result<T>, words: &[&str]) {
     }
 }
 
-/// A column that says who is told was ignored where its name differed from the one that was looked for, and hubs of
-/// Service Users went silently.
+/// A role column with a slightly different name was ignored, and hubs of Service Users were deleted without an alert.
 #[test]
 fn a_role_that_is_there_by_another_name_is_not_ignored() {
     let home = tempfile::tempdir().unwrap();
@@ -116,7 +115,7 @@ fn only_files_and_folders_are_read() {
     let folder = home.path().join("folder");
     write(&folder.join("a.parquet"), meters(0));
     named(Path::new("/dev/null"), &["/dev/null", "neither a file nor a folder"]);
-    // Opening a pipe that nobody writes into would wait for ever.
+    // Opening a pipe without a writer would block.
     let pipe = folder.join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     named(&pipe, &["pipe", "neither a file nor a folder"]);
@@ -149,14 +148,14 @@ fn a_name_that_is_not_text_is_refused() {
     says(open_as(&[home.path().to_path_buf()], &unguarded("pre-change")), &["not UTF-8"]);
 }
 
-/// Seals a folder, and says what its seal has.
+/// Seals a folder, and returns the seal.
 fn seal(folder: &Path, taken_at: &str) -> Seal {
     let (code, _, err) = run(&["check", folder.to_str().unwrap(), "--seal", "--taken-at", taken_at]);
     assert_eq!(code, 0, "{err}");
     Seal::read(folder).unwrap().unwrap()
 }
 
-/// A seal in a folder below, and one beside files that were named one by one, was not looked at.
+/// The seal of a subfolder was not verified, nor the one in the folder of files that were named one by one.
 #[test]
 fn a_seal_holds_wherever_its_files_are_read_from() {
     let home = tempfile::tempdir().unwrap();
@@ -169,13 +168,13 @@ fn a_seal_holds_wherever_its_files_are_read_from() {
     seal(&north, "2026-11-01");
     let dated = |paths: &[PathBuf]| open_as(paths, &policy).and_then(|snapshot| snapshot.as_of(None));
     assert_eq!(dated(from_ref(&north)).unwrap(), (at("2026-11-01"), AsOfFrom::Seal));
-    // Named one by one they are held against the seal, and not all need be there.
+    // Files that are named one by one are compared with the seal; not all of its files need be present.
     let some = open_as(from_ref(&a), &policy).unwrap();
     assert_eq!((some.left_out(), some.as_of(None).unwrap().0), (1, at("2026-11-01")));
     assert!(some.files()[0].digest.is_some());
     let (code, _, err) = run(&["check", a.to_str().unwrap()]);
     assert!(code == 0 && err.contains("1 files of the same seal"), "{err}");
-    // One that the seal of a folder below does not speak of says nothing of when it was taken.
+    // A file that the seal of the subfolder does not list has no time.
     says(dated(from_ref(&whole)), &["c.parquet", "no time at all", "2026-11-01"]);
     says(dated(&[a.clone(), whole.join("c.parquet")]), &["c.parquet", "no time at all"]);
 
@@ -218,7 +217,7 @@ fn a_seal_is_read_with_care() {
     let mut soon = sealed.clone();
     soon.taken_at = Some("soon".into());
     says(opened(&soon), &[SEAL_FILE, "`soon` is not a date or a time"]);
-    // Whoever seals as of another moment than the files have is told.
+    // Sealing with another time than the files have gives a warning.
     let (_, _, err) = run(&["check", home.path().to_str().unwrap(), "--seal", "--taken-at", "2026-11-01"]);
     assert!(err.contains("warning: sealed as taken at 2026-11-01") && err.contains("2026-11-02"), "{err}");
 }
@@ -277,7 +276,7 @@ fn a_file_that_changes_under_a_sweep_is_refused() {
     says(try_sweep(&snapshot, &policy, Reader::Encoded), &["a.parquet", "changed while it was read"]);
 }
 
-/// The process that the test below starts: opens a file, cuts it short, and goes on reading.
+/// The process that the next test starts: opens a file, truncates it, and continues to read.
 #[test]
 fn reads_on_in_a_file_that_it_cut_short() {
     let Ok(path) = std::env::var("FILE_TO_CUT_SHORT") else { return };
@@ -289,12 +288,12 @@ fn reads_on_in_a_file_that_it_cut_short() {
     panic!("it read what is not there");
 }
 
-/// The system ended such a process with a signal, and nobody was told why.
+/// The system ended such a process with a signal, without a message.
 #[test]
 fn a_file_that_is_cut_short_ends_the_process_with_a_clear_line() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("estate.parquet");
-    // Longer than a page of memory, so that something is lost.
+    // Longer than a page of memory, so that whole pages are lost.
     fs::copy(fixtures().join("estate/part-00000.parquet"), &path).unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "snapshots::reads_on_in_a_file_that_it_cut_short", "--nocapture", "--test-threads", "1"])
@@ -306,7 +305,7 @@ fn a_file_that_is_cut_short_ends_the_process_with_a_clear_line() {
     assert!(said.contains("cut short while it was read; nothing was published"), "{said}");
 }
 
-/// Pages with checksums were read without a look at them: a flipped bit made another device.
+/// Checksums of pages were not verified: a flipped bit gave another device.
 #[test]
 fn a_flipped_bit_of_a_page_with_a_checksum_is_refused() {
     let home = tempfile::tempdir().unwrap();
@@ -342,7 +341,7 @@ fn a_flipped_bit_of_a_page_with_a_checksum_is_refused() {
     }
 }
 
-/// What does not fit into memory goes where TMPDIR says, and a wrong one is named.
+/// Device IDs that do not fit into memory are written into TMPDIR; the error names a folder that does not exist.
 #[test]
 fn a_folder_for_temporary_files_that_is_not_there_is_named() {
     let home = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
-//! The same rows, as pyarrow, DuckDB and Polars write them in every form that the contract accepts, meet the same ends.
+//! The same rows, as pyarrow, DuckDB and Polars write them in every form that the contract accepts, have the same dispositions.
 //!
-//! `scripts/make-fixtures` wrote the files, and worked out by itself, row by row, what becomes of each.
+//! `scripts/make-fixtures` wrote the files, and computed the disposition of each row independently of the engine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::common::{at, fixtures, open, sweep, unguarded};
 use smi_sweep::estate::time;
 use smi_sweep::scan::Reader;
 
-/// What becomes of a row: disposition, reason, alert, due date, as the expectation has them.
+/// The expected disposition, reason, alert and due date of a row.
 type End = (String, String, String, String);
 
 fn expectation(file: &str) -> BTreeMap<u64, (String, End)> {
@@ -51,7 +51,7 @@ fn every_writer_and_form_gives_the_same_ends() {
                 let listed = matches!(end.0.as_str(), "delete" | "quarantined");
                 assert_eq!(found.get(row), listed.then_some(end), "{case}, {reader:?}, row {row}");
             }
-            // The rest is counted, not listed.
+            // Rows with other dispositions are counted, not listed.
             let mut by_type: BTreeMap<(&str, &str), u64> = BTreeMap::new();
             for (device_type, end) in expected.values() {
                 *by_type.entry((device_type, &end.0)).or_default() += 1;

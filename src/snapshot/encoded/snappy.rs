@@ -1,11 +1,11 @@
 //! Snappy decompression, one page at a time or two pages interleaved.
 //!
-//! In the most common layout, a sweep spends most of its time on columns of identifiers as text: short literals and short
-//! copies (format: google/snappy, format_description.txt). Each element must be decoded before the start of the next is known; interleaving two independent pages hides
-//! this latency. Within a page there are no unpredictable branches: every element copies sixteen bytes regardless of its
-//! length, and the next element overwrites the excess.
+//! In the most common layout, a sweep spends most of its time on columns of identifiers as text: short literals and
+//! short copies (format: google/snappy, format_description.txt). Each element must be decoded before the start of the
+//! next is known; interleaving two independent pages hides this latency. Within a page there are no unpredictable
+//! branches: every element copies sixteen bytes regardless of its length, and the next element overwrites the excess.
 //!
-//! For that, output and input lie in one buffer, the input behind the output with a gap between them. An element is then
+//! For that, output and input are in one buffer, the input after the output with a gap between them. An element is then
 //! a copy within one buffer, and one comparison checks source and destination against its end. No length in the input
 //! is trusted. Besides `mapping.rs`, this is the only file with `unsafe`.
 
@@ -144,7 +144,8 @@ impl<'b> Elements<'b> {
         if whole { Ok(()) } else { Err(Damage::corrupt("a snappy page contradicts itself")) }
     }
 
-    /// Decodes one element; returns `false` and leaves the state unchanged if it is invalid. Requires [`more`](Self::more).
+    /// Decodes one element; returns `false` and leaves the state unchanged if it is invalid. Requires
+    /// [`more`](Self::more).
     #[inline(always)]
     fn step(&mut self) -> bool {
         let [byte, b1, b2] = self.read::<3>(self.input);
@@ -154,7 +155,8 @@ impl<'b> Elements<'b> {
         if offset < usize::from(tag.nearest) {
             return self.rare_step(byte, offset, len);
         }
-        // An offset before the first byte of output wraps around to a position beyond the buffer, which is refused below.
+        // An offset before the first byte of output wraps around to a position beyond the buffer, which is refused
+        // below.
         let from = select_unpredictable(tag.literal, self.input + 1, self.output.wrapping_sub(offset));
         let last = self.buffer.len() - GAP;
         if (from > last) | (self.output > last) {
@@ -175,8 +177,9 @@ impl<'b> Elements<'b> {
     #[inline(always)]
     fn read<const N: usize>(&self, from: usize) -> [u8; N] {
         debug_assert!(from + N <= self.buffer.len());
-        // SAFETY: `step` is the only caller. It reads three bytes at `input`, after which a gap follows, as `more` has checked;
-        // and up to 64 bytes in pieces from a position that it has just checked against the buffer's end less the gap.
+        // SAFETY: `step` is the only caller. It reads three bytes at `input`, after which a gap follows, as `more` has
+        // checked; and up to 64 bytes in pieces from a position that it has just checked against the buffer's end less
+        // the gap.
         unsafe { self.buffer.as_ptr().add(from).cast::<[u8; N]>().read_unaligned() }
     }
 
@@ -184,8 +187,8 @@ impl<'b> Elements<'b> {
     #[inline(always)]
     fn write<const N: usize>(&mut self, to: usize, bytes: [u8; N]) {
         debug_assert!(to + N <= self.buffer.len());
-        // SAFETY: as for `read`: `step` has checked the position against the buffer's end less the gap of 64 bytes, and writes
-        // at most that many bytes from it on.
+        // SAFETY: as for `read`: `step` has checked the position against the buffer's end less the gap of 64 bytes, and
+        // writes at most that many bytes from it on.
         unsafe { self.buffer.as_mut_ptr().add(to).cast::<[u8; N]>().write_unaligned(bytes) }
     }
 
