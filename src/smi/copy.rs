@@ -60,7 +60,7 @@ impl<R: BufRead, const N: usize> CopyRows<R, N> {
         Self { reader, pending: Vec::new(), used: 0, begun: false, ended: false }
     }
 
-    /// Hands the next row to `take`; `false` after the last.
+    /// Calls `take` with the next row; `false` after the last.
     pub(super) fn next_row(&mut self, mut take: impl FnMut([Option<&[u8]>; N])) -> Result<bool> {
         while !self.ended {
             if self.used < self.pending.len() || !self.pending.is_empty() {

@@ -34,9 +34,9 @@ const STEP: u64 = 16 * 1024;
 /// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportSummary {
-    /// Rows.
+    /// Rows of all files, which equal the rows read.
     pub rows: u64,
-    /// Files.
+    /// Parquet files.
     pub files: usize,
     /// Bytes of all files.
     pub bytes: u64,
@@ -63,7 +63,7 @@ pub struct ExportOptions<'a> {
     pub target: &'a Target,
     /// The device table.
     pub config: &'a Config,
-    /// Says which statuses are candidates and how the columns of the files are called.
+    /// Gives the candidate statuses, and the names of the columns in the files.
     pub policy: &'a Policy,
     /// The folder to write. It must not exist, and appears whole or not at all.
     pub out: &'a Path,
@@ -140,7 +140,7 @@ const SUB_PARTS: usize = 1_000;
 /// A connection with the snapshot of the first one.
 fn join(target: &Target, snapshot: &str, table: &DeviceTable) -> Result<Client> {
     let mut client = target.connect()?;
-    // The name of a snapshot is the server's own: hexadecimal digits and dashes.
+    // The server names snapshots by hexadecimal digits and dashes.
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
         snapshot.replace('\'', "''")
@@ -183,7 +183,7 @@ fn parts(client: &mut Client, config: &Config, table: &DeviceTable, connections:
             parts.push(Part { from: from.clone(), first, end: Some(first + step) });
             first += step;
         }
-        // The last part has no end: the table may have grown, and rows of the snapshot may have moved to new pages.
+        // The last part has no end: it is the rest of the table, whatever its size is by then.
         parts.push(Part { from, first, end: None });
     }
     Ok((parts, estimate))

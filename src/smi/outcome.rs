@@ -150,7 +150,7 @@ impl KeptRows<'_> {
 pub struct Figures {
     /// Devices in the manifest.
     pub planned: u64,
-    /// Deleted.
+    /// Devices that were deleted; in a dry run, that would be.
     pub deleted: u64,
     /// Still in the inventory, with another status, date, type or party.
     pub changed: u64,
@@ -158,7 +158,7 @@ pub struct Figures {
     pub gone: u64,
     /// The database refused to delete them, or another session kept them locked to the end.
     pub failed: u64,
-    /// Alerts written for those deleted.
+    /// Alerts of the deleted devices.
     pub alerts: u64,
 }
 
@@ -342,7 +342,7 @@ pub(super) fn write(session: &mut Session<'_>, entry: &LoadEntry, undone: Option
     };
     let path = plan.path.join(json_name);
     let file = OutputFile::atomic_through(&parent, &path, Existing::Replace)?;
-    // As a value its keys are in alphabetical order.
+    // The conversion sorts the keys, those of nested objects too.
     let document = serde_json::to_value(document).map_err(|error| Error::io("write", &path)(error.into()))?;
     json::write(file, &document)?;
     Ok(account)

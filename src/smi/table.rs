@@ -69,7 +69,7 @@ impl BoundColumn {
         Self { column, form, name: name.into(), quoted: quoted(name) }
     }
 
-    /// The value as COPY hands it over: text, eight bytes, or a timestamp with a zone.
+    /// The value as an export reads it: text, eight bytes, or a timestamp with a zone.
     pub(super) fn exported(&self) -> String {
         match self.form {
             StoredForm::Text => format!("{}::text", self.quoted),
@@ -78,7 +78,7 @@ impl BoundColumn {
         }
     }
 
-    /// The bare column of the table that is called `alias`.
+    /// The column of the table whose alias is `alias`.
     pub(super) fn of(&self, alias: &str) -> String {
         format!("{alias}.{}", self.quoted)
     }
@@ -186,7 +186,7 @@ impl DeviceTable {
     /// A column of the contract.
     ///
     /// # Errors
-    /// Where the table does not have it, which only the role may be missing.
+    /// Where the table does not have it. Only the role may be missing.
     pub(super) fn column(&self, column: Column) -> Result<&BoundColumn> {
         self.bound.iter().find(|bound| bound.column == column).ok_or_else(|| Error::Inventory {
             what: format!("table {} has no column for {column}", self.shown),

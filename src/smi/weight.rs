@@ -12,7 +12,7 @@ use crate::policy::Policy;
 pub struct Weight {
     /// The device table: schema and name.
     pub table: String,
-    /// Its rows.
+    /// Rows, counted.
     pub rows: u64,
     /// Its bytes by `pg_total_relation_size`, with those of its partitions and of tables that inherit from it.
     pub bytes: u64,
