@@ -1,4 +1,4 @@
-//! Approvals: an approval is void once its run has changed, unknown keys do not count, and a key counts once.
+//! Approvals: two people approve exactly this run. A changed run, an unknown key, or the same key twice does not count.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
