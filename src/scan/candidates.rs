@@ -61,7 +61,7 @@ impl PairCounts {
 pub struct OpenRows {
     /// Zero-based numbers within the row group, ascending.
     pub rows: Vec<u32>,
-    /// The [`pair_index`] of each row.
+    /// The `pair_index` of each row.
     pub pairs: Vec<u16>,
 }
 

@@ -16,7 +16,7 @@ pub const fn pair_index(status: u8, device_type: u8) -> usize {
     (status as usize & (SmiStatus::CODES - 1)) << 6 | (device_type as usize & (DeviceType::CODES - 1))
 }
 
-/// The status code and the type code of a [`pair_index`].
+/// The status code and the type code of a `pair_index`.
 #[must_use]
 pub const fn pair_codes(pair: usize) -> (u8, u8) {
     ((pair >> 6) as u8, (pair & 63) as u8)
@@ -36,7 +36,7 @@ pub struct CandidatePlan<'a> {
     policy: &'a Policy,
     /// The policies, bound to one as-of time.
     pub rules: &'a [Rules],
-    /// Whether the rows of each [`pair_index`] are open: read one by one.
+    /// Whether the rows of each `pair_index` are open: read one by one.
     pub open: Box<[bool; PAIRS]>,
     /// Statuses that no policy sweeps, for any type.
     closed_status: [bool; SmiStatus::CODES],

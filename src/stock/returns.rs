@@ -122,7 +122,7 @@ pub struct HubReturn {
     pub file: usize,
     /// Number of the line, from 1.
     pub line: u64,
-    /// Its cells as found, in the order of [`COLUMNS`].
+    /// Its cells as found, in the order of `COLUMNS`.
     pub cells: [String; 4],
     /// What is wrong with its cells.
     flaw: Option<ReturnRefusal>,

@@ -31,7 +31,7 @@ impl From<ParquetError> for Damage {
     }
 }
 
-/// Reads the codes of `rows`, as [`ColumnReader::codes`] does.
+/// Reads the codes of `rows`, as [`ColumnReader::codes`](super::ColumnReader::codes) does.
 ///
 /// # Errors
 /// A damaged chunk.
@@ -55,7 +55,7 @@ pub fn codes(
     })
 }
 
-/// Reads the values of `rows`, as [`ColumnReader::values`] does.
+/// Reads the values of `rows`, as [`ColumnReader::values`](super::ColumnReader::values) does.
 ///
 /// # Errors
 /// A damaged chunk.
