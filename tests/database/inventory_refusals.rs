@@ -3,9 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::common::outcome;
 use crate::common::server::{DEVICE, Database, POLICY, Server, confirmation, failed};
 use serde_json::Value;
 use smi_sweep::pool::Pool;
@@ -258,6 +260,40 @@ fn rows_that_the_database_keeps() {
     assert_eq!((of("23503"), of("other letter case"), of("held by others")), (3, 1, 1), "{account}");
     assert_eq!(database.number("SELECT count(*) FROM device"), 3_000 - total("deleted"));
     assert_eq!(database.number("SELECT count(*) FROM alert_outbox"), total("alerts"));
+}
+
+/// A row that is locked while its batch runs is recorded as locked. Where it is free again when the load tries it once more
+/// at the end, it is deleted, and no longer recorded as kept.
+#[test]
+fn a_row_that_is_free_again_at_the_end_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, run) = ready(&Server::shared(), "free_again", folder.path());
+    let load = ["load", run.as_str(), "--to", "URL", "--lock-timeout", "20", "--batch", "50"];
+    let confirm = confirmation(&database, &load);
+    let mut holder = database.client();
+    let mut held = holder.transaction().unwrap();
+    let one = "SELECT FROM device WHERE smi_status = 'Pending' AND device_type = 'ESME' \
+               AND status_since < now() - interval '2 years' ORDER BY device_id LIMIT 1 FOR UPDATE";
+    assert_eq!(held.execute(one, &[]).unwrap(), 1);
+    let loader = {
+        let mut command = database.command(&[&load[..], &["--execute", "--confirm", &confirm, "--json"]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let until = |query: &str| {
+        let reached = (0..3_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            database.number(query) > 0
+        });
+        assert!(reached, "{query}");
+    };
+    until("SELECT count(*) FROM sweep_load_kept WHERE outcome = 'locked'");
+    until("SELECT count(*) FROM sweep_load WHERE done = planned");
+    held.rollback().unwrap();
+    let (code, out, err) = outcome(&loader.wait_with_output().unwrap());
+    assert_eq!(code, 0, "{err}");
+    let account: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(account["total"]["deleted"], account["total"]["planned"], "{account}");
+    assert_eq!(database.number("SELECT count(*) FROM sweep_load_kept"), 0);
 }
 
 /// Makes a certificate with OpenSSL.
