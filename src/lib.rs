@@ -17,11 +17,11 @@
 //!
 //! ```
 //! use smi_sweep::estate::{DeviceId, DeviceType, Disposition, SmiStatus, time};
-//! use smi_sweep::policy::{PartyField, Policy, RoleField, Row};
+//! use smi_sweep::policy::{JudgedRow, PartyField, Policy, RoleField};
 //!
 //! # fn main() -> smi_sweep::Result<()> {
 //! let rules = Policy::load("secmp0060")?.bind(time::parse("2026-11-01").expect("a date"));
-//! let meter = Row {
+//! let meter = JudgedRow {
 //!     status_code: SmiStatus::Pending.code(),
 //!     type_code: DeviceType::ESME.code(),
 //!     since: time::parse("2025-11-01"),
