@@ -86,7 +86,7 @@ fn a_column_without_a_type_is_null_in_every_row() {
         assert_eq!(of(Reader::Encoded), of(Reader::Reference));
         of(Reader::Encoded)
     };
-    assert_eq!(ends(with(meters(0), vec![("notifying_party", null())])), (0, 0, 2), "nobody to tell");
+    assert_eq!(ends(with(meters(0), vec![("notifying_party", null())])), (0, 0, 2), "no party to alert");
     assert_eq!(ends(with(meters(0), vec![("notifying_role", null())])), (0, 2, 0), "the type decides");
     let displays = text([Some("IHD"), Some("CAD")]);
     assert_eq!(ends(with(meters(0), vec![("smi_status", null()), ("device_type", displays)])), (2, 0, 0));
