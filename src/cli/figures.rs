@@ -1,6 +1,7 @@
 //! Tables and text, wrapped to the width of the terminal.
 
 use comfy_table::{Cell, CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
+use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
 use crate::estate::{Tally, TallyByType, TypeNames};
 use crate::policy::Policy;
@@ -73,32 +74,18 @@ fn part(header: &[&str], rows: &[Vec<String>], columns: &[usize], needs: &[usize
     lines.join("\n")
 }
 
-/// Breaks lines between words where the terminal is narrower, and indents what follows by `indent`.
+/// Breaks lines between words where the terminal is narrower, and indents what follows by `indent`. Spaces between words
+/// stay, so that columns of words stay in line.
 pub fn wrapped(text: &str, indent: usize) -> String {
     let Some(width) = width() else { return text.to_owned() };
-    let lines: Vec<String> = text.split('\n').map(|line| wrapped_line(line, indent, width)).collect();
+    let spaces = " ".repeat(indent);
+    let options = Options::new(width)
+        .subsequent_indent(&spaces)
+        .break_words(false)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    let lines: Vec<String> = text.split('\n').map(|line| textwrap::fill(line, &options)).collect();
     lines.join("\n")
-}
-
-fn wrapped_line(line: &str, indent: usize, width: usize) -> String {
-    if line.chars().count() <= width {
-        return line.to_owned();
-    }
-    let mut text = String::new();
-    let mut used = 0;
-    // Words keep the spaces before them, so that columns of words stay in line.
-    for word in line.split_inclusive(' ') {
-        let length = word.trim_end().chars().count();
-        if used > indent && used + length > width {
-            text.truncate(text.trim_end().len());
-            text.push('\n');
-            text.push_str(&" ".repeat(indent));
-            used = indent;
-        }
-        text.push_str(word);
-        used += word.chars().count();
-    }
-    text
 }
 
 /// A column of the closing table: its name, and its figure for a row.

@@ -9,7 +9,7 @@ use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark
 use crate::error::Result;
 use crate::policy::Policy;
 use crate::snapshot::AsOfFrom;
-use crate::stock::{self, StockOptions, StockRecord, StockRules, Tariff, count_to_folder};
+use crate::stock::{self, StockInputs, StockOptions, StockRecord, StockRules, Tariff, count_to_folder};
 
 /// Count Comms Hubs that were delivered and accepted but not commissioned, and the charge of each party
 ///
@@ -66,13 +66,15 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let tariff = args.tariff.as_deref().map(Tariff::load).transpose()?;
     let options = StockOptions {
         snapshot: &args.snapshot.snapshot,
-        orders: &args.orders,
-        returns: &args.returns,
-        runs: &args.runs,
-        as_if_loaded: args.as_if_loaded,
-        policy: &policy,
-        rules: &rules,
-        tariff: tariff.as_ref(),
+        inputs: StockInputs {
+            orders: &args.orders,
+            returns: &args.returns,
+            runs: &args.runs,
+            as_if_loaded: args.as_if_loaded,
+            policy: &policy,
+            rules: &rules,
+            tariff: tariff.as_ref(),
+        },
         as_of: args.as_of,
         out: &args.out,
     };

@@ -7,12 +7,8 @@ use serde::Serialize;
 use super::progress::TerminalProgress;
 use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
 use crate::error::Result;
-use crate::estate::time;
-use crate::output::OutputDirectory;
 use crate::policy::Policy;
-use crate::scan::Scan;
-use crate::snapshot::Snapshot;
-use crate::synth::orders::{self, SynthOrders};
+use crate::synth::orders::{SynthOrders, write_orders};
 
 /// Write a synthetic order book for the Comms Hubs of a snapshot, with returns and a tariff
 ///
@@ -51,15 +47,17 @@ struct SynthOrdersDocument<'a> {
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let policy = Policy::load(&args.policy)?;
-    let staging = OutputDirectory::create(&args.out)?;
-    let pool = common.pool();
+    let options = SynthOrders {
+        snapshot: &args.snapshot.snapshot,
+        policy: &policy,
+        seed: args.seed,
+        as_of: args.as_of,
+        defects: args.defects,
+        out: &args.out,
+    };
     let progress = TerminalProgress::new(common);
-    let snapshot = Snapshot::open(&args.snapshot.snapshot, &policy.spellings.columns, &pool, &progress)?;
-    let (as_of, _) = snapshot.as_of(args.as_of)?;
-    let synth = SynthOrders { policy: &policy, seed: args.seed, today: time::day_of(as_of), defects: args.defects };
-    let written = orders::write(&Scan::new(&snapshot, &pool, &progress), synth, staging.path())?;
+    let written = write_orders(&options, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
-    staging.publish(&pool)?;
     if common.json {
         return print_json(&SynthOrdersDocument {
             path: &args.out,

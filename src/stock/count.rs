@@ -110,12 +110,12 @@ impl GroupCounts {
     }
 }
 
-/// Counts the stock.
+/// Counts the stock on a day: days since 1970-01-01. Events of that day are included.
 ///
 /// # Errors
 /// A table, a run, the snapshot or the tariff that is refused; an interruption.
-pub fn count(scan: &Scan<'_>, inputs: &StockInputs<'_>) -> Result<StockCount> {
-    let (pool, progress, count_day) = (scan.pool, scan.progress, inputs.count_day);
+pub fn count(scan: &Scan<'_>, inputs: &StockInputs<'_>, count_day: i32) -> Result<StockCount> {
+    let (pool, progress) = (scan.pool, scan.progress);
     let count = Day::new(count_day).ok_or_else(|| Error::Usage {
         what: format!("{} is not a valid count date", time::format_day(count_day)),
         remedy: "name a day from 2000 to 2179".into(),
@@ -126,7 +126,7 @@ pub fn count(scan: &Scan<'_>, inputs: &StockInputs<'_>) -> Result<StockCount> {
     let mut returns = returns::read(inputs.returns, &book)?;
     let past = inventory::read_runs(inputs.runs, pool)?;
     let deleted = if inputs.as_if_loaded { &past.deleted[..] } else { &[] };
-    let (inventory, mut flags) = inventory::read(scan, inputs, &book, deleted)?;
+    let (inventory, mut flags) = inventory::read(scan, inputs, &book, deleted, count_day)?;
     let deletions = Deletions::mark(past, &book, &mut flags);
     returns::settle(&mut returns, &book, &mut flags, count_day);
     let mut stock = StockCount {

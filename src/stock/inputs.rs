@@ -23,8 +23,6 @@ pub struct StockInputs<'a> {
     pub rules: &'a StockRules,
     /// Prices; `None`: hubs are counted without prices.
     pub tariff: Option<&'a Tariff>,
-    /// The count date, days since 1970-01-01. Events of that day are included.
-    pub count_day: i32,
 }
 
 /// Names of files without their folders.

@@ -60,7 +60,8 @@ impl InventoryCounts {
 }
 
 /// Counts the hubs of the inventory, and sets the flags of the hubs of the book. Only CHF rows are counted: the GPF is
-/// the second device of the same hub. Rows in `deleted`, which is sorted, are left out.
+/// the second device of the same hub. Rows in `deleted`, which is sorted, are left out. `count_day` is in days since
+/// 1970-01-01.
 ///
 /// # Errors
 /// Damaged data, a file that changed during the scan, or an interruption.
@@ -69,8 +70,9 @@ pub fn read(
     inputs: &StockInputs<'_>,
     book: &Book,
     deleted: &[DeletedRow],
+    count_day: i32,
 ) -> Result<(InventoryCounts, Vec<HubFlags>)> {
-    let StockInputs { policy, rules, count_day, .. } = *inputs;
+    let StockInputs { policy, rules, .. } = *inputs;
     let flags: Vec<AtomicU8> = (0..book.hubs.len()).map(|_| AtomicU8::new(0)).collect();
     let last_instant = time::day_start(count_day.saturating_add(1)).saturating_sub(1);
     let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();

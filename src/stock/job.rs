@@ -5,13 +5,10 @@ use std::path::{Path, PathBuf};
 use super::count::count;
 use super::inputs::{StockInputs, file_names};
 use super::record::StockRecord;
-use super::rules::StockRules;
-use super::tariff::Tariff;
 use super::{files, page};
 use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::output::OutputDirectory;
-use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::scan::Scan;
@@ -22,20 +19,8 @@ use crate::snapshot::{AsOfFrom, Snapshot};
 pub struct StockOptions<'a> {
     /// Parquet files of the inventory, or folders of them.
     pub snapshot: &'a [PathBuf],
-    /// Files of the order book.
-    pub orders: &'a [PathBuf],
-    /// Files of returns.
-    pub returns: &'a [PathBuf],
-    /// Directories of past runs, or folders of them.
-    pub runs: &'a [PathBuf],
-    /// Whether to count as if those runs had been loaded into the snapshot.
-    pub as_if_loaded: bool,
-    /// The policy with the spellings of the snapshot.
-    pub policy: &'a Policy,
-    /// The charged statuses and buckets.
-    pub rules: &'a StockRules,
-    /// Prices; `None`: hubs are counted without prices.
-    pub tariff: Option<&'a Tariff>,
+    /// What is counted with.
+    pub inputs: StockInputs<'a>,
     /// The moment whose UTC date is the count date, UTC microseconds; `None`: the moment of the snapshot.
     pub as_of: Option<i64>,
     /// The folder to write. It must not exist, and appears whole or not at all.
@@ -47,7 +32,7 @@ pub struct StockOptions<'a> {
 pub struct CountedStock {
     /// Its record.
     pub record: StockRecord,
-    /// If the count date comes from.
+    /// Where the count date comes from.
     pub as_of_from: AsOfFrom,
 }
 
@@ -57,23 +42,13 @@ pub struct CountedStock {
 /// A folder that exists or cannot be written; a table, a run, the snapshot or the tariff that is refused; an
 /// interruption.
 pub fn count_to_folder(options: &StockOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CountedStock> {
-    let StockOptions { policy, rules, tariff, .. } = *options;
+    let StockOptions { inputs, .. } = options;
     let directory = OutputDirectory::create(options.out)?;
-    let snapshot = Snapshot::open(options.snapshot, &policy.spellings.columns, pool, progress)?;
+    let snapshot = Snapshot::open(options.snapshot, &inputs.policy.spellings.columns, pool, progress)?;
     let (as_of, as_of_from) = snapshot.as_of(options.as_of)?;
-    let inputs = StockInputs {
-        orders: options.orders,
-        returns: options.returns,
-        runs: options.runs,
-        as_if_loaded: options.as_if_loaded,
-        policy,
-        rules,
-        tariff,
-        count_day: time::day_of(as_of),
-    };
-    let counted = count(&Scan::new(&snapshot, pool, progress), &inputs)?;
-    let files = files::write(directory.path(), &counted, &file_names(options.returns), progress)?;
-    let record = StockRecord::new(&counted, &inputs, snapshot.rows(), &files);
+    let counted = count(&Scan::new(&snapshot, pool, progress), inputs, time::day_of(as_of))?;
+    let files = files::write(directory.path(), &counted, &file_names(inputs.returns), progress)?;
+    let record = StockRecord::new(&counted, inputs, snapshot.rows(), &files);
     record.write(directory.path())?;
     page::write(directory.path(), &record)?;
     if progress.interrupted() {

@@ -6,16 +6,18 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::estate::{SplitMix64, mix, pick, service_user};
 use crate::error::{Error, Result};
 use crate::estate::{DeviceId, DeviceType, SmiStatus, TypeSet, time};
-use crate::output::OutputFile;
+use crate::output::{OutputDirectory, OutputFile};
 use crate::policy::Policy;
-use crate::progress::Stage;
+use crate::pool::Pool;
+use crate::progress::{Progress, Stage};
 use crate::scan::Scan;
 use crate::scan::types::{TypeBuffers, TypedDevice, scan_types};
+use crate::snapshot::Snapshot;
 
 /// Name of the order book.
 pub const ORDERS: &str = "orders.csv";
@@ -68,17 +70,22 @@ variants = ["Single Band"]
 per_hub = "0.4725"
 "#;
 
-/// The parameters of synthetic orders, in addition to the snapshot.
+/// Arguments of [`write_orders`].
 #[derive(Debug, Clone, Copy)]
 pub struct SynthOrders<'a> {
+    /// Parquet files of the inventory whose hubs are ordered, or folders of them.
+    pub snapshot: &'a [PathBuf],
     /// The policy that maps the spellings of the snapshot.
     pub policy: &'a Policy,
     /// The seed of all random choices.
     pub seed: u64,
-    /// The last day on which something is delivered, accepted or returned, days since 1970-01-01.
-    pub today: i32,
+    /// The moment on whose UTC day something is delivered, accepted or returned last, UTC microseconds; `None`: the
+    /// moment of the snapshot.
+    pub as_of: Option<i64>,
     /// Whether some returns have mistakes.
     pub defects: bool,
+    /// The folder to write. It must not exist, and appears whole or not at all.
+    pub out: &'a Path,
 }
 
 /// How much was written.
@@ -90,40 +97,27 @@ pub struct OrderCounts {
     pub returns: u64,
 }
 
-/// Writes an order book, returns and a tariff into a folder.
+/// Writes an order book, returns and a tariff into a new folder.
 ///
 /// # Errors
-/// Damaged data, a file that cannot be written, or an interruption.
-pub fn write(scan: &Scan<'_>, orders: SynthOrders<'_>, folder: &Path) -> Result<OrderCounts> {
-    scan.progress.begin(Stage::Scan, scan.snapshot.rows());
-    let create = |name: &str, header: &str| -> Result<OutputFile> {
-        let mut file = OutputFile::create(&folder.join(name))?;
-        file.write_all(header.as_bytes()).map_err(Error::io("write", file.path()))?;
-        Ok(file)
-    };
-    let mut order_file = create(ORDERS, "device_id,ordering_party,region,variant,delivered,accepted\n")?;
-    let mut return_file = create(RETURNS, "device_id,return_type,fault_reason,returned\n")?;
-    let mut written = OrderCounts::default();
-    // A few ranges at a time: the text of all would not fit into memory.
-    let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();
-    for some in scan.ranges().chunks(scan.pool.threads() * 4) {
-        let texts = scan.run_ranges(some, TypeBuffers::default, |range, buffers| {
-            let mut text = OrderText::default();
-            scan_types(range, orders.policy, hubs, buffers)?;
-            buffers.devices.iter().for_each(|hub| orders.hub(hub, &mut text));
-            Ok(text)
-        })?;
-        for text in texts.parts {
-            order_file.write_all(text.orders.as_bytes()).map_err(Error::io("write", folder.join(ORDERS)))?;
-            return_file.write_all(text.returns.as_bytes()).map_err(Error::io("write", folder.join(RETURNS)))?;
-            written.orders += text.written.orders;
-            written.returns += text.written.returns;
-        }
-    }
-    order_file.finish()?;
-    return_file.finish()?;
-    create(TARIFF, TARIFF_TEXT)?.finish()?;
+/// A folder that exists or cannot be written, a snapshot that is refused, or an interruption.
+pub fn write_orders(options: &SynthOrders<'_>, pool: &Pool, progress: &dyn Progress) -> Result<OrderCounts> {
+    let directory = OutputDirectory::create(options.out)?;
+    let snapshot = Snapshot::open(options.snapshot, &options.policy.spellings.columns, pool, progress)?;
+    let (as_of, _) = snapshot.as_of(options.as_of)?;
+    let maker = OrderMaker { seed: options.seed, today: time::day_of(as_of), defects: options.defects };
+    let written = maker.write(&Scan::new(&snapshot, pool, progress), options.policy, directory.path())?;
+    directory.publish(pool)?;
     Ok(written)
+}
+
+/// What the orders follow from, in addition to the hubs.
+#[derive(Clone, Copy)]
+struct OrderMaker {
+    seed: u64,
+    /// Days since 1970-01-01.
+    today: i32,
+    defects: bool,
 }
 
 #[derive(Default)]
@@ -133,7 +127,39 @@ struct OrderText {
     written: OrderCounts,
 }
 
-impl SynthOrders<'_> {
+impl OrderMaker {
+    fn write(&self, scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<OrderCounts> {
+        scan.progress.begin(Stage::Scan, scan.snapshot.rows());
+        let create = |name: &str, header: &str| -> Result<OutputFile> {
+            let mut file = OutputFile::create(&folder.join(name))?;
+            file.write_all(header.as_bytes()).map_err(Error::io("write", file.path()))?;
+            Ok(file)
+        };
+        let mut order_file = create(ORDERS, "device_id,ordering_party,region,variant,delivered,accepted\n")?;
+        let mut return_file = create(RETURNS, "device_id,return_type,fault_reason,returned\n")?;
+        let mut written = OrderCounts::default();
+        // A few ranges at a time: the text of all would not fit into memory.
+        let hubs: TypeSet = [DeviceType::CHF].into_iter().collect();
+        for some in scan.ranges().chunks(scan.pool.threads() * 4) {
+            let texts = scan.run_ranges(some, TypeBuffers::default, |range, buffers| {
+                let mut text = OrderText::default();
+                scan_types(range, policy, hubs, buffers)?;
+                buffers.devices.iter().for_each(|hub| self.hub(hub, &mut text));
+                Ok(text)
+            })?;
+            for text in texts.parts {
+                order_file.write_all(text.orders.as_bytes()).map_err(Error::io("write", folder.join(ORDERS)))?;
+                return_file.write_all(text.returns.as_bytes()).map_err(Error::io("write", folder.join(RETURNS)))?;
+                written.orders += text.written.orders;
+                written.returns += text.written.returns;
+            }
+        }
+        order_file.finish()?;
+        return_file.finish()?;
+        create(TARIFF, TARIFF_TEXT)?.finish()?;
+        Ok(written)
+    }
+
     fn hub(&self, hub: &TypedDevice, text: &mut OrderText) {
         let Some(id) = hub.id else { return };
         let mut random = SplitMix64(mix(self.seed ^ 0x4F52_4445_5253 ^ mix(id.0)));
