@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use smi_sweep::estate::{Column, time};
+use smi_sweep::estate::{Column, Spellings, time};
 use smi_sweep::policy::{Boundary, Cutoff, Policy};
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
@@ -31,7 +31,7 @@ fn snapshot(layout: Layout) -> (tempfile::TempDir, Snapshot) {
     let pool = Pool::new(Some(1));
     synth::write(&estate, EstateFiles { layout, count: 1 }, folder.path(), &pool, &NoProgress).expect("an estate");
     let path: PathBuf = folder.path().into();
-    let snapshot = Snapshot::open(&[path], &std::collections::BTreeMap::new(), &pool, &NoProgress).expect("a snapshot");
+    let snapshot = Snapshot::open(&[path], &Spellings::default(), &pool, &NoProgress).expect("a snapshot");
     (folder, snapshot)
 }
 

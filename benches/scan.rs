@@ -33,7 +33,7 @@ fn scans(criterion: &mut Criterion) {
         let folder = tempfile::tempdir().expect("a folder");
         synth::write(&estate, EstateFiles { layout, count: 1 }, folder.path(), &pool, &NoProgress).expect("an estate");
         let paths = [folder.path().to_path_buf()];
-        let snapshot = Snapshot::open(&paths, &change.spellings.columns, &pool, &NoProgress).expect("a snapshot");
+        let snapshot = Snapshot::open(&paths, &change.spellings, &pool, &NoProgress).expect("a snapshot");
         let mut measure = |name: &str, policy: &Policy| {
             let policies = std::slice::from_ref(policy);
             let expected = Expected::default();

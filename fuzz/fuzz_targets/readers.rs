@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut policy = Policy::load("pre-change").expect("a built-in policy");
     policy.guard.max_delete_share = 1.0;
     let pool = Pool::new(Some(1));
-    let Ok(snapshot) = Snapshot::open(&[path], &policy.spellings.columns, &pool, &NoProgress) else { return };
+    let Ok(snapshot) = Snapshot::open(&[path], &policy.spellings, &pool, &NoProgress) else { return };
     let swept = |reader| -> Option<Swept> {
         let policies = std::slice::from_ref(&policy);
         let as_of = 1_793_491_200_000_000; // 2026-11-01

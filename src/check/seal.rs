@@ -54,11 +54,11 @@ pub struct CheckOutcome {
 /// meanwhile; a folder that cannot be written; an interruption. Findings are not an error.
 pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CheckOutcome> {
     let seal = request.seal.map(|seal| Ok::<_, Error>((seal, folder_to_seal(request.snapshot)?))).transpose()?;
-    let columns = &request.policy.spellings.columns;
+    let spellings = &request.policy.spellings;
     // A seal that is about to be replaced is not verified.
     let snapshot = match seal {
-        Some(_) => Snapshot::open_unverified(request.snapshot, columns, pool, progress)?,
-        None => Snapshot::open(request.snapshot, columns, pool, progress)?,
+        Some(_) => Snapshot::open_unverified(request.snapshot, spellings, pool, progress)?,
+        None => Snapshot::open(request.snapshot, spellings, pool, progress)?,
     };
     let own_moment = || Ok::<_, Error>(snapshot.taken_at()?.map(|(micros, _)| micros));
     let given = request.as_of.or(seal.and_then(|(seal, _)| seal.taken_at));

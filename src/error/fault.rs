@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::TableFormat;
+
 /// A place in a snapshot: the file, and the row group and column if they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -60,6 +62,17 @@ pub enum Fault {
     /// A folder without a single snapshot file.
     #[error("no Parquet files in this folder")]
     NoFiles,
+    /// A folder or file of a table format, which other data describes: a plain read would judge replaced rows.
+    #[error("belongs to {format} ({evidence}), whose own log decides which rows are current")]
+    TableFormat {
+        /// The format.
+        format: TableFormat,
+        /// The file or folder that shows it.
+        evidence: String,
+    },
+    /// The folder that Spark writes to until its job ends.
+    #[error("{} exists: the job that writes these files has not ended, or has failed", .0.display())]
+    UnfinishedWrite(PathBuf),
     /// The same file was named twice.
     #[error("the same file or folder is named twice, which would count its devices twice")]
     NamedTwice,
@@ -150,6 +163,8 @@ impl Fault {
             Self::NotParquet(_) => "name Parquet files, or folders of them; a truncated copy must be copied again",
             Self::Absent => "check the path",
             Self::NoFiles => "name a folder with Parquet files; hidden files and names that begin with `_` are skipped",
+            Self::TableFormat { format, .. } => format.remedy(),
+            Self::UnfinishedWrite(_) => "wait for the job to end; if it failed, export again into a new folder",
             Self::NamedTwice => "name each file or folder once; a folder must not contain a link to itself",
             Self::NotAFile => "save the data as a file first: several threads read it at once",
             Self::DeadLink => "fix the link, or remove it",

@@ -7,6 +7,7 @@ mod document;
 mod exit;
 mod fault;
 mod stopped;
+mod table_format;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ pub use document::{DocumentKind, DocumentPlace, Position, did_you_mean, nearest}
 pub use exit::ExitCode;
 pub use fault::{Fault, Place};
 pub use stopped::{GuardTrip, Stopped};
+pub use table_format::TableFormat;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;

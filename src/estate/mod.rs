@@ -7,6 +7,7 @@ mod device_id;
 mod device_type;
 mod disposition;
 mod party;
+mod spellings;
 mod status;
 mod tally;
 pub mod time;
@@ -16,6 +17,7 @@ pub use device_id::{DeviceId, TEXT_LEN};
 pub use device_type::{CannotAdd, DeviceType, TypeNames, TypeSet};
 pub use disposition::{Disposition, Reason};
 pub use party::Party;
+pub use spellings::Spellings;
 pub use status::{SmiStatus, StatusSet};
 pub use tally::{Tally, TallyByType};
 

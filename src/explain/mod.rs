@@ -64,7 +64,7 @@ pub struct Explanation {
 /// A snapshot that is refused, without an as-of moment, or changed meanwhile; and those of [`explain`].
 pub fn explain_device(request: &ExplainRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<Explanation> {
     let ExplainRequest { policy, device, unique, .. } = *request;
-    let snapshot = Snapshot::open(request.snapshot, &policy.spellings.columns, pool, progress)?;
+    let snapshot = Snapshot::open(request.snapshot, &policy.spellings, pool, progress)?;
     let (as_of, _) = snapshot.as_of(request.as_of)?;
     let found = explain(&Scan::new(&snapshot, pool, progress), policy, as_of, device, unique)?;
     snapshot.unchanged()?;

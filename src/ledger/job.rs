@@ -65,7 +65,7 @@ pub fn count_to_file(options: &CountOptions<'_>, pool: &Pool, progress: &dyn Pro
             remedy: "name a file that does not exist yet; nothing is ever replaced".into(),
         });
     }
-    let snapshot = Snapshot::open(options.snapshot, &policy.spellings.columns, pool, progress)?;
+    let snapshot = Snapshot::open(options.snapshot, &policy.spellings, pool, progress)?;
     let (as_of, _) = snapshot.as_of(options.as_of)?;
     let ledger = Ledger::take(&Scan::new(&snapshot, pool, progress), policy, as_of, estate)?;
     progress.begin(Stage::Write, 0);

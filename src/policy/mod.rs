@@ -22,7 +22,7 @@ pub use rules::{DateVerdict, JudgedRow, Pair, PartyField, RoleField, Rules, age_
 
 use crate::config;
 use crate::error::{DocumentKind, Result};
-use crate::estate::{Column, DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
+use crate::estate::{DeviceType, Spellings, StatusSet, TypeNames, TypeSet};
 
 /// What is compared to decide whether a threshold is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,17 +104,6 @@ impl Default for Guard {
     }
 }
 
-/// Spellings of an estate that differ from those of DUIS. Values that are not mapped have their DUIS spelling.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Spellings {
-    /// Columns by their names in the files.
-    pub columns: BTreeMap<String, Column>,
-    /// Statuses by their spelling in the files.
-    pub statuses: BTreeMap<String, SmiStatus>,
-    /// Types by their spelling in the files.
-    pub types: BTreeMap<String, DeviceType>,
-}
-
 /// A policy, as change control signs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -170,9 +159,7 @@ impl Policy {
     /// Code of a status as the estate spells it; [`SmiStatus::UNKNOWN`] for an unknown spelling.
     #[must_use]
     pub fn status_code(&self, spelling: &[u8]) -> u8 {
-        let Ok(spelling) = std::str::from_utf8(spelling) else { return SmiStatus::UNKNOWN };
-        let mapped = self.spellings.statuses.get(spelling).copied();
-        mapped.or_else(|| SmiStatus::from_name(spelling)).map_or(SmiStatus::UNKNOWN, SmiStatus::code)
+        self.spellings.status_code(spelling)
     }
 
     /// Code of a type as the estate spells it; [`DeviceType::UNKNOWN`] for an unknown spelling.

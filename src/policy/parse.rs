@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{AlertPolicy, Boundary, Guard, Policy, Spellings, Thresholds};
+use super::{AlertPolicy, Boundary, Guard, Policy, Thresholds};
 use crate::config::{Document, Number, Section, Spanned, Whole, in_text_order, named};
 use crate::error::{DocumentKind, Result};
-use crate::estate::{Column, SmiStatus, StatusSet, TypeNames, TypeSet};
+use crate::estate::{Column, SmiStatus, Spellings, StatusSet, TypeNames, TypeSet};
 
 /// Months of a threshold.
 type Months = Whole<1, { Thresholds::LONGEST as i64 }>;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::error::ExitCode;
+use crate::estate::SmiStatus;
 
 const GOOD: &str = r#"
 name = "mine"

@@ -52,7 +52,7 @@ pub fn recluster_into(
     progress: &dyn Progress,
 ) -> Result<ReclusterSummary> {
     let staging = OutputDirectory::create_outside(out, paths)?;
-    let snapshot = Snapshot::open(paths, &policy.spellings.columns, pool, progress)?;
+    let snapshot = Snapshot::open(paths, &policy.spellings, pool, progress)?;
     let summary = recluster(&Scan::new(&snapshot, pool, progress), policy, staging.path())?;
     staging.publish(pool)?;
     Ok(summary)
@@ -81,7 +81,7 @@ pub fn recluster(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<Recl
     snapshot.unchanged()?;
     let source: Fingerprint = prints.parts.into_iter().sum();
 
-    let copy = Snapshot::open_unverified(&[folder.to_path_buf()], &policy.spellings.columns, pool, progress)?;
+    let copy = Snapshot::open_unverified(&[folder.to_path_buf()], &policy.spellings, pool, progress)?;
     let copied = fingerprint_of(&Scan::new(&copy, pool, progress))?;
     if copied != source {
         return Err(Error::Unbalanced(format!(

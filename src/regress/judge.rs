@@ -131,7 +131,7 @@ impl<'b> StoredCase<'b> {
     pub(super) fn because(&self, case: &Case, row: usize) -> Result<String> {
         let Some(id) = case.devices.get(row).and_then(Device::device_id) else { return Ok(String::new()) };
         let pool = &self.workspace.one_thread;
-        let snapshot = Snapshot::open(&[self.workspace.snapshot()], &case.policy.spellings.columns, pool, &NoProgress)?;
+        let snapshot = Snapshot::open(&[self.workspace.snapshot()], &case.policy.spellings, pool, &NoProgress)?;
         let found = explain(&Scan::new(&snapshot, pool, &NoProgress), &case.policy, case.as_of, id, false)?;
         Ok(found.into_iter().find(|found| found.row == row as u64).map_or_else(String::new, |found| found.because))
     }

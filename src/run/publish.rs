@@ -75,8 +75,8 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     let policies = request.policies;
     check_policies(policies, request.expected)?;
     let directory = OutputDirectory::create_outside(request.out, request.snapshot)?;
-    let columns = policies.first().map(|policy| policy.spellings.columns.clone()).unwrap_or_default();
-    let snapshot = Snapshot::open(request.snapshot, &columns, pool, progress)?;
+    let spellings = policies.first().map(|policy| policy.spellings.clone()).unwrap_or_default();
+    let snapshot = Snapshot::open(request.snapshot, &spellings, pool, progress)?;
     let (as_of, as_of_from) = snapshot.as_of(request.as_of)?;
     let scan = Scan::new(&snapshot, pool, progress).with_reader(request.reader);
     let duplicates = if request.unique { duplicates(&scan)?.ids } else { Vec::new() };

@@ -125,8 +125,8 @@ fn export_into(
     }
     keeper.batch_execute("COMMIT").map_err(failed(&format!("cannot read table {}", table.shown)))?;
 
-    let columns = &policy.spellings.columns;
-    let written = Snapshot::open_unverified(&[PathBuf::from(folder)], columns, pool, progress)?;
+    let spellings = &policy.spellings;
+    let written = Snapshot::open_unverified(&[PathBuf::from(folder)], spellings, pool, progress)?;
     if written.rows() != read {
         return Err(Error::Unbalanced(format!("{read} rows were read, {} were written", written.rows())));
     }

@@ -3,8 +3,6 @@
 //! The Parquet types alone decide how a column is read, with one exception: `arrow` writers store seconds and `Date64`
 //! as plain INT64, and give the unit only in the Arrow schema that is embedded in the file.
 
-use std::collections::BTreeMap;
-
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit as ParquetUnit, Type as Physical};
@@ -12,7 +10,7 @@ use parquet::file::metadata::FileMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::error::{Error, Fault, Place, Result, nearest};
-use crate::estate::Column;
+use crate::estate::{Column, Spellings};
 
 /// The unit of a stored timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,17 +88,16 @@ impl Columns {
         Column::READ_BY_SWEEP.into_iter().filter_map(|column| Some((column, self.get(column)?)))
     }
 
-    /// Finds the columns of the contract in a file. `names` maps names in the file to columns; a mapped column is found
-    /// under its mapped name only, and is required.
+    /// Finds the columns of the contract in a file. A column that the spellings map is found under its mapped name
+    /// only, and is required.
     ///
     /// # Errors
     /// A required column that is missing; a column that occurs twice or has a type that the contract does not accept;
     /// an optional column whose name is misspelt.
-    pub fn bind(file: &FileMetaData, names: &BTreeMap<String, Column>, place: &Place) -> Result<Self> {
+    pub fn bind(file: &FileMetaData, spellings: &Spellings, place: &Place) -> Result<Self> {
         let mut columns: [Option<FileColumn>; Column::ALL.len()] = Default::default();
         for column in Column::ALL {
-            let mapped = names.iter().find(|(_, ours)| **ours == column).map(|(theirs, _)| theirs.as_str());
-            columns[column as usize] = find(file, column, mapped, place)?;
+            columns[column as usize] = find(file, column, spellings.name_of(column), place)?;
         }
         Ok(Self(columns))
     }

@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::tables::TableCheck;
 use crate::error::{Error, Fault, Place, Result};
 
 /// A file to read.
@@ -33,7 +34,8 @@ pub struct Discovered {
 ///
 /// # Errors
 /// A path that does not exist, or is neither a file nor a folder; a folder without files; a file or folder that is
-/// named twice, directly or through links; a file name that is not UTF-8.
+/// named twice, directly or through links; a file name that is not UTF-8; a part of a table format, or of a write that
+/// has not ended.
 pub fn discover(paths: &[PathBuf]) -> Result<Discovered> {
     let mut walk = FolderWalk::default();
     for path in paths {
@@ -71,11 +73,13 @@ struct FolderWalk {
     found: Discovered,
     /// Canonical paths of the files and folders so far, to refuse duplicates and loops of links.
     visited: HashSet<PathBuf>,
+    tables: TableCheck,
 }
 
 impl FolderWalk {
     fn visit(&mut self, path: &Path) -> Result<()> {
         let real = fs::canonicalize(path).map_err(Error::io("resolve", path))?;
+        self.tables.check(path, &real)?;
         if self.visited.insert(real) { Ok(()) } else { Err(Place::file(path).refuse(Fault::NamedTwice)) }
     }
 

@@ -9,6 +9,7 @@ pub mod encoded;
 mod mapping;
 mod seal;
 mod source;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ pub use source::{SourceFile, TAKEN_AT_KEY};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Fault, Place, Result};
-use crate::estate::{Column, time};
+use crate::estate::{Column, Spellings, time};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 
@@ -69,19 +70,13 @@ struct VerifiedSeals {
 }
 
 impl Snapshot {
-    /// Opens a snapshot: files, or folders of files. `names` maps names of columns in the files to columns of the
-    /// contract.
+    /// Opens a snapshot: files, or folders of files. `spellings` has the names of columns in the files.
     ///
     /// # Errors
     /// A path that does not exist, a file that is not a Parquet file or violates the column contract, or a folder that
     /// differs from its seal.
-    pub fn open(
-        paths: &[PathBuf],
-        names: &BTreeMap<String, Column>,
-        pool: &Pool,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
-        Self::open_with(paths, names, pool, progress, true)
+    pub fn open(paths: &[PathBuf], spellings: &Spellings, pool: &Pool, progress: &dyn Progress) -> Result<Self> {
+        Self::open_with(paths, spellings, pool, progress, true)
     }
 
     /// As [`open`](Self::open), for a snapshot whose seal is about to be replaced: it is not verified.
@@ -90,16 +85,16 @@ impl Snapshot {
     /// As [`open`](Self::open).
     pub fn open_unverified(
         paths: &[PathBuf],
-        names: &BTreeMap<String, Column>,
+        spellings: &Spellings,
         pool: &Pool,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::open_with(paths, names, pool, progress, false)
+        Self::open_with(paths, spellings, pool, progress, false)
     }
 
     fn open_with(
         paths: &[PathBuf],
-        names: &BTreeMap<String, Column>,
+        spellings: &Spellings,
         pool: &Pool,
         progress: &dyn Progress,
         verify: bool,
@@ -107,7 +102,7 @@ impl Snapshot {
         let Discovered { files: found, folders } = discover::discover(paths)?;
         progress.begin(Stage::Open, found.len() as u64);
         let mut files = pool.map(found, |found| {
-            let file = SourceFile::open(found, names);
+            let file = SourceFile::open(found, spellings);
             progress.advance(1);
             file
         })?;

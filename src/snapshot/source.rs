@@ -1,6 +1,5 @@
 //! One file of a snapshot: mapped into memory, with its footer and its columns of the contract.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -15,8 +14,9 @@ use super::contract::{Columns, FileColumn};
 use super::discover::FoundFile;
 use super::encoded::{Chunk, Codec};
 use super::mapping::Mapped;
+use super::tables;
 use crate::error::{Error, Fault, Place, Result};
-use crate::estate::Column;
+use crate::estate::{Column, Spellings};
 
 /// The key in a file's metadata that has the time when its snapshot was taken, in RFC 3339.
 pub const TAKEN_AT_KEY: &str = "smi.taken_at";
@@ -69,7 +69,7 @@ impl SourceFile {
     ///
     /// # Errors
     /// A file that cannot be read, is not a Parquet file, or violates the column contract.
-    pub fn open(found: FoundFile, names: &BTreeMap<String, Column>) -> Result<Self> {
+    pub fn open(found: FoundFile, spellings: &Spellings) -> Result<Self> {
         let FoundFile { path, name, root } = found;
         let place = Place::file(&path);
         let (map, metadata) = Mapped::open(&path)?;
@@ -88,7 +88,8 @@ impl SourceFile {
         let mut reader = ParquetMetaDataReader::new();
         reader.try_parse(&map.bytes()).map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
         let footer = reader.finish().map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
-        let columns = Columns::bind(footer.file_metadata(), names, &place)?;
+        tables::check_footer(footer.file_metadata().key_value_metadata(), &place)?;
+        let columns = Columns::bind(footer.file_metadata(), spellings, &place)?;
         let footer = with_date_index(footer, &columns, &map);
         let rows = count_rows(&footer, &place)?;
         let identity = FileIdentity::of(&metadata);

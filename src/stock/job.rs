@@ -44,7 +44,7 @@ pub struct CountedStock {
 pub fn count_to_folder(options: &StockOptions<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CountedStock> {
     let StockOptions { inputs, .. } = options;
     let directory = OutputDirectory::create(options.out)?;
-    let snapshot = Snapshot::open(options.snapshot, &inputs.policy.spellings.columns, pool, progress)?;
+    let snapshot = Snapshot::open(options.snapshot, &inputs.policy.spellings, pool, progress)?;
     let (as_of, as_of_from) = snapshot.as_of(options.as_of)?;
     let counted = count(&Scan::new(&snapshot, pool, progress), inputs, time::day_of(as_of))?;
     let files = files::write(directory.path(), &counted, &file_names(inputs.returns), progress)?;

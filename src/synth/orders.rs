@@ -103,7 +103,7 @@ pub struct OrderCounts {
 /// A folder that exists or cannot be written, a snapshot that is refused, or an interruption.
 pub fn write_orders(options: &SynthOrders<'_>, pool: &Pool, progress: &dyn Progress) -> Result<OrderCounts> {
     let directory = OutputDirectory::create(options.out)?;
-    let snapshot = Snapshot::open(options.snapshot, &options.policy.spellings.columns, pool, progress)?;
+    let snapshot = Snapshot::open(options.snapshot, &options.policy.spellings, pool, progress)?;
     let (as_of, _) = snapshot.as_of(options.as_of)?;
     let maker = OrderMaker { seed: options.seed, today: time::day_of(as_of), defects: options.defects };
     let written = maker.write(&Scan::new(&snapshot, pool, progress), options.policy, directory.path())?;

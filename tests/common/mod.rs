@@ -88,8 +88,7 @@ pub fn unguarded(name: &str) -> Policy {
 
 /// Opens a snapshot that is fine.
 pub fn open(paths: &[PathBuf], policy: &Policy) -> Snapshot {
-    Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &NoProgress)
-        .unwrap_or_else(|error| panic!("{error}"))
+    Snapshot::open(paths, &policy.spellings, &Pool::new(Some(1)), &NoProgress).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Sweeps a snapshot that is fine, by one policy.

@@ -243,7 +243,7 @@ proptest! {
         std::fs::write(&paths[0], bytes).unwrap();
         let policy = unguarded("pre-change");
         let pool = Pool::new(Some(1));
-        if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings.columns, &pool, &NoProgress) {
+        if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings, &pool, &NoProgress) {
             let options = SweepOptions { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), duplicates: &[] };
             let _ = smi_sweep::sweep::sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options);
         }

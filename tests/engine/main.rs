@@ -5,6 +5,7 @@ mod common;
 
 mod approvals;
 mod forecast;
+mod lakes;
 mod laws;
 mod ledger;
 mod manifest_export;

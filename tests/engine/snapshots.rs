@@ -20,7 +20,7 @@ use smi_sweep::snapshot::{AsOfFrom, SEAL_FILE, Seal, Snapshot, encoded::PageWalk
 use smi_sweep::sweep::{Expected, SweepOptions, Swept};
 
 fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snapshot> {
-    Snapshot::open(paths, &policy.spellings.columns, &Pool::new(Some(1)), &NoProgress)
+    Snapshot::open(paths, &policy.spellings, &Pool::new(Some(1)), &NoProgress)
 }
 
 /// A sweep without guards, so that only the snapshot can make it fail.

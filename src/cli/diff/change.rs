@@ -33,7 +33,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     let expected = args.expect.as_deref().map(read_expected).transpose()?;
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
-    let snapshot = Snapshot::open(&args.paths, &from.spellings.columns, &pool, &progress)?;
+    let snapshot = Snapshot::open(&args.paths, &from.spellings, &pool, &progress)?;
     let (as_of, _) = snapshot.as_of(args.as_of)?;
     let change = PolicyChange::between([from, to], &Scan::new(&snapshot, &pool, &progress), as_of)?;
     progress.finish();
