@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 use crate::common::columns::{meters, write};
 use crate::common::{copy_files, fixtures, open, run, text_of, unguarded};
@@ -43,10 +44,10 @@ fn no_part_of_a_delta_lake_table_is_read_as_plain_files() {
     }
     copy_files(&fixtures().join("faults/lake-folder/delta/_delta_log"), &table.join("_delta_log"));
     let words = ["a Delta Lake table", "_delta_log", "export its current version"];
-    refused(&[table.clone()], &words);
+    refused(from_ref(&table), &words);
     refused(&[home.path().to_path_buf()], &words);
     let file = fs::read_dir(&table).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_file()).unwrap();
-    refused(&[file.clone()], &words);
+    refused(from_ref(&file), &words);
     let plain = home.path().join("plain/a.parquet");
     write(&plain, meters(0));
     refused(&[plain.clone(), file.clone()], &words);
@@ -54,11 +55,11 @@ fn no_part_of_a_delta_lake_table_is_read_as_plain_files() {
     let partition = table.join("csp_region=North");
     fs::create_dir(&partition).unwrap();
     fs::rename(&file, partition.join("b.parquet")).unwrap();
-    refused(&[partition.clone()], &words);
+    refused(from_ref(&partition), &words);
     let links = home.path().join("links");
     fs::create_dir(&links).unwrap();
     symlink(partition.join("b.parquet"), links.join("b.parquet")).unwrap();
-    refused(&[links.clone()], &words);
+    refused(from_ref(&links), &words);
     refused(&[links.join("b.parquet")], &words);
     // A table that holds links to files elsewhere.
     symlink(&plain, table.join("c.parquet")).unwrap();
