@@ -7,6 +7,9 @@
 //! A transaction tries the devices of its range from `done` on, and none where an earlier range is missing or the run is
 //! loaded or undone. So a script that is run twice, or again after it was cut off, does what is left. Whatever changes
 //! anything ends with a COMMIT of its own, because a client may run the half of a statement that a broken file ends with.
+//!
+//! Each transaction has the settings of [`crate::smi::settings`] and makes its own staging table, so that nothing of it is left in
+//! the session.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -23,10 +26,13 @@ use crate::run::record::RECORD;
 use crate::smi::guarded_delete::{
     DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, LoadTables, LockedRows, literal, literals,
 };
+use crate::smi::settings;
 
 /// The file.
 const NAME: &str = "load.sql";
-/// The staging table, which ends with the session.
+/// The schema of the device table and of the tables of a load: a variable of psql.
+const SCHEMA: &str = ":\"schema\"";
+/// The staging table, which ends with its transaction.
 const STAGE: &str = "pg_temp.sweep_planned";
 
 /// Writes the file.
@@ -94,6 +100,8 @@ struct Script {
     spellings: GuardSpellings,
     /// The policy's alert code, as a literal.
     alert_code: String,
+    /// What every transaction begins with.
+    begin: String,
 }
 
 impl Script {
@@ -101,32 +109,33 @@ impl Script {
         let policy = Policy::from_json(&source.record.policy, RECORD)?;
         Ok(Self {
             run: literal(&source.record.id()),
-            devices: DeviceSql::by_search_path(&policy),
-            tables: LoadTables::by_search_path(),
+            devices: DeviceSql::in_schema(SCHEMA, &policy),
+            tables: LoadTables::in_schema(SCHEMA),
             spellings: GuardSpellings::of(&policy),
             alert_code: literal(&policy.alerts.code),
+            begin: format!("BEGIN;\n{}", settings::for_one_transaction()),
         })
     }
 
     fn opening(&self, source: &ExportSource<'_>) -> String {
         let record = &source.record;
         let as_of = time::parse(&record.as_of).map(instant).unwrap_or_default();
-        let stage =
-            self.devices.create_stage(&format!("CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE} ON COMMIT DELETE ROWS"));
         format!(
             "-- What run {id} deletes, as of {as_of}: {planned} devices, where they are still due.\n\
              -- psql -X -v ON_ERROR_STOP=1 -f {NAME}; the tables are made by `smi-sweep load --init`.\n\
+             -- With -v schema=NAME they, and the table `device`, are in another schema than `public`.\n\
+             \\if :{{?schema}}\n\\else\n\\set schema public\n\\endif\n\
              SET client_encoding TO 'UTF8';\n\
              SET standard_conforming_strings TO on;\n\
-             SET client_min_messages TO warning;\n\
-             SET TIME ZONE 'UTC';\n\
-             {stage};\n\
-             BEGIN;\n\
-             INSERT INTO sweep_load (run_id, inventory, as_of, state, planned)\n\
+             {begin}\n\
+             INSERT INTO {loads} (run_id, inventory, as_of, state, planned)\n\
              SELECT {run}, n.nspname || '.' || c.relname, TIMESTAMPTZ '{as_of}', 'loading', {planned}\n\
-             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = 'device'::regclass\n\
+             FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace\n\
+             WHERE n.nspname = :'schema' AND c.relname = 'device'\n\
              ON CONFLICT (run_id) DO NOTHING;\n\
              COMMIT;\n",
+            begin = self.begin,
+            loads = self.tables.loads,
             id = record.id(),
             planned = record.tally.delete,
             run = self.run,
@@ -142,8 +151,11 @@ impl Script {
     fn begin(&self, out: &mut String, first: u64, end: u64) {
         let _ = write!(
             out,
-            "BEGIN;\nUPDATE sweep_load SET state = 'loading' WHERE {within};\n\
-             INSERT INTO {STAGE}\nSELECT p.* FROM sweep_load, (VALUES\n",
+            "{begin}\n{stage};\nUPDATE {loads} SET state = 'loading' WHERE {within};\n\
+             INSERT INTO {STAGE}\nSELECT p.* FROM {loads}, (VALUES\n",
+            begin = self.begin,
+            stage = self.devices.create_stage(&format!("CREATE TEMPORARY TABLE {STAGE} ON COMMIT DROP")),
+            loads = self.tables.loads,
             within = self.within(first, end)
         );
     }
@@ -156,7 +168,7 @@ impl Script {
             candidates: literals(&self.spellings.candidates),
             types: literals(&self.spellings.types),
             type_names: literals(&self.spellings.type_names),
-            load_id: format!("(SELECT load_id FROM sweep_load WHERE run_id = {})", self.run),
+            load_id: format!("(SELECT load_id FROM {} WHERE run_id = {})", self.tables.loads, self.run),
             alert_code: self.alert_code.clone(),
             // A range that was begun by another attempt is ended; one that comes too early or too late changes nothing.
             done_before: format!("greatest(done, {first})"),
@@ -178,11 +190,14 @@ impl Script {
         let open = format!("run_id = {run} AND state IN ('staged', 'loading') AND done = planned");
         let _ = writeln!(
             out,
-            "BEGIN;\n\
-             UPDATE sweep_load_kept SET outcome = 'failed', reason = 'held by others'\n\
-             WHERE outcome = 'locked' AND load_id = (SELECT load_id FROM sweep_load WHERE {open});\n\
-             UPDATE sweep_load SET state = 'loaded', finished_at = now()\nWHERE {open};\n\
-             COMMIT;"
+            "{begin}\n\
+             UPDATE {kept} SET outcome = 'failed', reason = 'held by others'\n\
+             WHERE outcome = 'locked' AND load_id = (SELECT load_id FROM {loads} WHERE {open});\n\
+             UPDATE {loads} SET state = 'loaded', finished_at = now()\nWHERE {open};\n\
+             COMMIT;",
+            begin = self.begin,
+            kept = self.tables.kept,
+            loads = self.tables.loads,
         );
     }
 }

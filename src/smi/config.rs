@@ -71,6 +71,9 @@ pub struct Load {
     pub removed: String,
     /// The table of alerts to send.
     pub outbox: String,
+    /// Schemas in which functions of triggers look for names without a schema. Other users must not be able to create
+    /// anything there: it would run with the rights of the loader.
+    pub trigger_schemas: Vec<String>,
     /// Planned devices in a transaction: at least 1.
     #[serde(deserialize_with = "at_least_one")]
     pub batch: u32,
@@ -93,6 +96,7 @@ impl Default for Load {
             schema: "public".into(),
             removed: "device_removed".into(),
             outbox: "alert_outbox".into(),
+            trigger_schemas: Vec::new(),
             batch: 10_000,
             pause_ms: 0,
             lock_timeout_ms: 1_000,

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use postgres::config::Host;
-use postgres::{Client, NoTls};
+use postgres::error::SqlState;
+use postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::fault::inventory;
 use super::password::{self, Login};
+use super::settings::{self, SETTINGS};
 use super::tls::{self, SslMode};
 use crate::error::{Error, Result};
 
@@ -35,6 +37,10 @@ impl fmt::Display for Target {
         f.write_str(&self.shown)
     }
 }
+
+/// The remedy where a pooler is in front of the server.
+const POOLED: &str = "connect to the server itself, not through a pooler: the settings and the lock of a load belong to one \
+                      connection, which a pooler gives to other clients";
 
 fn refuse(what: String) -> Error {
     Error::Usage { what, remedy: "write postgresql://USER@HOST:PORT/DATABASE?sslmode=verify-full".into() }
@@ -69,16 +75,19 @@ impl Target {
             config.password(password);
         }
         config.application_name("smi-sweep");
+        let options = settings::startup_options(config.get_options());
+        config.options(&options);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(Duration::from_secs(10));
         }
         Ok(Self { config, mode, roots, shown })
     }
 
-    /// Connects, with the time zone UTC, and with `row_security` off: rows that a row-level policy would hide are an error.
+    /// Connects, with the settings of [`SETTINGS`]: rows that a row-level policy would hide are an error.
     ///
     /// # Errors
-    /// A server that cannot be reached or refuses.
+    /// A server that cannot be reached or refuses, a pooler in front of it, and a session in which triggers and foreign keys
+    /// would not be checked.
     pub fn connect(&self) -> Result<Client> {
         // Like libpq: no TLS on Unix sockets.
         let local = matches!(self.config.get_hosts().first(), None | Some(Host::Unix(_)));
@@ -92,22 +101,62 @@ impl Target {
             SslMode::Prefer => self.by_tls(mode, postgres::config::SslMode::Prefer)?,
             _ => self.by_tls(mode, postgres::config::SslMode::Require)?,
         };
-        let settings = "SET TimeZone = 'UTC'; SET row_security = off; SET idle_in_transaction_session_timeout = 0";
-        client.batch_execute(settings).map_err(|error| inventory(&self.cannot_connect(), &error))?;
+        self.must_have_settings(&mut client)?;
+        client.batch_execute(settings::LATER_TIMEOUTS).map_err(|error| self.refused(&error))?;
         Ok(client)
+    }
+
+    /// Refuses a connection whose settings are not those that were sent, and switches triggers and foreign keys on where the
+    /// role has them off.
+    fn must_have_settings(&self, client: &mut Client) -> Result<()> {
+        // Not a prepared statement: some poolers fail on these before they can be recognised.
+        let rows = client.simple_query(&settings::current_values()).map_err(|error| self.refused(&error))?;
+        let row = rows.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let value = |place: usize| row.and_then(|row| row.get(place)).unwrap_or_default();
+        let differ = SETTINGS.iter().enumerate().filter(|(place, (_, wanted))| value(*place) != *wanted);
+        let differ: Vec<&str> = differ.map(|(_, (name, _))| *name).collect();
+        if !differ.is_empty() {
+            let what =
+                format!("{}: it leaves out settings of the session: {}", self.cannot_connect(), differ.join(", "));
+            return Err(Error::Inventory { what, remedy: POOLED.into() });
+        }
+        if value(SETTINGS.len()) == "origin" {
+            return Ok(());
+        }
+        client.batch_execute("SET session_replication_role = origin").map_err(|error| Error::Inventory {
+            what: format!(
+                "{}: session_replication_role of this role is `{}`, so that foreign keys and triggers do not work: {error}",
+                self.cannot_connect(),
+                value(SETTINGS.len()),
+            ),
+            remedy: "reset it: ALTER ROLE ... RESET session_replication_role".into(),
+        })
+    }
+
+    /// An error of the server while a connection begins. Poolers refuse settings as a violation of the protocol.
+    fn refused(&self, error: &postgres::Error) -> Error {
+        match inventory(&self.cannot_connect(), error) {
+            Error::Inventory { what, .. } if error.code() == Some(&SqlState::PROTOCOL_VIOLATION) => {
+                Error::Inventory { what, remedy: POOLED.into() }
+            }
+            other => other,
+        }
     }
 
     fn without_tls(&self) -> Result<Client> {
         let mut config = self.config.clone();
         config.ssl_mode(postgres::config::SslMode::Disable);
-        config.connect(NoTls).map_err(|error| inventory(&self.cannot_connect(), &error))
+        config.connect(NoTls).map_err(|error| self.refused(&error))
     }
 
     fn by_tls(&self, check: SslMode, ask: postgres::config::SslMode) -> Result<Client> {
         let connector = tls::connector(check, self.roots.as_deref())?;
         let mut config = self.config.clone();
         config.ssl_mode(ask);
-        config.connect(connector).map_err(|error| inventory(&self.cannot_connect(), &error))
+        config.connect(connector).map_err(|error| self.refused(&error))
     }
 
     fn cannot_connect(&self) -> String {

@@ -59,7 +59,14 @@ fn remedy(code: &SqlState) -> &'static str {
         }
         "3D000" => "check the name of the database in the URL",
         "42501" => "grant the user what is missing; docs/load.md lists what a load needs",
-        "42P01" => "check the names in the configuration; `smi-sweep load --init` makes the tables of a load",
+        "42P01" => {
+            "check the names in the configuration; `smi-sweep load --init` makes the tables of a load; a trigger that names \
+             a table without its schema needs trigger_schemas of [load]"
+        }
+        "42883" | "42704" => {
+            "a trigger that names a function or a type without its schema needs trigger_schemas of [load], or ALTER FUNCTION \
+             ... SET search_path"
+        }
         "42703" => {
             "check the columns in the configuration; after a change of the inventory run `smi-sweep load --init` again"
         }

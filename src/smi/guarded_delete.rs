@@ -54,13 +54,14 @@ impl LoadTables {
         }
     }
 
-    /// The default names, which the session's search path resolves.
-    pub(crate) fn by_search_path() -> Self {
+    /// The default names, in a schema that is given as SQL.
+    pub(crate) fn in_schema(schema: &str) -> Self {
+        let name = |table: &str| format!("{schema}.{table}");
         Self {
-            loads: "sweep_load".into(),
-            kept: "sweep_load_kept".into(),
-            outbox: "alert_outbox".into(),
-            removed: "device_removed".into(),
+            loads: name("sweep_load"),
+            kept: name("sweep_load_kept"),
+            outbox: name("alert_outbox"),
+            removed: name("device_removed"),
         }
     }
 }
@@ -97,9 +98,9 @@ impl DeviceSql {
         Ok(Self { archived: Some(table.writable.clone()), ..sql })
     }
 
-    /// A table `device` on the search path whose columns are called as the policy maps them. Device IDs are text in upper
-    /// case. The table of removed rows must have been made from it by `load --init`.
-    pub(crate) fn by_search_path(policy: &Policy) -> Self {
+    /// A table `device`, in a schema that is given as SQL, whose columns are called as the policy maps them. Device IDs are
+    /// text in upper case. The table of removed rows must have been made from it by `load --init`.
+    pub(crate) fn in_schema(schema: &str, policy: &Policy) -> Self {
         let columns =
             [Column::DeviceId, Column::SmiStatus, Column::StatusSince, Column::DeviceType, Column::NotifyingParty];
         let [id, status, since, device_type, party] = columns.map(|column| {
@@ -107,7 +108,7 @@ impl DeviceSql {
             let theirs = policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
             BoundColumn::new(column, form, theirs.map_or(column.name(), |(theirs, _)| theirs.as_str()))
         });
-        Self::new("device", [&id, &status, &since, &device_type, &party], "lower")
+        Self::new(&format!("{schema}.device"), [&id, &status, &since, &device_type, &party], "lower")
     }
 
     fn new(table: &str, columns: [&BoundColumn; 5], other_case: &'static str) -> Self {

@@ -37,6 +37,7 @@ pub mod load;
 pub mod outcome;
 mod password;
 mod session;
+pub(crate) mod settings;
 pub mod stage;
 mod table;
 mod tables;

@@ -7,8 +7,9 @@ use super::connect::Target;
 use super::entry::{LoadEntry, LoadState};
 use super::fault::{failed, inventory};
 use super::guarded_delete::LoadTables;
+use super::settings::{self, PLAN_BY_INDEX};
 use super::stage::{Plan, drop_stage};
-use super::table::DeviceTable;
+use super::table::{DeviceTable, quoted};
 use super::tables::must_be_ready;
 use crate::error::{Error, Result};
 use crate::estate::time::{self, DAY_MICROS};
@@ -45,6 +46,10 @@ impl<'a> Session<'a> {
             check_writable(&plan.parent()?)?;
         }
         let mut client = target.connect()?;
+        if !config.load.trigger_schemas.is_empty() {
+            let schemas: Vec<String> = config.load.trigger_schemas.iter().map(|schema| quoted(schema)).collect();
+            client.batch_execute(&settings::look_into(&schemas)).map_err(failed("cannot begin a load"))?;
+        }
         let table = DeviceTable::find(&mut client, config, &plan.policy)?;
         table.must_be_unique(&mut client)?;
         must_be_ready(&mut client, config, &table)?;
@@ -75,12 +80,9 @@ impl<'a> Session<'a> {
         LoadEntry::remove_staged(&mut self.client, self.options.config, &self.names, self.options.plan)
     }
 
-    /// Makes the server plan every batch for its own size, and by index: the cost of a batch must not grow with the
-    /// inventory.
+    /// Makes the server plan every batch for its own size, and by index.
     pub(super) fn plan_by_index(&mut self) -> Result<()> {
-        let settings = "SET plan_cache_mode = force_custom_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
-                        SET enable_mergejoin = off; SET jit = off; SET default_transaction_isolation = 'read committed'";
-        self.client.batch_execute(settings).map_err(failed("cannot begin a load"))
+        self.client.batch_execute(PLAN_BY_INDEX).map_err(failed("cannot begin a load"))
     }
 
     /// Refuses a run that is too old by the database's clock, or older than one that was loaded already.

@@ -100,7 +100,7 @@ pub(super) fn stage_name(config: &Config, run_id: &str) -> String {
 /// Drops the staging table.
 pub(super) fn drop_stage(client: &mut impl GenericClient, config: &Config, plan: &Plan) -> Result<()> {
     let name = stage_name(config, &plan.id);
-    let sql = format!("SET client_min_messages = warning; DROP TABLE IF EXISTS {name}");
+    let sql = format!("DROP TABLE IF EXISTS {name}");
     client.batch_execute(&sql).map_err(failed("cannot drop the staging table"))
 }
 

@@ -36,7 +36,6 @@ pub fn init(target: &Target, config: &Config, policy: &Policy) -> Result<String>
             (":schema", &quoted(&config.load.schema)),
         ],
     );
-    work.batch_execute("SET LOCAL client_min_messages = warning").map_err(failed(trying))?;
     work.batch_execute(&sql).map_err(failed(trying))?;
     for (name, type_name) in missing(&mut work, config, &table)? {
         let add = format!("ALTER TABLE {} ADD COLUMN {} {type_name}", LoadTables::of(config).removed, quoted(&name));

@@ -91,6 +91,11 @@ impl Server {
         command
     }
 
+    /// User and group that the server runs as, where the test runs as root.
+    pub const fn user(&self) -> Option<(u32, u32)> {
+        self.user
+    }
+
     /// Starts the server, or starts it again, and waits until it answers.
     pub fn resume(&self) {
         let log = fs::File::create(self.path("log")).unwrap();

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 /// A trigger records every change of a device: the row before, and the application that changed it.
 const HISTORY: &str = "CREATE TABLE history (op text, by_whom text, was device); \
-     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN \
      INSERT INTO history VALUES (tg_op, current_setting('application_name'), old); RETURN NULL; END $$; \
      CREATE TRIGGER note AFTER UPDATE OR DELETE ON device FOR EACH ROW EXECUTE FUNCTION note()";
 

@@ -9,5 +9,7 @@ mod inventory_kills;
 mod inventory_refusals;
 mod load_stops;
 mod manifest_export_postgres;
+mod prepared;
 mod script_load;
 mod server_errors;
+mod session;
