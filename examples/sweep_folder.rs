@@ -11,6 +11,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::run::{Publication, SweepRequest, sweep_into};
 use smi_sweep::scan::Reader;
+use smi_sweep::snapshot::AsOf;
 use smi_sweep::sweep::Expected;
 use smi_sweep::{Error, Result};
 
@@ -31,7 +32,7 @@ pub fn sweep_folder(snapshot: &Path, out: &Path) -> Result<u64> {
         snapshot: &[snapshot.to_path_buf()],
         policies: &[Policy::load("secmp0060")?],
         // The moment that the snapshot itself states, in its seal or its files.
-        as_of: None,
+        as_of: AsOf::OfSnapshot,
         expected: Expected::default(),
         unique: false,
         reader: Reader::default(),

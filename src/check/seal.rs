@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::flaws::{Checked, check};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::estate::time;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::scan::Scan;
-use crate::snapshot::{SEAL_FILE, Seal, Snapshot};
+use crate::snapshot::{AsOf, SEAL_FILE, Seal, Snapshot};
 
 /// The snapshot to check, and whether to seal it.
 #[derive(Debug, Clone, Copy)]
@@ -18,9 +18,9 @@ pub struct CheckRequest<'a> {
     pub snapshot: &'a [PathBuf],
     /// The policy whose spellings of columns, types and statuses apply.
     pub policy: &'a Policy,
-    /// The time after which dates are in the future, UTC microseconds since 1970; `None` takes the snapshot's own time.
-    /// If the snapshot has none either, future dates are not reported.
-    pub as_of: Option<i64>,
+    /// The time after which dates are in the future. If it is not given, and the snapshot has none either, future dates
+    /// are not reported.
+    pub as_of: AsOf,
     /// `Some` writes a seal into the folder.
     pub seal: Option<SealRequest>,
 }
@@ -61,8 +61,15 @@ pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Pr
         None => Snapshot::open(request.snapshot, spellings, pool, progress)?,
     };
     let own_moment = || Ok::<_, Error>(snapshot.taken_at()?.map(|(micros, _)| micros));
-    let given = request.as_of.or(seal.and_then(|(seal, _)| seal.taken_at));
-    let as_of = given.map_or_else(own_moment, |as_of| Ok(Some(as_of)))?;
+    let as_of = match (request.as_of, seal.and_then(|(seal, folder)| Some((seal.taken_at?, folder)))) {
+        (AsOf::OfSnapshot, None) => own_moment()?,
+        (AsOf::OfSnapshot, Some((taken_at, _))) => Some(taken_at),
+        (given, None) => Some(snapshot.as_of(given)?.0),
+        (AsOf::Given(as_of) | AsOf::GivenEvenLater(as_of), Some((taken_at, folder))) => {
+            request.as_of.no_later_than(taken_at, &Place::file(folder.join(SEAL_FILE)))?;
+            Some(as_of)
+        }
+    };
     let checked = check(&Scan::new(&snapshot, pool, progress), request.policy, as_of)?;
     snapshot.unchanged()?;
     let mut sealed = None;

@@ -20,7 +20,7 @@ const NAMED: usize = 5;
 /// Verify a run, show its figures, and sign it
 ///
 /// The digest of every file is signed together with the exact counts. At a terminal you first type the number of
-/// deletions. The approval is written into the run directory, and is void once a byte of the run changes. A key approves a
+/// deletions; without one, --expect-deletes has it. The approval is written into the run directory, and is void once a byte of the run changes. A key approves a
 /// run once. Exit code 6 where the run or the key is refused.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -30,7 +30,7 @@ pub struct Args {
     /// Your private key, from `keygen`
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
     key: Option<PathBuf>,
-    /// Sign only a run with exactly so many deletions, without asking
+    /// Sign only a run with exactly so many deletions, without asking; needed where there is no terminal
     #[arg(long, value_name = "N")]
     expect_deletes: Option<u64>,
     /// Sign nothing, and list the approvals
@@ -98,7 +98,8 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
     remark(common, &format!("to be signed:\n{}", proposal.statement.text().trim_end()));
 }
 
-/// At a terminal, asks for the number of deletions. A script without `--expect-deletes` is not asked.
+/// At a terminal, asks for the number of deletions. A script says it with `--expect-deletes`: what no one has read must
+/// not be signed.
 fn confirm(run: &Path, expected: Option<u64>, deletes: u64) -> Result<()> {
     let answer = match expected {
         Some(number) => Some(number),
@@ -109,7 +110,12 @@ fn confirm(run: &Path, expected: Option<u64>, deletes: u64) -> Result<()> {
             io::stdin().lock().read_line(&mut line).map_err(Error::io("read", "standard input"))?;
             number(&line)
         }
-        None => return Ok(()),
+        None => {
+            return Err(Error::Usage {
+                what: "an approval without a terminal needs --expect-deletes; nothing was signed".into(),
+                remedy: "add --expect-deletes N, with the number of deletions that you sign for".into(),
+            });
+        }
     };
     if answer == Some(deletes) {
         return Ok(());

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out};
 use crate::check::{CheckFinding, CheckOutcome, CheckRequest, SealRequest, check_and_seal};
 use crate::error::{Fault, Place, Result};
 use crate::estate::time;
@@ -23,9 +23,8 @@ pub struct Args {
     /// The policy with the spellings: a file (with a `/`, or ending in .toml), or a built-in
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// The moment after which a date is in the future [default: when the snapshot was taken]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
-    as_of: Option<i64>,
+    #[command(flatten)]
+    as_of: AsOfArgs,
     /// Refuse a snapshot with any finding: exit code 3
     #[arg(long)]
     strict: bool,
@@ -44,7 +43,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let request = CheckRequest {
         snapshot: &args.snapshot.snapshot,
         policy: &policy,
-        as_of: args.as_of,
+        as_of: args.as_of.asked(),
         seal: args.seal.then_some(seal),
     };
     let progress = TerminalProgress::new(common);

@@ -32,6 +32,9 @@ pub struct Args {
     /// The moment to judge by, with --policy [default: when the snapshot was taken]
     #[arg(long, value_name = "T", value_parser = parse_time, requires = "policy")]
     as_of: Option<i64>,
+    /// Accept an --as-of after the moment at which the snapshot was taken
+    #[arg(long, requires = "as_of")]
+    as_of_later: bool,
     /// Compare the result with a file that --json printed earlier; exit code 6 where they differ
     #[arg(long, value_name = "FILE", requires = "policy")]
     expect: Option<PathBuf>,

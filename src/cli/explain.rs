@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json};
 use crate::error::Result;
 use crate::estate::{DeviceId, Disposition, time};
 use crate::explain::{ExplainRequest, ExplainedRow, explain_device};
@@ -25,9 +25,8 @@ pub struct Args {
     /// A policy file (with a `/`, or ending in .toml), or a built-in: pre-change, scr137, secmp0060
     #[arg(long, value_name = "FILE_OR_NAME")]
     policy: String,
-    /// The moment to judge by [default: when the snapshot was taken]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
-    as_of: Option<i64>,
+    #[command(flatten)]
+    as_of: AsOfArgs,
     /// Judge as `sweep --unique`: a due device is quarantined where another row has its Device ID
     #[arg(long)]
     unique: bool,
@@ -96,7 +95,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let request = ExplainRequest {
         snapshot: &args.snapshot.snapshot,
         policy: &policy,
-        as_of: args.as_of,
+        as_of: args.as_of.asked(),
         device: args.device,
         unique: args.unique,
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, figures, parse_time, print, print_json, remark};
+use super::{AsOfArgs, Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::ledger::{CountOptions, LedgerSummary, PolicyAnswer, count_to_file};
@@ -30,9 +30,8 @@ pub struct Args {
     /// Gives spellings and the statuses to count by day: a policy file or a built-in
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// The as-of moment, UTC [default: the moment at which the snapshot was taken]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
-    as_of: Option<i64>,
+    #[command(flatten)]
+    as_of: AsOfArgs,
     /// Name of the estate, which keeps ledgers of different estates apart [default: the value of `smi.estate` in the
     /// files]
     #[arg(long, value_name = "NAME")]
@@ -97,7 +96,7 @@ fn count(args: &Args, out: &Path, common: &Common) -> Result<()> {
     let options = CountOptions {
         snapshot: &args.snapshot,
         policy: &policy,
-        as_of: args.as_of,
+        as_of: args.as_of.asked(),
         estate: args.estate.as_deref(),
         out,
     };

@@ -32,7 +32,7 @@ use serde::Serialize;
 use crate::error::{Error, ExitCode, Result};
 use crate::estate::time;
 use crate::pool::Pool;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AsOf, Snapshot};
 
 pub use crate::snapshot::install_sigbus_handler;
 pub use progress::{install_interrupt_handler, install_panic_hook};
@@ -126,6 +126,23 @@ pub struct SnapshotArgs {
     /// Parquet files, or folders of them
     #[arg(required = true, value_name = "SNAPSHOT")]
     snapshot: Vec<PathBuf>,
+}
+
+/// The arguments that give the moment to judge a snapshot by.
+#[derive(clap::Args, Debug, Clone, Copy)]
+struct AsOfArgs {
+    /// The moment to judge by, UTC [default: when the snapshot was taken]
+    #[arg(long, value_name = "T", value_parser = parse_time)]
+    as_of: Option<i64>,
+    /// Accept an --as-of after the moment at which the snapshot was taken
+    #[arg(long, requires = "as_of")]
+    as_of_later: bool,
+}
+
+impl AsOfArgs {
+    fn asked(self) -> AsOf {
+        AsOf::from_arguments(self.as_of, self.as_of_later)
+    }
 }
 
 /// Reads a date or a time from the command line.

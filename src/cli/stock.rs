@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
 use crate::policy::Policy;
 use crate::snapshot::AsOfFrom;
@@ -43,9 +43,8 @@ pub struct Args {
     /// The policy that maps columns and spellings of the snapshot
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// The count date, UTC [default: when the snapshot was taken]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
-    as_of: Option<i64>,
+    #[command(flatten)]
+    as_of: AsOfArgs,
     /// The directory to write, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -75,7 +74,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
             rules: &rules,
             tariff: tariff.as_ref(),
         },
-        as_of: args.as_of,
+        as_of: args.as_of.asked(),
         out: &args.out,
     };
     let progress = TerminalProgress::new(common);

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out, say};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark, remark_left_out, say};
 use crate::error::{Error, GuardTrip, Result, Stopped};
 use crate::policy::Policy;
 use crate::run::record::TallyRecord;
 use crate::run::{Publication, PublishedRun, Record, SweepRequest, sweep_into};
 use crate::scan::Reader;
-use crate::snapshot::AsOfFrom;
+use crate::snapshot::{AsOfFrom, OwnMoment};
 use crate::sweep::guard::{self, Measure};
 use crate::sweep::{Expected, Headroom, Swept};
 
@@ -29,9 +29,8 @@ pub struct Args {
     /// A policy file (with a `/`, or ending in .toml), or a built-in: pre-change, scr137, secmp0060
     #[arg(long, required = true, value_name = "FILE_OR_NAME")]
     policy: Vec<String>,
-    /// The moment to judge by [default: when the snapshot was taken]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
-    as_of: Option<i64>,
+    #[command(flatten)]
+    as_of: AsOfArgs,
     /// The run directory, which must not exist yet
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -65,7 +64,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let request = SweepRequest {
         snapshot: &args.snapshot.snapshot,
         policies: &policies,
-        as_of: args.as_of,
+        as_of: args.as_of.asked(),
         expected: Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined },
         unique: args.unique,
         reader: args.reader,
@@ -163,6 +162,9 @@ fn moment(record: &Record, seconds: f64) -> String {
     let mut text = format!("as of {as_of} ({from}), {} in {seconds:.2} s", figures::counted(snapshot.rows, "row"));
     if let Some(taken_at) = snapshot.taken_at.as_ref().filter(|taken_at| *taken_at != as_of) {
         text.push_str(&format!("\nnote: the snapshot says it was taken at {taken_at}"));
+    }
+    if snapshot.own_moment == Some(OwnMoment::None) {
+        text.push_str("\nnote: the snapshot does not say when it was taken");
     }
     text
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, SnapshotArgs, figures, parse_time, print, print_json, remark};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
 use crate::policy::Policy;
 use crate::synth::orders::{SynthOrders, write_orders};
@@ -30,9 +30,8 @@ pub struct Args {
     /// The policy that maps columns and spellings of the snapshot
     #[arg(long, value_name = "FILE_OR_NAME", default_value = "secmp0060")]
     policy: String,
-    /// The day of the order book [default: when the snapshot was taken]
-    #[arg(long, value_name = "T", value_parser = parse_time)]
-    as_of: Option<i64>,
+    #[command(flatten)]
+    as_of: AsOfArgs,
 }
 
 #[derive(Serialize)]
@@ -51,7 +50,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         snapshot: &args.snapshot.snapshot,
         policy: &policy,
         seed: args.seed,
-        as_of: args.as_of,
+        as_of: args.as_of.asked(),
         defects: args.defects,
         out: &args.out,
     };

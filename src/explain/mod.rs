@@ -9,7 +9,7 @@ use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::duplicates::each_id;
 use crate::scan::{RangeReader, Scan, dates, values};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AsOf, Snapshot};
 
 /// A row of the device, with its values as stored in the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub struct ExplainRequest<'a> {
     pub snapshot: &'a [PathBuf],
     /// The policy to judge by.
     pub policy: &'a Policy,
-    /// The as-of moment, UTC microseconds since 1970; `None` takes the one that the snapshot gives.
-    pub as_of: Option<i64>,
+    /// The moment to judge by.
+    pub as_of: AsOf,
     /// The device.
     pub device: DeviceId,
     /// Whether a due device is quarantined whose Device ID occurs anywhere else in the snapshot.

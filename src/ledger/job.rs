@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::Scan;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AsOf, Snapshot};
 
 /// What [`count_to_file`] counts, and where it writes.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +21,8 @@ pub struct CountOptions<'a> {
     pub snapshot: &'a [PathBuf],
     /// The policy with the candidate statuses and the spellings of the snapshot.
     pub policy: &'a Policy,
-    /// The as-of moment, UTC microseconds; `None`: the one that the snapshot names.
-    pub as_of: Option<i64>,
+    /// The moment to judge by.
+    pub as_of: AsOf,
     /// Name of the estate; `None`: the one that the files name.
     pub estate: Option<&'a str>,
     /// The file to write. It must not exist.

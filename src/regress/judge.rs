@@ -15,7 +15,7 @@ use crate::progress::NoProgress;
 use crate::run::manifest::{ALERTS, DELETE};
 use crate::run::{Publication, SweepRequest, sweep_into};
 use crate::scan::{Reader, Scan};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AsOf, Snapshot};
 
 /// A temporary directory and two thread pools, used for one cell after another.
 pub(super) struct Workspace {
@@ -102,7 +102,7 @@ impl<'b> StoredCase<'b> {
         let request = SweepRequest {
             snapshot: &[self.workspace.snapshot()],
             policies: std::slice::from_ref(&case.policy),
-            as_of: Some(case.as_of),
+            as_of: AsOf::Given(case.as_of),
             expected: case.accept,
             unique: false,
             reader: Reader::default(),

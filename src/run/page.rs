@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::advice::advice;
 use super::record::{CutoffRecord, Record, TallyRecord};
 use crate::error::Result;
-use crate::estate::{DeviceType, Reason, SmiStatus};
+use crate::estate::{DeviceType, Reason, SmiStatus, time};
 use crate::output::OutputFile;
 use crate::output::html::{self, TableStyle, count, counted};
 use crate::policy::{Boundary, Policy};
@@ -62,11 +62,18 @@ fn moment(record: &Record) -> Markup {
             Some(taken_at) if *taken_at != record.as_of => p {
                 "Note: the snapshot says that it was taken at " (taken_at) "; this run was given " (record.as_of)
                 " to judge by."
+                @if is_later(taken_at, &record.as_of) {
+                    " That is later: what changed in between was not known to this run."
+                }
             },
             None => p { "Note: the snapshot does not say when it was taken; the moment was given to this run." },
             Some(_) => {},
         }
     }
+}
+
+fn is_later(taken_at: &str, as_of: &str) -> bool {
+    time::parse(taken_at).zip(time::parse(as_of)).is_some_and(|(taken_at, as_of)| as_of > taken_at)
 }
 
 fn tiles(tally: &TallyRecord) -> Markup {

@@ -12,7 +12,7 @@ use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::duplicates::duplicates;
 use crate::scan::{Reader, Scan};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AsOf, Snapshot};
 use crate::sweep::{self, Expected, SweepOptions, Swept};
 
 /// What to sweep, by which policies, and where to publish it.
@@ -22,8 +22,8 @@ pub struct SweepRequest<'a> {
     pub snapshot: &'a [PathBuf],
     /// The policies, at least one, with different names. They share one scan.
     pub policies: &'a [Policy],
-    /// The moment to judge by, UTC microseconds since 1970; `None` takes the one that the snapshot gives.
-    pub as_of: Option<i64>,
+    /// The moment to judge by.
+    pub as_of: AsOf,
     /// Exact numbers that take the place of guards; only with a single policy.
     pub expected: Expected,
     /// Whether due devices are quarantined whose Device ID occurs anywhere else in the snapshot.
@@ -138,6 +138,7 @@ fn check_policies(policies: &[Policy], expected: Expected) -> Result<()> {
 const fn options_record(request: &SweepRequest<'_>) -> OptionsRecord {
     OptionsRecord {
         unique: request.unique,
+        as_of_later: request.as_of.even_later(),
         expect_deletes: request.expected.deletes,
         expect_quarantined: request.expected.quarantined,
     }

@@ -14,7 +14,7 @@ use crate::estate::{Column, Reason, Tally, TypeNames, time};
 use crate::output::{OutputFile, json};
 use crate::policy::{Boundary, Policy, Rules};
 use crate::scan::PartyCounts;
-use crate::snapshot::{AsOfFrom, Snapshot};
+use crate::snapshot::{AsOfFrom, OwnMoment, Snapshot};
 use crate::sweep::guard::Guarded;
 use crate::sweep::{Expected, Findings, Swept};
 
@@ -70,6 +70,9 @@ pub struct OptionsRecord {
     /// Whether due devices were quarantined whose Device ID occurs anywhere else in the snapshot.
     #[serde(default)]
     pub unique: bool,
+    /// Whether an as-of moment after the snapshot's own was accepted.
+    #[serde(default)]
+    pub as_of_later: bool,
     /// The exact number of deletions that took the place of their guards.
     #[serde(default)]
     pub expect_deletes: Option<u64>,
@@ -106,6 +109,9 @@ pub struct SnapshotRecord {
     /// The time at which the snapshot was taken, as its seal or files state it, RFC 3339.
     #[serde(default)]
     pub taken_at: Option<String>,
+    /// Whether the snapshot says when it was taken; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_moment: Option<OwnMoment>,
     /// Rows of all files.
     pub rows: u64,
     /// Bytes of all files.
@@ -261,6 +267,7 @@ impl Record {
                 as_of_from,
                 // Where seals or files contradict each other, the sweep needs the as-of moment from the user.
                 taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
+                own_moment: Some(snapshot.own_moment()),
                 rows: snapshot.rows(),
                 bytes: snapshot.bytes(),
                 files: snapshot

@@ -7,6 +7,7 @@ mod contract;
 mod discover;
 pub mod encoded;
 mod mapping;
+mod moment;
 mod seal;
 mod source;
 mod tables;
@@ -17,39 +18,14 @@ use std::path::{Path, PathBuf};
 pub use contract::{Columns, FileColumn, PhysicalForm, TimestampUnit};
 use discover::Discovered;
 pub use mapping::install_sigbus_handler;
+pub use moment::{AsOf, AsOfFrom, OwnMoment};
 pub use seal::{SEAL_FILE, Seal, SealedFile, SealedFolder};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::{Fault, Place, Result};
-use crate::estate::{Column, Spellings, time};
+use crate::estate::{Column, Spellings};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
-
-/// Where the as-of time of a sweep comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AsOfFrom {
-    /// The user gave it.
-    Argument,
-    /// `taken_at` of `_snapshot.json`.
-    Seal,
-    /// The key-value `smi.taken_at` of the files.
-    Files,
-}
-
-impl AsOfFrom {
-    /// The name in the run record.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Argument => "argument",
-            Self::Seal => "seal",
-            Self::Files => "files",
-        }
-    }
-}
 
 /// A dated, immutable, ordered set of files.
 #[derive(Debug)]
@@ -141,42 +117,6 @@ impl Snapshot {
         self.seals.left_out
     }
 
-    /// When the snapshot was taken, UTC microseconds since 1970, and the source of that time.
-    ///
-    /// # Errors
-    /// Seals or files that contradict each other, or a time that is not RFC 3339.
-    pub fn taken_at(&self) -> Result<Option<(i64, AsOfFrom)>> {
-        if !self.seals.taken_at.is_empty() {
-            let seals = self.seals.taken_at.iter().map(|(path, text)| (Place::file(path), Some(text.as_str())));
-            let undated = self.files.iter().filter(|file| self.seals.undated.contains(&file.name));
-            let micros = agree(seals.chain(undated.map(|file| (file.place(), None))))?;
-            return Ok(micros.map(|micros| (micros, AsOfFrom::Seal)));
-        }
-        Ok(self.files_taken_at()?.map(|micros| (micros, AsOfFrom::Files)))
-    }
-
-    /// The time in the files' own metadata (`smi.taken_at`), UTC microseconds since 1970. Seals are not read.
-    ///
-    /// # Errors
-    /// Files that contradict each other, or a time that is not RFC 3339.
-    pub fn files_taken_at(&self) -> Result<Option<i64>> {
-        if self.files.iter().all(|file| file.taken_at().is_none()) {
-            return Ok(None);
-        }
-        agree(self.files.iter().map(|file| (file.place(), file.taken_at())))
-    }
-
-    /// The time to judge by, UTC microseconds since 1970: the user's, else the snapshot's. Never the wall clock.
-    ///
-    /// # Errors
-    /// If neither is given, or the times of the snapshot contradict each other.
-    pub fn as_of(&self, argument: Option<i64>) -> Result<(i64, AsOfFrom)> {
-        if let Some(micros) = argument {
-            return Ok((micros, AsOfFrom::Argument));
-        }
-        self.taken_at()?.ok_or_else(|| self.any_place().refuse(Fault::NoAsOf))
-    }
-
     /// The file that has a row of the snapshot, and the row's zero-based number within the file.
     #[must_use]
     pub fn locate(&self, row: u64) -> Option<(&SourceFile, u64)> {
@@ -241,22 +181,4 @@ fn verify_seals(
 /// The folder of a file.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The time, UTC microseconds since 1970, if it is the same at all places; `None` for no places.
-fn agree<'a>(times: impl Iterator<Item = (Place, Option<&'a str>)>) -> Result<Option<i64>> {
-    let mut agreed: Option<(i64, &str)> = None;
-    for (place, text) in times {
-        let text = text.unwrap_or("no time at all");
-        let micros = time::parse(text);
-        match (agreed, micros) {
-            (Some((other, _)), Some(micros)) if other == micros => {}
-            (None, Some(micros)) => agreed = Some((micros, text)),
-            (None, None) => return Err(place.refuse(Fault::BadTime(text.into()))),
-            (Some((_, other)), _) => {
-                return Err(place.refuse(Fault::MixedAsOf { found: text.into(), other: other.into() }));
-            }
-        }
-    }
-    Ok(agreed.map(|(micros, _)| micros))
 }

@@ -12,7 +12,7 @@ use crate::output::OutputDirectory;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::scan::Scan;
-use crate::snapshot::{AsOfFrom, Snapshot};
+use crate::snapshot::{AsOf, AsOfFrom, Snapshot};
 
 /// Arguments of [`count_to_folder`].
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +21,8 @@ pub struct StockOptions<'a> {
     pub snapshot: &'a [PathBuf],
     /// What is counted with.
     pub inputs: StockInputs<'a>,
-    /// The moment whose UTC date is the count date, UTC microseconds; `None`: the moment of the snapshot.
-    pub as_of: Option<i64>,
+    /// The moment whose UTC date is the count date.
+    pub as_of: AsOf,
     /// The folder to write. It must not exist, and appears whole or not at all.
     pub out: &'a Path,
 }

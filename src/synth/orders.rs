@@ -17,7 +17,7 @@ use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::Scan;
 use crate::scan::types::{TypeBuffers, TypedDevice, scan_types};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AsOf, Snapshot};
 
 /// Name of the order book.
 pub const ORDERS: &str = "orders.csv";
@@ -79,9 +79,8 @@ pub struct SynthOrders<'a> {
     pub policy: &'a Policy,
     /// The seed of all random choices.
     pub seed: u64,
-    /// The moment on whose UTC day something is delivered, accepted or returned last, UTC microseconds; `None`: the
-    /// moment of the snapshot.
-    pub as_of: Option<i64>,
+    /// The moment on whose UTC day something is delivered, accepted or returned last.
+    pub as_of: AsOf,
     /// Whether some returns have mistakes.
     pub defects: bool,
     /// The folder to write. It must not exist, and appears whole or not at all.

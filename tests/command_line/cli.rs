@@ -280,7 +280,7 @@ fn sealing_says_when_a_snapshot_was_taken() {
     let (code, _, err) = scratch.sweep("own", &policy, &[]);
     assert!(code == 0 && err.contains("as the seal says"), "{err}");
     fs::remove_dir_all(scratch.path("run")).unwrap();
-    let (_, _, err) = scratch.sweep("own", &policy, &["--as-of", "2026-12-01"]);
+    let (_, _, err) = scratch.sweep("own", &policy, &["--as-of", "2026-12-01", "--as-of-later"]);
     assert!(err.contains("as given") && err.contains("taken at 2026-11-01T00:00:00Z"), "{err}");
     let record: Value = serde_json::from_slice(&fs::read(scratch.path("run/run.json")).unwrap()).unwrap();
     assert_eq!(record["snapshot"]["taken_at"], "2026-11-01T00:00:00Z");

@@ -221,9 +221,11 @@ fn two_people_where_the_configuration_asks_for_them() {
     let options = LoadOptions { plan: &plan, target: &target, config: &required, execute: true, wait_seconds: 1 };
     let error = smi::load(&options, &NoProgress).unwrap_err();
     assert!(error.to_string().contains("its approvals were not checked, and 2 are needed"), "{error}");
-    database.well(&["approve", &run, "--key", &one]);
+    let record: Value = serde_json::from_slice(&fs::read(format!("{run}/run.json")).unwrap()).unwrap();
+    let deletes = record["tally"]["delete"].to_string();
+    database.well(&["approve", &run, "--key", &one, "--expect-deletes", &deletes]);
     refused(&database, &load, 6, "1 of the 2 approvals");
-    database.well(&["approve", &run, "--key", &two]);
+    database.well(&["approve", &run, "--key", &two, "--expect-deletes", &deletes]);
     let confirm = confirmation(&database, &load);
     database.well(&[&load[..], &["--execute", "--confirm", &confirm]].concat());
     let document: Value = serde_json::from_slice(&fs::read(format!("{run}/load.json")).unwrap()).unwrap();

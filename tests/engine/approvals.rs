@@ -34,7 +34,7 @@ impl ApprovedRun {
     fn sweep(&self, name: &str, as_of: &str) {
         let (estate, out) = (fixtures().join("estate"), self.text(name));
         let arguments = ["sweep", estate.to_str().unwrap(), "--policy", "secmp0060", "--as-of", as_of, "--out", &out];
-        let (code, _, err) = run(&arguments);
+        let (code, _, err) = run(&[&arguments[..], &["--as-of-later"]].concat());
         assert_eq!(code, 0, "{err}");
     }
 
@@ -219,6 +219,12 @@ fn the_approver_is_shown_what_is_signed() {
     assert_eq!((code, out.as_str()), (6, ""), "{err}");
     assert!(err.contains("nothing was signed") && !scratch.path("run/approvals").exists(), "{err}");
 
+    // Without a terminal there is no question, and the number must be among the arguments.
+    let (code, out, err) = run(&["approve", &run_directory, "--key", &key]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("needs --expect-deletes") && err.contains("nothing was signed"), "{err}");
+    assert!(!scratch.path("run/approvals").exists());
+
     let right = deletes.to_string();
     let (code, out, err) = run(&["approve", &run_directory, "--key", &key, "--expect-deletes", &right]);
     assert_eq!(code, 0, "{err}");
@@ -231,7 +237,7 @@ fn the_approver_is_shown_what_is_signed() {
     assert!(signed.starts_with(shown), "{signed}\n{shown}");
 
     // A second time: a remark, and no new file.
-    let (code, again, err) = run(&["approve", &run_directory, "--key", &key, "--json"]);
+    let (code, again, err) = run(&["approve", &run_directory, "--key", &key, "--expect-deletes", &right, "--json"]);
     assert_eq!(code, 0, "{err}");
     let document: Value = serde_json::from_str(&again).unwrap();
     assert_eq!(document["already"], true);

@@ -14,7 +14,7 @@ use smi_sweep::policy::{Boundary, Policy};
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Parties, Scan};
-use smi_sweep::snapshot::Snapshot;
+use smi_sweep::snapshot::{AsOf, Snapshot};
 use smi_sweep::sweep::{self, Expected, SweepOptions, Swept};
 
 const MOMENTS: [&str; 3] = ["2026-02-28T12:00:00Z", "2024-02-29", "2026-11-01"];
@@ -138,7 +138,7 @@ fn the_fixture_estate_by_every_threshold_and_exclusion() {
         }
     }
     let snapshot = open(&estate, &policies[0]);
-    let as_of = snapshot.as_of(None).unwrap().0;
+    let as_of = snapshot.as_of(AsOf::OfSnapshot).unwrap().0;
     let ledger = take(&snapshot, &policies[0], as_of, 2);
     let options = SweepOptions { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
     let swept = sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(2)), &NoProgress), &options).unwrap();

@@ -9,6 +9,7 @@ mod lakes;
 mod laws;
 mod ledger;
 mod manifest_export;
+mod moments;
 mod parties;
 mod recluster;
 mod regress;

@@ -359,7 +359,10 @@ fn with_a_config_only_an_approved_run_is_exported() {
         .unwrap();
     let config = scratch.text("load.toml");
     scratch.refused("sql", &["--config", &config], 6, "0 of the 1");
-    let (code, _, err) = run(&["approve", &scratch.text("run"), "--key", &scratch.text("ann")]);
+    let record: Value = serde_json::from_slice(&fs::read(scratch.path("run/run.json")).unwrap()).unwrap();
+    let deletes = record["tally"]["delete"].to_string();
+    let arguments = ["approve", &scratch.text("run"), "--key", &scratch.text("ann"), "--expect-deletes", &deletes];
+    let (code, _, err) = run(&arguments);
     assert_eq!(code, 0, "{err}");
     scratch.exported("sql", "out", &["--config", &config]);
 }

@@ -16,7 +16,7 @@ use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
-use smi_sweep::snapshot::{AsOfFrom, SEAL_FILE, Seal, Snapshot, encoded::PageWalk, install_sigbus_handler};
+use smi_sweep::snapshot::{AsOf, AsOfFrom, SEAL_FILE, Seal, Snapshot, encoded::PageWalk, install_sigbus_handler};
 use smi_sweep::sweep::{Expected, SweepOptions, Swept};
 
 fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snapshot> {
@@ -166,11 +166,11 @@ fn a_seal_holds_wherever_its_files_are_read_from() {
     write(&b, meters(1));
     write(&whole.join("c.parquet"), meters(2));
     seal(&north, "2026-11-01");
-    let dated = |paths: &[PathBuf]| open_as(paths, &policy).and_then(|snapshot| snapshot.as_of(None));
+    let dated = |paths: &[PathBuf]| open_as(paths, &policy).and_then(|snapshot| snapshot.as_of(AsOf::OfSnapshot));
     assert_eq!(dated(from_ref(&north)).unwrap(), (at("2026-11-01"), AsOfFrom::Seal));
     // Files that are named one by one are compared with the seal; not all of its files need be present.
     let some = open_as(from_ref(&a), &policy).unwrap();
-    assert_eq!((some.left_out(), some.as_of(None).unwrap().0), (1, at("2026-11-01")));
+    assert_eq!((some.left_out(), some.as_of(AsOf::OfSnapshot).unwrap().0), (1, at("2026-11-01")));
     assert!(some.files()[0].digest.is_some());
     let (code, _, err) = run(&["check", a.to_str().unwrap()]);
     assert!(code == 0 && err.contains("1 files of the same seal"), "{err}");
@@ -205,7 +205,7 @@ fn a_seal_is_read_with_care() {
     let path = home.path().join(SEAL_FILE);
     let opened = |seal: &Seal| {
         fs::write(&path, serde_json::to_string(seal).unwrap()).unwrap();
-        open_as(&[home.path().to_path_buf()], &policy).and_then(|snapshot| snapshot.as_of(None))
+        open_as(&[home.path().to_path_buf()], &policy).and_then(|snapshot| snapshot.as_of(AsOf::OfSnapshot))
     };
     assert_eq!(opened(&sealed).unwrap().0, at("2026-11-01"), "the seal comes before the files");
     let mut upper = sealed.clone();
@@ -236,7 +236,7 @@ fn files_say_when_they_were_taken() {
     let policy = unguarded("pre-change");
     let dated = |paths: &[&PathBuf]| {
         let paths: Vec<PathBuf> = paths.iter().map(|&path| path.clone()).collect();
-        open_as(&paths, &policy).and_then(|snapshot| snapshot.as_of(None))
+        open_as(&paths, &policy).and_then(|snapshot| snapshot.as_of(AsOf::OfSnapshot))
     };
     assert_eq!(dated(&[&one, &same]).unwrap(), (at("2026-11-01"), AsOfFrom::Files));
     says(dated(&[&one, &later]), &["3.parquet", "2026-11-01", "2026-11-02", "--as-of"]);

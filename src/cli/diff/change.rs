@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::policy::{Policy, changes};
 use crate::regress::change::{BeforeAfter, DeviceCounts, PolicyChange};
 use crate::scan::Scan;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AsOf, Snapshot};
 
 /// How many parties the text lists; the JSON document has all.
 const PARTIES: usize = 20;
@@ -34,7 +34,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     let pool = common.pool();
     let progress = TerminalProgress::new(common);
     let snapshot = Snapshot::open(&args.paths, &from.spellings, &pool, &progress)?;
-    let (as_of, _) = snapshot.as_of(args.as_of)?;
+    let (as_of, _) = snapshot.as_of(AsOf::from_arguments(args.as_of, args.as_of_later))?;
     let change = PolicyChange::between([from, to], &Scan::new(&snapshot, &pool, &progress), as_of)?;
     progress.finish();
     if common.json {
