@@ -38,6 +38,7 @@
 pub mod error;
 pub mod progress;
 
+pub mod kernel;
 pub mod pool;
 
 pub mod estate;

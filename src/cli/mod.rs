@@ -31,6 +31,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ExitCode, Result};
 use crate::estate::time;
+use crate::kernel::{self, Kernel};
 use crate::pool::Pool;
 use crate::snapshot::{AsOf, Snapshot};
 
@@ -77,6 +78,7 @@ impl Cli {
     /// Those of the subcommand. [`report`] prints them.
     pub fn run(&self) -> Result<()> {
         let common = &self.common;
+        check_kernel()?;
         match &self.command {
             Command::Sweep(args) => sweep::exec(args, common),
             Command::Check(args) => check::exec(args, common),
@@ -98,6 +100,19 @@ impl Cli {
             Command::SynthOrders(args) => synth_orders::exec(args, common),
         }
     }
+}
+
+/// Refuses a kernel that does not exist, or that this processor cannot run.
+fn check_kernel() -> Result<()> {
+    let Ok(name) = std::env::var(kernel::VARIABLE) else { return Ok(()) };
+    if Kernel::named(&name).is_some() {
+        return Ok(());
+    }
+    let available: Vec<&str> = Kernel::available().into_iter().map(Kernel::name).collect();
+    Err(Error::Usage {
+        what: format!("{} is {name:?}, which this processor cannot run", kernel::VARIABLE),
+        remedy: format!("unset it, or set it to one of {}", available.join(", ")),
+    })
 }
 
 /// Options that every subcommand takes.

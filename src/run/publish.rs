@@ -6,6 +6,7 @@ use super::manifest::{self, ManifestFile, Manifests};
 use super::page;
 use super::record::{EngineRecord, OptionsRecord, Record, SweepContext};
 use crate::error::{Error, Result, Stopped};
+use crate::kernel::Kernel;
 use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
@@ -149,6 +150,7 @@ fn engine_record(swept: &[Swept], pool: &Pool, progress: &dyn Progress) -> Engin
     EngineRecord {
         version: env!("CARGO_PKG_VERSION").into(),
         threads: pool.threads(),
+        kernel: Kernel::default().name().to_owned(),
         seconds: seconds.collect(),
         bytes_read: swept.first().map_or(0, |swept| swept.metrics.bytes_read),
     }

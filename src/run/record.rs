@@ -225,6 +225,10 @@ pub struct EngineRecord {
     pub version: String,
     /// Worker threads.
     pub threads: usize,
+    /// The instructions that inner loops used: [`Kernel::name`](crate::kernel::Kernel::name). Empty in runs of versions
+    /// that had no choice.
+    #[serde(default)]
+    pub kernel: String,
     /// Seconds by stage.
     pub seconds: BTreeMap<String, f64>,
     /// Bytes of pages that were read.

@@ -12,7 +12,8 @@ use super::plan::{CandidatePlan, PAIRS, pair_index};
 use super::pruning::NotDuePages;
 use super::{dates, values};
 use crate::error::Result;
-use crate::estate::{Column, DeviceId, Role};
+use crate::estate::{Column, DeviceId, DeviceType, Role};
+use crate::kernel::Kernel;
 use crate::snapshot::encoded::DataPage;
 
 /// Rows of a page, as most writers make them.
@@ -29,6 +30,8 @@ pub struct Candidates {
     pub open: OpenRows,
     /// The status dates of the open rows, UTC microseconds since 1970; [`dates::NULL`] for null.
     pub since: Vec<i64>,
+    /// A buffer for indices of rows.
+    others: Vec<u32>,
     parties: PartyNumbers,
     /// Device ID, party and role of the rows that were chosen.
     pub details: Details,
@@ -96,7 +99,7 @@ impl Candidates {
     /// # Errors
     /// A damaged chunk.
     pub fn read_pairs(&mut self, range: &mut RangeReader<'_>, plan: &CandidatePlan<'_>) -> Result<()> {
-        let Self { status, device_type, counts, open, .. } = self;
+        let Self { status, device_type, counts, open, others, .. } = self;
         open.clear();
         if range.statuses_are_closed(plan)? {
             status.clear();
@@ -107,7 +110,8 @@ impl Candidates {
         }
         range.read_ahead(Column::DeviceType)?;
         range.codes(Column::DeviceType, &|value| plan.type_code(value), device_type)?;
-        count_pairs((status, device_type), range.range.rows.start, &plan.open, counts, open);
+        let first_row = range.range.rows.start;
+        PairCounter { plan, kernel: range.kernel, counts, open, others }.count(status, device_type, first_row);
         Ok(())
     }
 
@@ -197,68 +201,99 @@ impl Candidates {
     }
 }
 
-/// Counts the pairs of two columns, and lists the rows whose pair is open. Rows that are in a run of both columns are
-/// counted in one step.
-fn count_pairs(
-    (status, device_type): (&Codes, &Codes),
-    first_row: u32,
-    is_open: &[bool; PAIRS],
-    counts: &mut PairCounts,
-    open: &mut OpenRows,
-) {
-    let (mut statuses, mut types) = (SpanWalk::new(status), SpanWalk::new(device_type));
-    let mut row = first_row;
-    loop {
-        let len = statuses.left().min(types.left());
-        if len == 0 {
-            return;
-        }
-        match (statuses.take(len), types.take(len)) {
-            (CodePiece::Same(status), CodePiece::Same(device_type)) => {
-                let pair = pair_index(status, device_type);
-                counts.0[0][pair] += len as u32;
-                if is_open[pair] {
-                    open.rows.extend(row..row + len as u32);
-                    open.pairs.resize(open.rows.len(), pair as u16);
-                }
-            }
-            (CodePiece::Same(status), CodePiece::Each(types)) => {
-                count_each(types.iter().map(|&t| pair_index(status, t)), row, is_open, counts, open);
-            }
-            (CodePiece::Each(statuses), CodePiece::Same(device_type)) => {
-                count_each(statuses.iter().map(|&s| pair_index(s, device_type)), row, is_open, counts, open);
-            }
-            (CodePiece::Each(statuses), CodePiece::Each(types)) => {
-                let pairs = statuses.iter().zip(types).map(|(&s, &t)| pair_index(s, t));
-                count_each(pairs, row, is_open, counts, open);
-            }
-        }
-        row += len as u32;
-    }
+/// Counts the pairs of two columns, and lists the rows whose pair is open.
+struct PairCounter<'a> {
+    plan: &'a CandidatePlan<'a>,
+    kernel: Kernel,
+    counts: &'a mut PairCounts,
+    open: &'a mut OpenRows,
+    /// A buffer for indices of rows.
+    others: &'a mut Vec<u32>,
 }
 
-/// Counts one pair for each row. There is no branch on whether a row is open, because it would be mispredicted.
-#[inline]
-fn count_each(
-    pairs: impl ExactSizeIterator<Item = usize>,
-    first_row: u32,
-    is_open: &[bool; PAIRS],
-    counts: &mut PairCounts,
-    open: &mut OpenRows,
-) {
-    let mut at = open.rows.len();
-    open.rows.resize(at + pairs.len() + 1, 0);
-    open.pairs.resize(at + pairs.len() + 1, 0);
-    let (rows, open_pairs) = (&mut open.rows[..], &mut open.pairs[..]);
-    for (index, pair) in pairs.enumerate() {
-        let pair = pair % PAIRS;
-        counts.0[index % 4][pair] += 1;
-        rows[at] = first_row + index as u32;
-        open_pairs[at] = pair as u16;
-        at += usize::from(is_open[pair]);
+impl PairCounter<'_> {
+    /// Counts the rows of a range. Rows that are in a run of both columns are counted in one step.
+    fn count(&mut self, status: &Codes, device_type: &Codes, first_row: u32) {
+        let (mut statuses, mut types) = (SpanWalk::new(status), SpanWalk::new(device_type));
+        let mut row = first_row;
+        loop {
+            let len = statuses.left().min(types.left());
+            if len == 0 {
+                return;
+            }
+            match (statuses.take(len), types.take(len)) {
+                (CodePiece::Same(status), CodePiece::Same(device_type)) => {
+                    self.count_run(pair_index(status, device_type), row, len as u32);
+                }
+                (CodePiece::Same(status), CodePiece::Each(types)) if self.plan.is_closed(status) => {
+                    self.count_types(|kernel, by_type| kernel.count_types(types, by_type));
+                }
+                (CodePiece::Same(status), CodePiece::Each(types)) => {
+                    self.count_each((row..).zip(types.iter().map(|&t| pair_index(status, t))), len);
+                }
+                (CodePiece::Each(statuses), CodePiece::Same(device_type)) => {
+                    self.count_each((row..).zip(statuses.iter().map(|&s| pair_index(s, device_type))), len);
+                }
+                (CodePiece::Each(statuses), CodePiece::Each(types)) if self.plan.has_closed() => {
+                    self.count_mixed(statuses, types, row);
+                }
+                (CodePiece::Each(statuses), CodePiece::Each(types)) => {
+                    self.count_each((row..).zip(statuses.iter().zip(types).map(|(&s, &t)| pair_index(s, t))), len);
+                }
+            }
+            row += len as u32;
+        }
     }
-    open.rows.truncate(at);
-    open.pairs.truncate(at);
+
+    fn count_run(&mut self, pair: usize, first_row: u32, rows: u32) {
+        self.counts.0[0][pair] += rows;
+        if self.plan.open[pair] {
+            self.open.rows.extend(first_row..first_row + rows);
+            self.open.pairs.resize(self.open.rows.len(), pair as u16);
+        }
+    }
+
+    /// Counts rows with closed statuses, which `count` adds up by type.
+    fn count_types(&mut self, count: impl FnOnce(Kernel, &mut [u32; DeviceType::CODES])) {
+        let mut by_type = [0; DeviceType::CODES];
+        count(self.kernel, &mut by_type);
+        for (device_type, rows) in by_type.into_iter().enumerate() {
+            self.counts.0[0][pair_index(self.plan.any_closed(), device_type as u8)] += rows;
+        }
+    }
+
+    /// Nearly all rows have a closed status, and are counted by type only.
+    fn count_mixed(&mut self, statuses: &[u8], types: &[u8], first_row: u32) {
+        let mut others = std::mem::take(self.others);
+        others.clear();
+        let closed = &self.plan.closed_status;
+        self.count_types(|kernel, by_type| kernel.count_closed((statuses, types), closed, by_type, &mut others));
+        let pairs = others.iter().map(|&row| {
+            let index = row as usize;
+            (first_row + row, pair_index(statuses[index], types[index]))
+        });
+        self.count_each(pairs, others.len());
+        *self.others = others;
+    }
+
+    /// Counts `len` rows with their pairs. There is no branch on whether a row is open, because it would be mispredicted.
+    #[inline]
+    fn count_each(&mut self, pairs: impl Iterator<Item = (u32, usize)>, len: usize) {
+        let Self { plan, counts, open, .. } = self;
+        let mut at = open.rows.len();
+        open.rows.resize(at + len + 1, 0);
+        open.pairs.resize(at + len + 1, 0);
+        let (rows, open_pairs) = (&mut open.rows[..], &mut open.pairs[..]);
+        for (index, (row, pair)) in pairs.enumerate() {
+            let pair = pair % PAIRS;
+            counts.0[index % 4][pair] += 1;
+            rows[at] = row;
+            open_pairs[at] = pair as u16;
+            at += usize::from(plan.open[pair]);
+        }
+        open.rows.truncate(at);
+        open.pairs.truncate(at);
+    }
 }
 
 /// Reads codes in pieces of any length.

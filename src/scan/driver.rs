@@ -7,6 +7,7 @@ use super::metrics::ScanMetrics;
 use super::range::{RangeSize, RowRange};
 use crate::error::{Error, Result};
 use crate::estate::Column;
+use crate::kernel::Kernel;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::snapshot::encoded::PageStart;
@@ -22,6 +23,7 @@ pub struct Scan<'a> {
     /// Receives the number of rows that are done; is asked for interruption before each range.
     pub progress: &'a dyn Progress,
     reader: Reader,
+    kernel: Kernel,
     size: RangeSize,
 }
 
@@ -38,13 +40,26 @@ impl<'a> Scan<'a> {
     /// A scan of encoded pages, with ranges of the default size.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, pool: &'a Pool, progress: &'a dyn Progress) -> Self {
-        Self { snapshot, pool, progress, reader: Reader::default(), size: RangeSize::default() }
+        Self {
+            snapshot,
+            pool,
+            progress,
+            reader: Reader::default(),
+            kernel: Kernel::default(),
+            size: RangeSize::default(),
+        }
     }
 
     /// The same scan with another reader. The results are the same.
     #[must_use]
     pub const fn with_reader(self, reader: Reader) -> Self {
         Self { reader, ..self }
+    }
+
+    /// The same scan with other instructions. The results are the same.
+    #[must_use]
+    pub const fn with_kernel(self, kernel: Kernel) -> Self {
+        Self { kernel, ..self }
     }
 
     /// The same scan with row groups cut after every `rows` rows. The results are the same, except for the number of
@@ -137,7 +152,7 @@ impl<'a> Scan<'a> {
         if group.replace((range.file, range.group)) != Some((range.file, range.group)) {
             buffers.forget_dictionaries();
         }
-        let result = work(&mut RangeReader { file, range, task, reader: self.reader, buffers })?;
+        let result = work(&mut RangeReader { file, range, task, reader: self.reader, kernel: self.kernel, buffers })?;
         match &task.shared {
             Some(shared) => shared.release(file, range)?,
             None => release_group(file, range.group)?,
@@ -194,6 +209,8 @@ pub struct RangeReader<'s> {
     pub range: &'s RowRange,
     task: &'s RangeTask,
     reader: Reader,
+    /// The instructions for inner loops.
+    pub(super) kernel: Kernel,
     buffers: &'s mut ColumnBuffers,
 }
 
@@ -249,7 +266,7 @@ impl RangeReader<'_> {
             Some(shared) if self.reader == Reader::Encoded => shared.start(self.file, bound, column, self.range)?,
             _ => PageStart::default(),
         };
-        Ok(ColumnReader { chunk, column, reader: self.reader, buffers: &mut *self.buffers, start })
+        Ok(ColumnReader { chunk, column, reader: self.reader, kernel: self.kernel, buffers: &mut *self.buffers, start })
     }
 
     /// Advises the system to read a column chunk ahead, so that a disk reads it in one sequential pass. Does nothing

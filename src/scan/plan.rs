@@ -39,7 +39,7 @@ pub struct CandidatePlan<'a> {
     /// Whether the rows of each `pair_index` are open: read one by one.
     pub open: Box<[bool; PAIRS]>,
     /// Statuses that no policy sweeps, for any type.
-    closed_status: [bool; SmiStatus::CODES],
+    pub(super) closed_status: [bool; SmiStatus::CODES],
     /// The latest date that is due for any type under any policy, UTC microseconds since 1970.
     pub latest_due: i64,
     /// The parties that were read so far.
@@ -84,6 +84,12 @@ impl<'a> CandidatePlan<'a> {
     #[must_use]
     pub fn is_closed(&self, status: u8) -> bool {
         self.closed_status[usize::from(status) % SmiStatus::CODES]
+    }
+
+    /// Whether there is a closed status.
+    #[must_use]
+    pub fn has_closed(&self) -> bool {
+        self.closed_status.contains(&true)
     }
 
     /// A closed status, to be used in place of any other closed status.

@@ -7,12 +7,13 @@ use crate::common::estates::{Layout, Row, SPELLINGS, TYPE_SPELLINGS, ends, held,
 use crate::common::{at, open, sweep, sweep_by, unguarded};
 use proptest::prelude::*;
 use smi_sweep::estate::{DeviceType, SmiStatus, TypeSet};
+use smi_sweep::kernel::Kernel;
 use smi_sweep::policy::{Boundary, Policy};
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{Expected, SweepOptions, Swept};
+use smi_sweep::sweep::{Expected, Findings, SweepOptions, Swept};
 
 /// As-of times around different ends of months.
 const MOMENTS: [&str; 6] = [
@@ -114,7 +115,7 @@ proptest! {
         let rows: Vec<Row> = files.iter().flat_map(|(rows, _)| rows.clone()).collect();
         let expected = ends(&rows, &policy, as_of);
         let snapshot = open(&paths, &policy);
-        let mut first: Option<Swept> = None;
+        let mut first: Option<Findings> = None;
         let ways = [
             (Reader::Encoded, 1, None),
             (Reader::Encoded, 2, None),
@@ -128,8 +129,14 @@ proptest! {
             let pool = Pool::new(Some(threads));
             let scan = Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader);
             let scan = range_rows.map_or(scan, |rows| scan.with_range_rows(rows));
-            let swept = sweep_by(&scan, &policy, as_of);
-            let listed = listed(&swept);
+            let kernels = if reader == Reader::Encoded { Kernel::available() } else { vec![Kernel::PORTABLE] };
+            let swept: Vec<Swept> =
+                kernels.iter().map(|&kernel| sweep_by(&scan.with_kernel(kernel), &policy, as_of)).collect();
+            for (kernel, other) in kernels.iter().zip(&swept) {
+                prop_assert_eq!(&swept[0].findings, &other.findings, "{}", kernel);
+            }
+            let [swept, ..] = &swept[..] else { unreachable!() };
+            let listed = listed(swept);
             for (row, end) in expected.iter().enumerate() {
                 let counted_only = matches!(end.as_str(), "not_candidate" | "excluded" | "not_due");
                 prop_assert_eq!(listed.get(&(row as u64)), (!counted_only).then_some(end), "{:?} row {} {:?}", reader, row, rows[row]);
@@ -142,9 +149,9 @@ proptest! {
             prop_assert_eq!(total.not_due, count("not_due"));
             prop_assert!(swept.findings.due.iter().is_sorted_by_key(|due| due.id));
             if let Some(first) = &first {
-                prop_assert_eq!(&first.findings, &swept.findings);
+                prop_assert_eq!(first, &swept.findings);
             }
-            first.get_or_insert(swept);
+            first.get_or_insert_with(|| swept.findings.clone());
         }
     }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::estates::{Layout, Row, mixed, mixed_rows, pick, text_id, write};
-use crate::common::{fixtures, run};
+use crate::common::{binary, fixtures, outcome, run};
+use smi_sweep::kernel::Kernel;
 
 const MANIFESTS: [&str; 2] = ["delete.parquet", "alerts.parquet"];
 
@@ -45,6 +46,30 @@ fn threads_readers_and_the_folders_name_leave_no_trace() {
         fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
     }
     assert!(manifests(home.path(), &copy, &[]) == first);
+}
+
+#[test]
+fn the_processors_instructions_leave_no_trace() {
+    let home = tempfile::tempdir().unwrap();
+    let estate = fixtures().join("estate");
+    let sweep = |kernel: &str, out: &Path| {
+        let arguments = ["sweep", "--policy", "secmp0060", "--as-of", "2026-11-01", "--out"];
+        outcome(&binary().env("SMI_SWEEP_KERNEL", kernel).args(arguments).arg(out).arg(&estate).output().unwrap())
+    };
+    let mut first = None;
+    for kernel in Kernel::available() {
+        let out = home.path().join(kernel.name());
+        let (code, _, err) = sweep(kernel.name(), &out);
+        assert_eq!(code, 0, "{err}");
+        let record: serde_json::Value = serde_json::from_slice(&fs::read(out.join("run.json")).unwrap()).unwrap();
+        assert_eq!(record["engine"]["kernel"], kernel.name());
+        let manifests = MANIFESTS.map(|manifest| fs::read(out.join(manifest)).unwrap());
+        assert!(*first.get_or_insert_with(|| manifests.clone()) == manifests, "{kernel}");
+    }
+    let (code, _, err) = sweep("abacus", &home.path().join("none"));
+    assert_eq!(code, 2);
+    assert!(err.contains("SMI_SWEEP_KERNEL is \"abacus\", which this processor cannot run"), "{err}");
+    assert!(err.contains("portable"), "{err}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use smi_sweep::check::check;
 use smi_sweep::estate::time::DAY_MICROS;
 use smi_sweep::explain::explain;
+use smi_sweep::kernel::Kernel;
 use smi_sweep::ledger::count::count_candidates;
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
@@ -105,14 +106,18 @@ fn the_size_of_ranges_leaves_no_trace() {
         let mut first = None;
         // Small ranges of a large estate take too long.
         let small = if snapshot.rows() < 5_000 { 7 } else { 777 };
-        for (reader, range_rows, threads) in [
-            (Reader::Encoded, None, 1),
-            (Reader::Encoded, Some(small), 2),
-            (Reader::Encoded, Some(1_000), 3),
-            (Reader::Reference, Some(333), 2),
+        let [fastest, .., portable] = &[&Kernel::available()[..], &[Kernel::PORTABLE]].concat()[..] else {
+            unreachable!()
+        };
+        for (reader, kernel, range_rows, threads) in [
+            (Reader::Encoded, fastest, None, 1),
+            (Reader::Encoded, portable, None, 2),
+            (Reader::Encoded, fastest, Some(small), 2),
+            (Reader::Encoded, portable, Some(1_000), 3),
+            (Reader::Reference, portable, Some(333), 2),
         ] {
             let pool = Pool::new(Some(threads));
-            let scan = Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader);
+            let scan = Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader).with_kernel(*kernel);
             let scan = range_rows.map_or(scan, |rows| scan.with_range_rows(rows));
             let results = all_results(&scan, &policy, &home.path().join("run"));
             let first = first.get_or_insert_with(|| results.clone());

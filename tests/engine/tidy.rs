@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The rooms from the bottom up. A room imports from lower floors only, not from its own floor.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["progress", "pool"],
+    &["progress", "pool", "kernel"],
     &["estate"],
     &["config", "output"],
     &["plot", "policy", "snapshot"],
@@ -20,7 +20,13 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Files that may have `unsafe`.
-const UNSAFE: [&str; 2] = ["src/snapshot/mapping.rs", "src/snapshot/encoded/snappy.rs"];
+const UNSAFE: [&str; 5] = [
+    "src/snapshot/mapping.rs",
+    "src/snapshot/encoded/snappy.rs",
+    "src/kernel/mod.rs",
+    "src/kernel/avx2.rs",
+    "src/kernel/avx512.rs",
+];
 
 /// Lines that a file may have.
 const LONGEST: usize = 600;

@@ -55,6 +55,12 @@ impl Codes {
         self.spans.iter().map(CodeSpan::len).sum()
     }
 
+    /// Adds codes of about `rows` rows, run by run.
+    pub fn append(&mut self, rows: usize) -> CodeWriter<'_> {
+        let at = self.bytes.len();
+        CodeWriter { codes: self, at, rows, mixed: 0 }
+    }
+
     /// Adds `len` rows of one code.
     pub fn push_same(&mut self, code: u8, len: usize) {
         match self.spans.last_mut() {
@@ -102,6 +108,77 @@ impl<A: Iterator<Item = u8>, B: Iterator<Item = u8>> Iterator for Either<A, B> {
             Self::Same(a) => a.next(),
             Self::Mixed(b) => b.next(),
         }
+    }
+}
+
+/// Appends runs to [`Codes`], with memory made ready for all of them in one step.
+#[derive(Debug)]
+pub struct CodeWriter<'a> {
+    codes: &'a mut Codes,
+    /// End of the bytes that are written. There may be more, which are not codes of rows yet.
+    at: usize,
+    /// Rows that are expected after it.
+    rows: usize,
+    /// Written bytes that no span has yet.
+    mixed: usize,
+}
+
+impl CodeWriter<'_> {
+    /// Adds `len` rows of one code.
+    #[inline]
+    pub fn same(&mut self, code: u8, len: usize) {
+        if len < SHORTEST_RUN {
+            // The number of bytes is constant, so that this is one or two stores. Those after the run are overwritten.
+            self.ready(SHORTEST_RUN).fill(code);
+            self.written(len);
+            return;
+        }
+        self.end_mixed();
+        self.rows = self.rows.saturating_sub(len);
+        match self.codes.spans.last_mut() {
+            Some(CodeSpan::Same { code: last, len: total }) if *last == code => *total += len,
+            _ => self.codes.spans.push(CodeSpan::Same { code, len }),
+        }
+    }
+
+    /// Adds `len` rows, whose codes `fill` writes.
+    #[inline]
+    pub fn mixed<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> T) -> T {
+        let done = fill(self.ready(len));
+        self.written(len);
+        done
+    }
+
+    /// The next `len` bytes.
+    #[inline]
+    fn ready(&mut self, len: usize) -> &mut [u8] {
+        let end = self.at + len;
+        if self.codes.bytes.len() < end {
+            self.codes.bytes.resize(end + self.rows.saturating_sub(len) + SHORTEST_RUN, 0);
+        }
+        &mut self.codes.bytes[self.at..end]
+    }
+
+    #[inline]
+    fn written(&mut self, len: usize) {
+        self.at += len;
+        self.mixed += len;
+        self.rows = self.rows.saturating_sub(len);
+    }
+
+    fn end_mixed(&mut self) {
+        match self.codes.spans.last_mut() {
+            _ if self.mixed == 0 => {}
+            Some(CodeSpan::Mixed { len }) => *len += self.mixed,
+            _ => self.codes.spans.push(CodeSpan::Mixed { len: self.mixed }),
+        }
+        self.mixed = 0;
+    }
+
+    /// Ends the codes with the last row that was added.
+    pub fn finish(mut self) {
+        self.end_mixed();
+        self.codes.bytes.truncate(self.at);
     }
 }
 

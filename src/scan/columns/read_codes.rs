@@ -3,6 +3,7 @@
 //! The classifier is called once for each entry of a chunk's dictionary, not once for each row. The stored codes are
 //! then mapped through a table; runs stay runs.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::codes::{Classifier, Codes};
@@ -10,12 +11,11 @@ use super::plain::PlainWalk;
 use super::reader::{ColumnReader, OpenChunk};
 use super::reference;
 use crate::error::Result;
-use crate::snapshot::encoded::{
-    self, Damage, Dictionary, Page, PageCursor, Run, Runs, Validity, Values, code_at, unpack,
-};
+use crate::kernel::{Kernel, NO_ENTRY, TABLE};
+use crate::snapshot::encoded::{self, Damage, Dictionary, Page, PageCursor, Run, Runs, Validity, Values, code_at};
 
-/// Fills the code table after the last entry of the dictionary. No classifier returns it.
-const NO_ENTRY: u8 = 0xFF;
+/// Packed numbers of more bits are mapped one by one.
+const KERNEL_WIDTH: u8 = TABLE.ilog2() as u8;
 
 impl ColumnReader<'_> {
     /// Reads the codes of `rows` (zero-based numbers within the row group) into `out`, which is cleared first.
@@ -23,11 +23,12 @@ impl ColumnReader<'_> {
     /// # Errors
     /// A damaged chunk.
     pub fn codes(&mut self, rows: Range<usize>, classify: Classifier<'_>, out: &mut Codes) -> Result<()> {
+        let kernel = self.kernel;
         self.read(
             out,
             |out, open| {
                 out.clear();
-                by_pages(open, rows.clone(), classify, out)
+                by_pages(open, rows.clone(), CodeMapping::new(classify, kernel), out)
             },
             |out, chunk| {
                 out.clear();
@@ -74,11 +75,15 @@ fn bytes_of_coded_pages(cursor: &mut PageCursor<'_, '_>, rows: Range<usize>) -> 
     Ok(Some(bytes))
 }
 
-fn by_pages(open: OpenChunk<'_>, rows: Range<usize>, classify: Classifier<'_>, out: &mut Codes) -> encoded::Result<()> {
+fn by_pages(
+    open: OpenChunk<'_>,
+    rows: Range<usize>,
+    mut mapping: CodeMapping<'_>,
+    out: &mut Codes,
+) -> encoded::Result<()> {
     let OpenChunk { mut cursor, codes, .. } = open;
-    let mut mapping = CodeMapping { table: CodeTable::default(), null: classify(None), classify };
     if let Some(dictionary) = cursor.dictionary()? {
-        mapping.table.fill(dictionary, classify);
+        mapping.table.fill(dictionary, mapping.classify);
     }
     let mut row = rows.start;
     while row < rows.end {
@@ -97,41 +102,40 @@ struct CodeMapping<'a> {
     /// The code of null.
     null: u8,
     classify: Classifier<'a>,
+    kernel: Kernel,
 }
 
-impl CodeMapping<'_> {
+impl<'a> CodeMapping<'a> {
+    fn new(classify: Classifier<'a>, kernel: Kernel) -> Self {
+        Self { table: CodeTable::default(), null: classify(None), classify, kernel }
+    }
+
     /// Appends the codes of `rows`, zero-based within the page. `present` is a buffer.
     fn read(&self, page: &Page<'_>, rows: Range<usize>, present: &mut Vec<u8>, out: &mut Codes) -> encoded::Result<()> {
         let (skip, take) = (rows.start, rows.len());
-        let Validity::Bits { words, .. } = page.validity else {
-            return match &page.body {
+        let mut out = out.append(take);
+        match page.validity {
+            Validity::All => match &page.body {
                 Values::Codes(runs, _) => pieces(runs.clone(), skip, take, |run, start, len| match run {
                     Run::Same { code, .. } => {
-                        out.push_same(self.table.code(code)?, len);
+                        out.same(self.table.code(code)?, len);
                         Ok(())
                     }
-                    Run::Packed { bytes, .. } => packed(bytes, runs.width(), start, &self.table, out.push_mixed(len)),
-                }),
-                Values::Plain(bytes) => plain(bytes, skip, self.classify, out.push_mixed(take)),
-            };
-        };
-        if page.values == 0 {
-            out.push_same(self.null, take);
-            return Ok(());
+                    Run::Packed { bytes, .. } => out.mixed(len, |out| self.packed(bytes, runs.width(), start, out)),
+                })?,
+                Values::Plain(bytes) => out.mixed(take, |out| plain(bytes, skip, self.classify, out))?,
+            },
+            Validity::Bits { .. } if page.values == 0 => out.same(self.null, take),
+            // First the codes of the rows that have a value, then one code for each row.
+            Validity::Bits { words, .. } => {
+                present.clear();
+                present.resize(ones(words, skip..skip + take), self.null);
+                self.read_present(&page.body, ones(words, 0..skip), present)?;
+                let words = from_bit(words, skip);
+                out.mixed(take, |out| self.kernel.spread(present, &words, self.null, out));
+            }
         }
-        // First the codes of the rows that have a value, then one code for each row.
-        let before = (0..skip).filter(|&row| bit(words, row)).count();
-        let count = (skip..skip + take).filter(|&row| bit(words, row)).count();
-        present.clear();
-        // One element more than values, so that `present[next]` exists after the last value.
-        present.resize(count + 1, self.null);
-        self.read_present(&page.body, before, &mut present[..count])?;
-        let mut next = 0;
-        for (row, code) in out.push_mixed(take).iter_mut().enumerate() {
-            let has = bit(words, skip + row);
-            *code = if has { present[next] } else { self.null };
-            next += usize::from(has);
-        }
+        out.finish();
         Ok(())
     }
 
@@ -150,15 +154,44 @@ impl CodeMapping<'_> {
                     out.fill(self.table.code(code)?);
                     Ok(())
                 }
-                Run::Packed { bytes, .. } => packed(bytes, runs.width(), start, &self.table, out),
+                Run::Packed { bytes, .. } => self.packed(bytes, runs.width(), start, out),
             }
         })
     }
+
+    /// Codes of the packed numbers of entries from the zero-based index `start` on.
+    fn packed(&self, bytes: &[u8], width: u8, start: usize, out: &mut [u8]) -> encoded::Result<()> {
+        // Whole groups of eight numbers begin with a byte; before the first one numbers are read one by one.
+        let groups = (1..=KERNEL_WIDTH).contains(&width);
+        let singles = if groups { (start.next_multiple_of(8) - start).min(out.len()) } else { out.len() };
+        let (singles, rest) = out.split_at_mut(singles);
+        for (index, code) in singles.iter_mut().enumerate() {
+            *code = self.table.code(code_at(bytes, width, start + index))?;
+        }
+        let Some(table) = self.table.codes.first_chunk().filter(|_| !rest.is_empty()) else { return Ok(()) };
+        let packed = bytes.get(start.div_ceil(8) * usize::from(width)..).unwrap_or_default();
+        if self.kernel.map_packed(packed, width, table, rest) { Ok(()) } else { Err(beyond()) }
+    }
 }
 
-#[inline]
-fn bit(words: &[u64], row: usize) -> bool {
-    words[row / 64] >> (row % 64) & 1 != 0
+/// Number of ones among some bits of `words`.
+fn ones(words: &[u64], bits: Range<usize>) -> usize {
+    let below = |end: usize| {
+        let whole = words[..end / 64].iter().map(|word| word.count_ones() as usize).sum::<usize>();
+        let part = if end.is_multiple_of(64) { 0 } else { words[end / 64] & ((1 << (end % 64)) - 1) };
+        whole + part.count_ones() as usize
+    };
+    below(bits.end) - below(bits.start)
+}
+
+/// The bits from `bit` on.
+fn from_bit(words: &[u64], bit: usize) -> Cow<'_, [u64]> {
+    let (rest, shift) = (&words[bit / 64..], bit % 64);
+    if shift == 0 {
+        return rest.into();
+    }
+    let high = rest.iter().skip(1).chain(&[0]).map(|word| word << (64 - shift));
+    rest.iter().zip(high).map(|(low, high)| low >> shift | high).collect()
 }
 
 /// The code of each entry of the dictionary.
@@ -171,9 +204,9 @@ impl CodeTable {
     fn fill(&mut self, dictionary: &Dictionary, classify: Classifier<'_>) {
         self.codes.clear();
         self.codes.extend(dictionary.iter().map(|value| classify(Some(value))));
-        // With 256 entries, an 8-bit index needs no bounds check.
-        if self.codes.len() < 256 {
-            self.codes.resize(256, NO_ENTRY);
+        // Every number that the kernel maps has an entry.
+        if self.codes.len() < TABLE {
+            self.codes.resize(TABLE, NO_ENTRY);
         }
     }
 
@@ -183,17 +216,6 @@ impl CodeTable {
             Some(&code) if code != NO_ENTRY => Ok(code),
             _ => Err(beyond()),
         }
-    }
-
-    /// Replaces numbers of entries, of at most 8 bits, by the entries' codes.
-    fn map(&self, codes: &mut [u8]) -> encoded::Result<()> {
-        let table: &[u8; 256] = self.codes.first_chunk().ok_or_else(beyond)?;
-        let mut highest = 0;
-        for code in codes {
-            *code = table[usize::from(*code)];
-            highest = highest.max(*code);
-        }
-        if highest == NO_ENTRY { Err(beyond()) } else { Ok(()) }
     }
 }
 
@@ -219,17 +241,6 @@ fn pieces<'p>(
         each(run, skip, len)?;
         take -= len;
         skip = 0;
-    }
-    Ok(())
-}
-
-fn packed(bytes: &[u8], width: u8, start: usize, table: &CodeTable, out: &mut [u8]) -> encoded::Result<()> {
-    if width <= 8 {
-        unpack(bytes, width, start, out);
-        return table.map(out);
-    }
-    for (index, code) in out.iter_mut().enumerate() {
-        *code = table.code(code_at(bytes, width, start + index))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::super::metrics::ScanMetrics;
 use crate::error::{Error, Fault, Result};
 use crate::estate::Column;
+use crate::kernel::Kernel;
 use crate::snapshot::encoded::{self, Buffers, Chunk, Damage, Dictionary, PageCursor, PageStart};
 use crate::snapshot::{FileColumn, SourceFile};
 
@@ -80,6 +81,8 @@ pub struct ColumnReader<'a> {
     pub column: Column,
     /// Which reader is used.
     pub reader: Reader,
+    /// The instructions for inner loops.
+    pub kernel: Kernel,
     /// The worker's buffers.
     pub buffers: &'a mut ColumnBuffers,
     /// The first page that is read; no row before it may be read.
@@ -98,7 +101,14 @@ impl<'a> ColumnReader<'a> {
     #[must_use]
     pub fn new(chunk: ColumnChunk<'a>, column: Column, buffers: &'a mut ColumnBuffers) -> Self {
         buffers.forget_dictionaries();
-        Self { chunk, column, reader: Reader::default(), buffers, start: PageStart::default() }
+        Self {
+            chunk,
+            column,
+            reader: Reader::default(),
+            kernel: Kernel::default(),
+            buffers,
+            start: PageStart::default(),
+        }
     }
 
     /// Opens the pages of the chunk; `None` if the encoded reader does not support the codec or is not to be used.

@@ -19,7 +19,7 @@ mod starts;
 pub use codec::{Codec, Unpacker};
 pub use cursor::{Buffers, Chunk, DataPage, Page, PageCursor, Validity, Values};
 pub use dictionary::Dictionary;
-pub use hybrid::{Run, Runs, code_at, unpack};
+pub use hybrid::{Run, Runs, code_at};
 pub use pages::{Encoding, PageHeader, PageKind, PageWalk};
 pub use starts::{PageStart, page_starts};
 
