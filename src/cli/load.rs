@@ -189,8 +189,9 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
         remark(common, &format!("{} of them had been tried by an earlier attempt", figures::count(*resumed_at)));
     }
     let total = &account.total;
+    let open = if total.open > 0 { format!(" + {} open", figures::count(total.open)) } else { String::new() };
     let sum = format!(
-        "{} planned = {} {deleted} + {} changed since + {} gone + {} failed; {} alerts",
+        "{} planned = {} {deleted} + {} changed since + {} gone + {} failed{open}; {} alerts",
         figures::count(total.planned),
         figures::count(total.deleted),
         figures::count(total.changed),
@@ -209,10 +210,10 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
 }
 
 fn by_type(account: &Account, deleted: &str) -> String {
-    let header = ["type", "planned", deleted, "changed", "gone", "failed", "alerts"];
+    let header = ["type", "planned", deleted, "changed", "gone", "failed", "open", "alerts"];
     let row = |name: &str, figures: &Figures| {
-        let Figures { planned, deleted, changed, gone, failed, alerts } = *figures;
-        let counts = [planned, deleted, changed, gone, failed, alerts].map(figures::count);
+        let Figures { planned, deleted, changed, gone, failed, open, alerts } = *figures;
+        let counts = [planned, deleted, changed, gone, failed, open, alerts].map(figures::count);
         std::iter::once(name.to_owned()).chain(counts).collect::<Vec<_>>()
     };
     let rows = account.by_type.iter().map(|(name, figures)| row(name, figures));

@@ -130,7 +130,30 @@ pub enum Error {
         /// Devices in the manifest.
         planned: u64,
     },
+    /// An administrator of the database canceled a statement of a load.
+    #[error("{0}")]
+    Canceled(String),
+    /// A load stopped after some of its transactions were committed.
+    #[error(
+        "{cause}; before that, {done} of {planned} planned devices were tried: {deleted} deletions and {alerts} alerts are \
+         committed"
+    )]
+    PartlyLoaded {
+        /// Why it stopped.
+        cause: Box<Error>,
+        /// Devices that have been tried.
+        done: u64,
+        /// Devices in the manifest.
+        planned: u64,
+        /// Devices that were deleted.
+        deleted: u64,
+        /// Alerts that were written.
+        alerts: u64,
+    },
 }
+
+/// How to go on with a load that stopped.
+const CONTINUES: &str = "run the same command again: it continues from there";
 
 impl Place {
     /// The error that `fault` is at this place.
@@ -186,7 +209,15 @@ impl Error {
                 _ => String::new(),
             },
             Self::Aside { .. } => "name a folder with room for eight bytes a row in the variable TMPDIR".into(),
-            Self::Halted { .. } => "run the same command again: it continues from there".into(),
+            Self::Halted { .. } => CONTINUES.into(),
+            Self::Canceled(_) => "ask who canceled it, and why; then run the same command again".into(),
+            Self::PartlyLoaded { cause, .. } => match cause.remedy() {
+                remedy if remedy.is_empty() => CONTINUES.into(),
+                remedy if remedy.contains("same command again") || matches!(**cause, Self::Verification { .. }) => {
+                    remedy
+                }
+                remedy => format!("{remedy}; then {CONTINUES}"),
+            },
             Self::Unbalanced(_) => "please report this with the snapshot's schema".into(),
             Self::Regression { remedy, .. } => (*remedy).into(),
             Self::Write { .. } | Self::Interrupted => String::new(),
@@ -209,7 +240,8 @@ impl Error {
             | Self::Aside { .. }
             | Self::Write { .. }
             | Self::Unbalanced(_) => ExitCode::Failed,
-            Self::Interrupted | Self::Halted { .. } => ExitCode::Interrupted,
+            Self::Interrupted | Self::Halted { .. } | Self::Canceled(_) => ExitCode::Interrupted,
+            Self::PartlyLoaded { cause, .. } => cause.exit_code(),
         }
     }
 }

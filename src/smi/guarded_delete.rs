@@ -15,7 +15,8 @@
 //! Two things vary: the staging table, which holds the planned devices, and the parameters, which are bound or literal.
 
 use super::config::Config;
-use super::table::{BoundColumn, DeviceTable, StoredForm, as_text, qualified};
+use super::table::{BoundColumn, DeviceTable, StoredForm, as_text, qualified, tree};
+pub(crate) use super::table::{literal, literals};
 use crate::error::Result;
 use crate::estate::{Column, DeviceType, SmiStatus};
 use crate::policy::Policy;
@@ -228,20 +229,23 @@ impl GuardedDelete<'_> {
     }
 
     /// Deletes what is still due of a range, archives it, writes its alerts and advances `done`, in one statement. It ends
-    /// as an UPDATE of `sweep_load`, which updates no row where `done` is elsewhere: the caller then rolls back. A RETURNING
-    /// clause may follow, and count the rows of `gone`.
+    /// as an UPDATE of `sweep_load`, which updates no row where `done` is elsewhere: the caller then rolls back. Otherwise
+    /// it returns three numbers: rows deleted, alerts written, and, with [`LockedRows::Skip`], rows that were due and free.
     pub(crate) fn delete(&self, locked: LockedRows, parameters: &DeleteParameters) -> String {
         let Self { devices, tables, stage } = self;
         let DeviceSql { table, id, .. } = devices;
         let DeleteParameters { from, to, load_id, alert_code, done_before, done_after, .. } = parameters;
         let guard = self.conditions(parameters).map(|(_, condition)| condition).join("\n    AND ");
         let due = format!("s.ord >= {from} AND s.ord < {to} AND {id} = s.key\n    AND {guard}");
-        let source = match locked {
-            LockedRows::Wait => format!("USING {stage} AS s\n  WHERE {due}"),
-            LockedRows::Skip => format!(
-                "USING (SELECT s.*, d.tableoid AS part, d.ctid AS place FROM {stage} AS s JOIN {table} AS d ON true\n  \
-                 WHERE {due} FOR UPDATE OF d SKIP LOCKED) AS s\n  \
-                 WHERE d.ctid = s.place AND d.tableoid = s.part AND {id} = s.key"
+        let (free, source, tried) = match locked {
+            LockedRows::Wait => (String::new(), format!("USING {stage} AS s\n  WHERE {due}"), "NULL::bigint"),
+            LockedRows::Skip => (
+                format!(
+                    "free AS (\n  SELECT s.*, d.tableoid AS part, d.ctid AS place FROM {stage} AS s JOIN {table} AS d ON true\n  \
+                     WHERE {due} FOR UPDATE OF d SKIP LOCKED\n), "
+                ),
+                format!("USING free AS s\n  WHERE d.ctid = s.place AND d.tableoid = s.part AND {id} = s.key"),
+                "(SELECT count(*) FROM free)",
             ),
         };
         let eui = match devices.id_form {
@@ -250,7 +254,7 @@ impl GuardedDelete<'_> {
         };
         let archived = self.archive();
         format!(
-            "WITH gone(ord, alert, party, device_type, status_since, due_on, eui, {names}) AS (\n  \
+            "WITH {free}gone(ord, alert, party, device_type, status_since, due_on, eui, {names}) AS (\n  \
              DELETE FROM {table} AS d {source}\n  \
              RETURNING s.ord, s.alert, s.party, s.device_type, s.status_since, s.due_on, {eui}, {values}\n\
              ), archived AS (\n  INSERT INTO {removed} {columns}\n  SELECT {load_id}, ord, now(), {restored} FROM gone\n\
@@ -259,7 +263,8 @@ impl GuardedDelete<'_> {
              SELECT {load_id}, ord, {alert_code}, party, eui, device_type, status_since, due_on FROM gone WHERE alert\n)\n\
              UPDATE {loads} SET done = {done_after}, deleted = deleted + (SELECT count(*) FROM gone),\n  \
              alerts = alerts + (SELECT count(*) FROM gone WHERE alert)\n\
-             WHERE load_id = {load_id} AND done = {done_before} AND state IN ('staged', 'loading')",
+             WHERE load_id = {load_id} AND done = {done_before} AND state IN ('staged', 'loading')\n\
+             RETURNING (SELECT count(*) FROM gone), (SELECT count(*) FROM gone WHERE alert), {tried}",
             names = archived.names,
             values = archived.values,
             columns = archived.columns,
@@ -267,6 +272,33 @@ impl GuardedDelete<'_> {
             removed = tables.removed,
             outbox = tables.outbox,
             loads = tables.loads,
+        )
+    }
+
+    /// Counts what a transaction has written for a range: rows in the archive, alerts, kept devices, and devices that
+    /// are archived and still in the inventory. Triggers and rules can change each of them. The last count needs a look at
+    /// every device, and only a trigger can put one back, so that it is 0 without a look where the table has no trigger.
+    pub(crate) fn written(&self, parameters: &DeleteParameters) -> String {
+        let Self { devices, tables, stage } = self;
+        let DeviceSql { table, id, .. } = devices;
+        let DeleteParameters { from, to, load_id, .. } = parameters;
+        let range = |alias: &str| {
+            format!("{alias}.load_id = {load_id} AND {alias}.load_ord >= {from} AND {alias}.load_ord < {to}")
+        };
+        format!(
+            "SELECT (SELECT count(*) FROM {removed} AS r WHERE {of_removed}),\n  \
+             (SELECT count(*) FROM {outbox} AS o WHERE {of_outbox}),\n  \
+             (SELECT count(*) FROM {kept} AS k WHERE {of_kept}),\n  \
+             CASE WHEN {has_triggers}\n    \
+             THEN (SELECT count(*) FROM {removed} AS r JOIN {stage} AS s ON s.ord = r.load_ord\n      \
+             JOIN {table} AS d ON {id} = s.key WHERE {of_removed}) ELSE 0 END",
+            removed = tables.removed,
+            outbox = tables.outbox,
+            kept = tables.kept,
+            of_removed = range("r"),
+            of_outbox = range("o"),
+            of_kept = range("k"),
+            has_triggers = has_triggers(table),
         )
     }
 
@@ -338,12 +370,10 @@ struct Archive {
     selected: String,
 }
 
-/// A text as a literal, under standard conforming strings.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// Texts as a literal array.
-pub(crate) fn literals(texts: &[String]) -> String {
-    format!("ARRAY[{}]::text[]", texts.iter().map(|text| literal(text)).collect::<Vec<_>>().join(", "))
+/// Whether a table, or a partition of it, has a trigger that was made by a user, as an SQL condition.
+fn has_triggers(table: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM ({tree}) AS o JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = o.oid WHERE NOT t.tgisinternal)",
+        tree = tree(table)
+    )
 }

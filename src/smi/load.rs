@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::batch::{Batch, BatchEnd, LOADING, end_of};
+use super::batch::{Attempt, Batch, BatchEnd, BatchError, LOADING, end_of};
 use super::config::Config;
 use super::entry::{LoadEntry, LoadState};
 use super::fault::{failed, inventory};
@@ -46,8 +46,9 @@ pub struct Loaded {
 ///
 /// # Errors
 /// A server that cannot be reached or refuses, another load of the table, a run that is too old, superseded, undone or not
-/// approved, more failed devices than `max_failed`. [`Error::Halted`] after an interruption. Committed transactions stay
-/// committed, and the next attempt continues from there.
+/// approved, more failed devices than `max_failed`. Committed transactions stay committed, and the next attempt continues
+/// from there: [`Error::Halted`] after an interruption, [`Error::PartlyLoaded`] after any other error say how many there
+/// are. Both files are written for such a load too, as far as it has come.
 pub fn load(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Loaded> {
     let LoadOptions { plan, target, config, execute, .. } = *options;
     let needed = config.approvals.as_ref().map_or(0, RequiredApprovals::needed);
@@ -69,15 +70,47 @@ pub fn load(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Loaded
             }
         }
     }
-    session.must_be_timely()?;
-    let entry = session.entry_or_new()?;
-    let loaded = attempt(session, &entry, progress);
-    if loaded.is_err() && !execute {
-        // The connection may be lost, hence a new one. Should it fail too, the first error is the one to report.
-        let names = LoadTables::of(config);
-        let _ = target.connect().and_then(|mut client| LoadEntry::remove_staged(&mut client, config, &names, plan));
+    if let Err(error) = session.must_be_timely() {
+        return Err(stopped(session, error));
     }
-    loaded
+    let entry = session.entry_or_new()?;
+    match attempt(&mut session, &entry, progress) {
+        Ok(loaded) => Ok(loaded),
+        Err(error) if execute => Err(stopped(session, error)),
+        Err(error) => {
+            // The connection may be lost, hence a new one. Should it fail too, the first error is the one to report.
+            let names = LoadTables::of(config);
+            let _ = target.connect().and_then(|mut client| LoadEntry::remove_staged(&mut client, config, &names, plan));
+            Err(error)
+        }
+    }
+}
+
+/// Adds to an error what the load has committed so far, if anything, and writes the account as far as the load has come. Where
+/// the database does not answer any more, the error stays as it is: it promises nothing.
+fn stopped(mut session: Session<'_>, error: Error) -> Error {
+    let options = session.options;
+    let mut entry = session.entry();
+    if entry.is_err() {
+        entry = Session::begin(options).and_then(|again| {
+            session = again;
+            session.entry()
+        });
+    }
+    let Ok(Some(entry)) = entry else { return error };
+    if entry.done == 0 {
+        return error;
+    }
+    if options.execute {
+        // What could not be written now is written by the next attempt.
+        let _ = outcome::write(&mut session, &entry, None);
+    }
+    if matches!(error, Error::Halted { .. }) {
+        return error;
+    }
+    let [done, planned, deleted, alerts] = [entry.done, entry.planned, entry.deleted, entry.alerts]
+        .map(|number| u64::try_from(number).unwrap_or_default());
+    Error::PartlyLoaded { cause: Box::new(error), done, planned, deleted, alerts }
 }
 
 fn already_loaded(mut session: Session<'_>, entry: &LoadEntry) -> Result<Loaded> {
@@ -91,42 +124,52 @@ fn already_loaded(mut session: Session<'_>, entry: &LoadEntry) -> Result<Loaded>
     Ok(Loaded { executed: execute, already: true, resumed_at: plan.planned, account, table: session.table.shown })
 }
 
-fn attempt(mut session: Session<'_>, entry: &LoadEntry, progress: &dyn Progress) -> Result<Loaded> {
+fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress) -> Result<Loaded> {
     let LoadOptions { plan, config, execute, .. } = session.options;
-    if !stage::is_complete(&mut session.client, config, plan, entry.done)? {
+    if !stage::is_complete(&mut session.client, config, plan)? {
         stage::fill(&mut session.client, config, &session.table, plan, progress)?;
     }
-    set_timeouts(&mut session, config)?;
+    set_timeouts(session, config)?;
     session.plan_by_index()?;
     if execute {
         session.set_state(entry, LoadState::Loading)?;
     }
-    let batch = Batch::prepare(&mut session, entry.load_id)?;
-    let mut load =
-        RunningLoad { session, batch, load_id: entry.load_id, base: entry.done, kept: Vec::new(), failed: 0 };
+    let batch = Batch::prepare(session, entry.load_id)?;
+    let mut load = RunningLoad {
+        session,
+        batch,
+        load_id: entry.load_id,
+        base: entry.done,
+        kept: Vec::new(),
+        failed: 0,
+        timeout_message: None,
+    };
     load.all(entry.done..entry.planned, progress)?;
     let account = if execute {
         load.retry_locked(entry.planned)?;
         load.finish()?
     } else {
         let kept = std::mem::take(&mut load.kept);
-        let account = Account::of(plan, entry.done, KeptRows::DryRun(kept.into_iter()), |_, _, _| Ok(()))?;
+        let tried = entry.done..entry.planned;
+        let account = Account::of(plan, &tried, KeptRows::DryRun(kept.into_iter()), |_, _, _| Ok(()))?;
         load.session.remove_staged()?;
         account
     };
     let resumed_at = u64::try_from(entry.done).unwrap_or_default();
-    Ok(Loaded { executed: execute, already: false, resumed_at, account, table: load.session.table.shown })
+    Ok(Loaded { executed: execute, already: false, resumed_at, account, table: load.session.table.shown.clone() })
 }
 
 fn set_timeouts(session: &mut Session<'_>, config: &Config) -> Result<()> {
-    let (lock, statement) = (config.load.lock_timeout_ms, config.load.statement_timeout_ms);
+    let statement = config.load.statement_timeout_ms;
+    // Otherwise a locked row would be taken for a slow statement.
+    let lock = config.load.lock_timeout_ms.min(statement / 2).max(1);
     let settings = format!("SET lock_timeout = {lock}; SET statement_timeout = {statement}");
     session.client.batch_execute(&settings).map_err(failed(LOADING))
 }
 
 /// A load whose statements are prepared.
-struct RunningLoad<'a> {
-    session: Session<'a>,
+struct RunningLoad<'s, 'a> {
+    session: &'s mut Session<'a>,
     batch: Batch,
     load_id: i32,
     /// `done` as an earlier attempt left it. In a dry run it never advances.
@@ -135,9 +178,11 @@ struct RunningLoad<'a> {
     kept: Vec<Kept>,
     /// Single devices that the database refused to delete.
     failed: u64,
+    /// The message of a statement that exceeds its timeout, once it is known.
+    timeout_message: Option<String>,
 }
 
-impl RunningLoad<'_> {
+impl RunningLoad<'_, '_> {
     fn all(&mut self, range: Range<i64>, progress: &dyn Progress) -> Result<()> {
         let LoadOptions { config, execute, .. } = self.session.options;
         let (mut at, end) = (range.start, range.end);
@@ -164,7 +209,7 @@ impl RunningLoad<'_> {
         while let Some(range) = left.pop() {
             let middle = i64::midpoint(range.start, range.end);
             match self.until_unlocked(&range)? {
-                BatchEnd::Done => {}
+                BatchEnd::Done(_) => {}
                 _ if range.start < middle => left.extend([middle..range.end, range.start..middle]),
                 BatchEnd::Refused(reason) => self.record_failed(range.start, &range, reason)?,
                 BatchEnd::TooSlow(error) => return Err(inventory(LOADING, &error)),
@@ -176,11 +221,12 @@ impl RunningLoad<'_> {
 
     /// Tries a range up to [`ATTEMPTS`] times while locks stop it. The first time it waits for each lock.
     fn until_unlocked(&mut self, range: &Range<i64>) -> Result<BatchEnd> {
-        let (mut locked, mut wait) = (LockedRows::Wait, FIRST_WAIT);
         let done = if self.session.options.execute { range.clone() } else { self.base..range.end };
+        let mut attempt = Attempt { range: range.clone(), locked: LockedRows::Wait, done };
+        let mut wait = FIRST_WAIT;
         for _ in 0..ATTEMPTS {
-            match self.once(range, locked, &done)? {
-                BatchEnd::Locked => locked = LockedRows::Skip,
+            match self.once(&attempt)? {
+                BatchEnd::Locked => attempt.locked = LockedRows::Skip,
                 end => return Ok(end),
             }
             sleep(wait);
@@ -189,48 +235,54 @@ impl RunningLoad<'_> {
         Ok(BatchEnd::Locked)
     }
 
-    /// One transaction. `done` is where the load is before and after it; empty where a row is tried again.
-    fn once(&mut self, range: &Range<i64>, locked: LockedRows, done: &Range<i64>) -> Result<BatchEnd> {
-        match self.transact(range, locked, done) {
-            Ok(Some(kept)) => {
-                if !self.session.options.execute {
-                    self.kept.extend(kept);
-                }
-                Ok(BatchEnd::Done)
+    /// One transaction.
+    fn once(&mut self, attempt: &Attempt) -> Result<BatchEnd> {
+        match self.transact(attempt) {
+            Ok(BatchEnd::Done(kept)) if !self.session.options.execute => {
+                self.kept.extend(kept);
+                Ok(BatchEnd::Done(Vec::new()))
             }
-            Ok(None) => Err(advanced_elsewhere()),
-            Err(error) => end_of(error),
+            Ok(end) => Ok(end),
+            Err(BatchError::Stop(error)) => Err(error),
+            Err(BatchError::Server(error)) => end_of(error, |message| self.is_timeout(message)),
         }
     }
 
-    /// What was kept; `None` where nothing was done because `done` was elsewhere.
-    fn transact(
-        &mut self,
-        range: &Range<i64>,
-        locked: LockedRows,
-        done: &Range<i64>,
-    ) -> Result<Option<Vec<Kept>>, postgres::Error> {
-        let Session { client, names, options, .. } = &mut self.session;
+    fn transact(&mut self, attempt: &Attempt) -> Result<BatchEnd, BatchError> {
+        let Session { client, names, options, .. } = &mut *self.session;
         let mut work = client.transaction()?;
-        if done.is_empty() {
+        if attempt.done.is_empty() {
             // The record of the first attempt is replaced: where the device is kept again, it is written again.
             let clear = format!("DELETE FROM {} WHERE load_id = $1 AND load_ord >= $2 AND load_ord < $3", names.kept);
-            work.execute(&clear, &[&self.load_id, &range.start, &range.end])?;
+            work.execute(&clear, &[&self.load_id, &attempt.range.start, &attempt.range.end])?;
         }
-        let kept = self.batch.delete(&mut work, range, locked, done)?;
-        if !options.execute {
-            // Deferred constraints are checked now: a rollback would skip them.
-            work.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
-            work.rollback()?;
-        } else if kept.is_some() {
+        let end = self.batch.delete(&mut work, attempt)?;
+        if options.execute && matches!(end, BatchEnd::Done(_)) {
             work.commit()?;
+        } else {
+            work.rollback()?;
         }
-        Ok(kept)
+        Ok(end)
+    }
+
+    /// Whether the message of a canceled statement is that of the statement timeout. Its text depends on the language of the
+    /// server, and SQLSTATE 57014 is also that of `pg_cancel_backend`. So a statement that surely times out is asked first.
+    fn is_timeout(&mut self, message: &str) -> Result<bool> {
+        if self.timeout_message.is_none() {
+            let slow = "SET LOCAL statement_timeout = 1; SELECT pg_catalog.pg_sleep(1)";
+            let mut work = self.session.client.transaction().map_err(failed(LOADING))?;
+            self.timeout_message = match work.batch_execute(slow) {
+                Ok(()) => None,
+                Err(error) => Some(error.as_db_error().ok_or_else(|| inventory(LOADING, &error))?.message().to_owned()),
+            };
+            work.rollback().map_err(failed(LOADING))?;
+        }
+        Ok(self.timeout_message.as_deref() == Some(message))
     }
 
     /// Records a device that the database refuses to delete, and advances the load by `done`.
     fn record_failed(&mut self, ord: i64, done: &Range<i64>, reason: String) -> Result<()> {
-        let Session { client, names, options, .. } = &mut self.session;
+        let Session { client, names, options, .. } = &mut *self.session;
         self.failed += 1;
         if self.failed > options.config.load.max_failed {
             return Err(Error::Inventory {
@@ -250,11 +302,12 @@ impl RunningLoad<'_> {
         let mut work = client.transaction().map_err(failed(LOADING))?;
         work.execute(&record, &[&self.load_id, &ord, &reason]).map_err(failed(LOADING))?;
         // An empty range deletes nothing, and advances `done`.
-        let advanced = self.batch.delete(&mut work, &(ord..ord), LockedRows::Wait, done).map_err(failed(LOADING))?;
-        if advanced.is_none() {
-            return Err(advanced_elsewhere());
+        let advance = Attempt { range: ord..ord, locked: LockedRows::Wait, done: done.clone() };
+        match self.batch.delete(&mut work, &advance) {
+            Ok(_) => work.commit().map_err(failed(LOADING)),
+            Err(BatchError::Stop(error)) => Err(error),
+            Err(BatchError::Server(error)) => Err(inventory(LOADING, &error)),
         }
-        work.commit().map_err(failed(LOADING))
     }
 
     /// Tries the rows again that other sessions had locked. Those that stay locked have failed.
@@ -272,8 +325,10 @@ impl RunningLoad<'_> {
             }
             for row in rows {
                 let ord: i64 = row.get(0);
-                match self.once(&(ord..ord + 1), LockedRows::Skip, &(planned..planned))? {
-                    BatchEnd::Done | BatchEnd::Locked | BatchEnd::TooSlow(_) => {}
+                let attempt = Attempt { range: ord..ord + 1, locked: LockedRows::Skip, done: planned..planned };
+                match self.once(&attempt)? {
+                    BatchEnd::Done(_) | BatchEnd::Locked => {}
+                    BatchEnd::TooSlow(error) => return Err(inventory(LOADING, &error)),
                     BatchEnd::Refused(reason) => self.record_failed(ord, &(planned..planned), reason)?,
                 }
             }
@@ -285,7 +340,7 @@ impl RunningLoad<'_> {
 
     /// Ends an executed load: checks its counts, sets its state, drops the staging table, and writes the account.
     fn finish(&mut self) -> Result<Account> {
-        let Session { client, names, options, .. } = &mut self.session;
+        let Session { client, names, options, .. } = &mut *self.session;
         client.batch_execute("SET statement_timeout = 0").map_err(failed(LOADING))?;
         let count = format!("SELECT count(*) FROM {} WHERE load_id = $1", names.removed);
         let removed: i64 = client.query_one(&count, &[&self.load_id]).map_err(failed(LOADING))?.get(0);
@@ -293,20 +348,13 @@ impl RunningLoad<'_> {
         let counted = format!("SELECT deleted FROM {} WHERE load_id = $1", names.loads);
         let deleted: i64 = work.query_one(&counted, &[&self.load_id]).map_err(failed(LOADING))?.get(0);
         if removed != deleted {
-            return Err(Error::Unbalanced(format!("{removed} rows were archived, the load counted {deleted}")));
+            return Err(outcome::disagree(&format!("{removed} rows are archived, the load counted {deleted}")));
         }
         LoadEntry::set_state(&mut work, names, self.load_id, LoadState::Loaded)?;
         stage::drop_stage(&mut work, options.config, options.plan)?;
         work.commit().map_err(failed(LOADING))?;
         let entry = self.session.entry_or_new()?;
-        outcome::write(&mut self.session, &entry, None)
-    }
-}
-
-fn advanced_elsewhere() -> Error {
-    Error::Inventory {
-        what: "another session has advanced this load".into(),
-        remedy: "see who else loads this run; nothing was done twice".into(),
+        outcome::write(self.session, &entry, None)
     }
 }
 

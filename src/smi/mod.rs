@@ -42,6 +42,7 @@ pub mod stage;
 mod table;
 mod tables;
 mod tls;
+mod triggers;
 pub mod undo;
 mod weight;
 

@@ -4,6 +4,7 @@
 //! grow with the run. A planned device without a kept row was deleted; their number must equal the load's own count.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub const SCHEMA: &str = "smi-sweep/load/1";
 /// What became of a planned device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LoadOutcome {
+    /// It has not been tried: the load is not complete.
+    Open,
     /// It was still due.
     Deleted,
     /// It is in the inventory with another status, date, type or party.
@@ -45,11 +48,12 @@ pub(super) enum LoadOutcome {
 }
 
 impl LoadOutcome {
-    const ALL: [Self; 5] = [Self::Deleted, Self::Changed, Self::Gone, Self::Failed, Self::Locked];
+    const ALL: [Self; 6] = [Self::Open, Self::Deleted, Self::Changed, Self::Gone, Self::Failed, Self::Locked];
 
     /// The text in the database and in the files.
     pub(super) const fn name(self) -> &'static str {
         match self {
+            Self::Open => "open",
             Self::Deleted => "deleted",
             Self::Changed => "changed",
             Self::Gone => "gone",
@@ -108,6 +112,11 @@ impl Kept {
     pub(super) fn failed(ord: i64, reason: String) -> Self {
         Self { ord, outcome: LoadOutcome::Failed, reason, device_type: None, status: None, since: None, party: None }
     }
+
+    /// Every device that was not tried.
+    fn open() -> Self {
+        Self { outcome: LoadOutcome::Open, ..Self::failed(-1, "not tried yet".into()) }
+    }
 }
 
 /// Kept devices in the manifest's order.
@@ -145,7 +154,7 @@ impl KeptRows<'_> {
     }
 }
 
-/// Numbers of planned devices: `planned` = `deleted` + `changed` + `gone` + `failed`.
+/// Numbers of planned devices: `planned` = `deleted` + `changed` + `gone` + `failed` + `open`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Figures {
     /// Devices in the manifest.
@@ -158,6 +167,8 @@ pub struct Figures {
     pub gone: u64,
     /// The database refused to delete them, or another session kept them locked to the end.
     pub failed: u64,
+    /// Not decided: not tried yet, or locked by another session when tried. 0 after a complete load.
+    pub open: u64,
     /// Alerts of the deleted devices.
     pub alerts: u64,
 }
@@ -172,7 +183,8 @@ impl Figures {
             }
             LoadOutcome::Changed => self.changed += 1,
             LoadOutcome::Gone => self.gone += 1,
-            LoadOutcome::Failed | LoadOutcome::Locked => self.failed += 1,
+            LoadOutcome::Failed => self.failed += 1,
+            LoadOutcome::Open | LoadOutcome::Locked => self.open += 1,
         }
     }
 }
@@ -191,23 +203,26 @@ pub struct Account {
 }
 
 impl Account {
-    /// Merges manifest and kept rows from place `from` on, and calls `each` for every planned device.
+    /// Merges manifest and kept rows of the places that were `tried`, and calls `each` for every planned device from its
+    /// first place on. Devices after its last place are open.
     pub(super) fn of(
         plan: &Plan,
-        from: i64,
+        tried: &Range<i64>,
         mut kept: KeptRows<'_>,
         mut each: impl FnMut(&Deletes, usize, Option<&Kept>) -> Result<()>,
     ) -> Result<Self> {
         let mut account = Self::default();
         let mut manifest = Batches::<Deletes>::open(&plan.path)?;
-        let (mut ord, mut next) = (0i64, kept.next_row()?);
+        let (mut ord, mut next, open) = (0i64, kept.next_row()?, Kept::open());
         while let Some(batch) = manifest.next_batch()? {
             for row in 0..batch.id.len() {
-                if ord >= from {
-                    let found = if next.as_ref().is_some_and(|kept| kept.ord == ord) {
-                        std::mem::replace(&mut next, kept.next_row()?)
-                    } else {
-                        None
+                if ord >= tried.end {
+                    account.count(&batch, row, Some(&open));
+                    each(&batch, row, Some(&open))?;
+                } else if ord >= tried.start {
+                    let found = match &next {
+                        Some(kept_row) if kept_row.ord == ord => std::mem::replace(&mut next, kept.next_row()?),
+                        _ => None,
                     };
                     account.count(&batch, row, found.as_ref());
                     each(&batch, row, found.as_ref())?;
@@ -216,7 +231,7 @@ impl Account {
             }
         }
         if next.is_some() || u64::try_from(ord) != Ok(plan.planned) {
-            return Err(Error::Unbalanced(format!("{ord} devices are accounted for of {}", plan.planned)));
+            return Err(disagree(&format!("{ord} devices are accounted for of {}", plan.planned)));
         }
         Ok(account)
     }
@@ -248,15 +263,26 @@ fn account(
 ) -> Result<Account> {
     let Session { client, names, options, .. } = session;
     let kept = KeptRows::Stored { client, names, load_id: entry.load_id, page: Vec::new().into_iter(), last: -1 };
-    let account = Account::of(options.plan, 0, kept, each)?;
+    let account = Account::of(options.plan, &(0..entry.done), kept, each)?;
     let (deleted, alerts) = (i64::try_from(account.total.deleted), i64::try_from(account.total.alerts));
     if (deleted, alerts) == (Ok(entry.deleted), Ok(entry.alerts)) {
         return Ok(account);
     }
-    Err(Error::Unbalanced(format!(
+    Err(disagree(&format!(
         "{} deletions and {} alerts are accounted for, the load counted {} and {}",
         account.total.deleted, account.total.alerts, entry.deleted, entry.alerts
     )))
+}
+
+/// The tables of a load contradict each other: a defect of this program, or another program has written into them. What was
+/// committed stays.
+pub(super) fn disagree(what: &str) -> Error {
+    Error::Inventory {
+        what: format!("the figures of the load disagree: {what}"),
+        remedy:
+            "see whether another program writes into sweep_load, sweep_load_kept or the archive; otherwise report this"
+                .into(),
+    }
 }
 
 /// The account of a load that the database has recorded.

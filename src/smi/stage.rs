@@ -104,8 +104,9 @@ pub(super) fn drop_stage(client: &mut impl GenericClient, config: &Config, plan:
     client.batch_execute(&sql).map_err(failed("cannot drop the staging table"))
 }
 
-/// Whether the staging table holds every planned device from place `done` on.
-pub(super) fn is_complete(client: &mut Client, config: &Config, plan: &Plan, done: i64) -> Result<bool> {
+/// Whether the staging table holds every planned device. Those that have been tried are needed too: some of them may be
+/// tried again at the end.
+pub(super) fn is_complete(client: &mut Client, config: &Config, plan: &Plan) -> Result<bool> {
     let trying = "cannot inspect the staging table";
     let exists = "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                   WHERE n.nspname = $1::text AND c.relname = $2::text)";
@@ -114,9 +115,9 @@ pub(super) fn is_complete(client: &mut Client, config: &Config, plan: &Plan, don
     if !found {
         return Ok(false);
     }
-    let count = format!("SELECT count(*) FROM {} WHERE ord >= $1", stage_name(config, &plan.id));
-    let rows: i64 = client.query_one(&count, &[&done]).map_err(failed(trying))?.get(0);
-    Ok(u64::try_from(rows + done) == Ok(plan.planned))
+    let count = format!("SELECT count(*) FROM {}", stage_name(config, &plan.id));
+    let rows: i64 = client.query_one(&count, &[]).map_err(failed(trying))?.get(0);
+    Ok(u64::try_from(rows) == Ok(plan.planned))
 }
 
 const COPYING: &str = "cannot copy the manifest into the staging table";

@@ -18,6 +18,25 @@ pub(super) fn qualified(schema: &str, table: &str) -> String {
     format!("{}.{}", quoted(schema), quoted(table))
 }
 
+/// A text as a literal, under standard conforming strings.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Texts as a literal array.
+pub(crate) fn literals(texts: &[String]) -> String {
+    format!("ARRAY[{}]::text[]", texts.iter().map(|text| literal(text)).collect::<Vec<_>>().join(", "))
+}
+
+/// A query for the object ids of a table, its partitions, and the tables that inherit from it. `table` is an SQL name.
+pub(super) fn tree(table: &str) -> String {
+    format!(
+        "WITH RECURSIVE tree(oid) AS (SELECT {name}::pg_catalog.regclass::oid UNION SELECT i.inhrelid \
+         FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid) SELECT oid FROM tree",
+        name = literal(table),
+    )
+}
+
 /// How a column is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoredForm {

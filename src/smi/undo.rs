@@ -80,12 +80,9 @@ pub fn undo(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Undone
     Ok(undone)
 }
 
-/// Writes the account again. A load that was undone before it was complete has no outcome for every device, and no account.
+/// Writes the account again. Where a load was undone before it was complete, the devices that it had not tried are open.
 fn write(session: &mut Session<'_>) -> Result<()> {
     let Some(entry) = session.entry()? else { return Ok(()) };
-    if entry.done < entry.planned {
-        return Ok(());
-    }
     let count = format!(
         "SELECT count(*) FILTER (WHERE restored_at IS NOT NULL), count(*) FILTER (WHERE restored_at IS NULL) \
          FROM {} WHERE load_id = $1",

@@ -3,6 +3,7 @@
 
 pub mod columns;
 pub mod estates;
+pub mod prepared;
 pub mod server;
 
 use std::fs;

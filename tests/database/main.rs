@@ -7,6 +7,7 @@ mod inventory;
 mod inventory_forms;
 mod inventory_kills;
 mod inventory_refusals;
+mod load_account;
 mod load_stops;
 mod manifest_export_postgres;
 mod prepared;
