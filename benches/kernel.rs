@@ -37,7 +37,7 @@ fn snapshot(layout: Layout) -> (tempfile::TempDir, Snapshot) {
 
 fn chunk(snapshot: &Snapshot, column: Column) -> ColumnChunk<'_> {
     let file = &snapshot.files()[0];
-    ColumnChunk { file, group: 0, bound: file.columns.get(column).expect("a column") }
+    ColumnChunk { file, group: 0, bound: file.columns.in_file(column).expect("a column") }
 }
 
 fn kernel(criterion: &mut Criterion) {

@@ -197,7 +197,7 @@ impl Checker<'_> {
                 if column == Column::NotifyingRole {
                     *role = RoleField::from(value.bytes);
                 }
-                let checked = CheckedValue { column, form: bound.form, bytes: value.bytes };
+                let checked = CheckedValue { column, form: bound.form(), bytes: value.bytes };
                 if let Some((kind, spelling)) = self.flaw(&checked, pairs.of(row), *role) {
                     flaws.add(kind, spelling, place.row_number(row));
                 }

@@ -60,6 +60,9 @@ pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Pr
         Some(_) => Snapshot::open_unverified(request.snapshot, spellings, pool, progress)?,
         None => Snapshot::open(request.snapshot, spellings, pool, progress)?,
     };
+    if let Some((_, folder)) = seal {
+        snapshot.files().iter().try_for_each(|file| file.covered_by_seal_of(folder))?;
+    }
     let own_moment = || Ok::<_, Error>(snapshot.taken_at()?.map(|(micros, _)| micros));
     let as_of = match (request.as_of, seal.and_then(|(seal, folder)| Some((seal.taken_at?, folder)))) {
         (AsOf::OfSnapshot, None) => own_moment()?,

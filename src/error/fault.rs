@@ -102,6 +102,23 @@ pub enum Fault {
     /// Two columns of the file are mapped to one column of the contract.
     #[error("two columns of the file are both read as `{0}`")]
     AmbiguousColumn(&'static str),
+    /// A column of the file has the name of a partition key.
+    #[error("is in the file, and the folder {} gives it too: which of them is right is not certain", .0.display())]
+    InFolderToo(PathBuf),
+    /// Two folders above a file give the same column.
+    #[error("is given twice, by the folders {} and {}", .0.display(), .1.display())]
+    InTwoFolders(PathBuf, PathBuf),
+    /// A folder whose name should give a value, and does not.
+    #[error("the name of the folder {} gives no value: {why}", folder.display())]
+    BadPartition {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with its value.
+        why: &'static str,
+    },
+    /// A folder outside of a sealed folder gives a column.
+    #[error("is given by the folder {}, whose name the seal does not cover", .0.display())]
+    OutsideOfSeal(PathBuf),
     /// A column has a type that the contract does not accept.
     #[error("is {found}, which cannot be read as {wanted}")]
     WrongKind {
@@ -174,6 +191,10 @@ impl Fault {
             }
             Self::InSomeFiles(_) => "export the column for all files of the snapshot, or for none",
             Self::AmbiguousColumn(_) => "map one column only under [snapshot.columns] of the policy",
+            Self::InFolderToo(_) => "export the column in the files or as a partition, not as both",
+            Self::InTwoFolders(..) => "name the folder once on the way to a file",
+            Self::OutsideOfSeal(_) => "seal a folder above it, with `smi-sweep check --seal`",
+            Self::BadPartition { .. } => "export the column in the files, or percent-encode the value",
             Self::WrongKind { .. } => "export the column in an accepted type, or map another column to it",
             Self::Corrupt(_) => "export or copy the file again",
             Self::NoAsOf => "give --as-of DATE, or seal the snapshot with `smi-sweep check --seal --taken-at TIME`",

@@ -136,9 +136,9 @@ fn read_row(range: &mut RangeReader<'_>, policy: &Policy, row: u32, id: DeviceId
                     judged.status_code = policy.status_code(bytes);
                     smi_status = Some(text());
                 }
-                Column::StatusSince => judged.since = Some(dates::micros(bound.form, bytes)),
+                Column::StatusSince => judged.since = Some(dates::micros(bound.form(), bytes)),
                 Column::NotifyingParty => {
-                    let read = values::party_field(bound.form, Some(bytes));
+                    let read = values::party_field(bound.form(), Some(bytes));
                     judged.party = (&read).into();
                     party = Some(read.name().map_or_else(text, str::to_owned));
                 }

@@ -203,7 +203,7 @@ impl Counter<'_> {
         numbers.begin_chunk();
         range.values(Column::CspRegion, rows, |index, value| {
             // A region that is blank or not text counts as none.
-            if let PartyCode::Party(number) = PartyCode::of(numbers.number(bound.form, value, &self.regions)) {
+            if let PartyCode::Party(number) = PartyCode::of(numbers.number(bound.form(), value, &self.regions)) {
                 regions[index] = number;
             }
         })?;

@@ -132,6 +132,9 @@ pub struct FileRecord {
     /// Whether it has the column `notifying_role`. Without it, the device type decided which deletions raise an alert.
     #[serde(default)]
     pub role_column: bool,
+    /// The columns whose value is in the name of a folder above it, with the value as text; `None` is null.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub folder_columns: BTreeMap<String, Option<String>>,
     /// Its BLAKE3 digest in hex, where a seal was verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blake3: Option<String>,
@@ -282,6 +285,7 @@ impl Record {
                         rows: file.rows,
                         bytes: file.bytes(),
                         role_column: file.columns.get(Column::NotifyingRole).is_some(),
+                        folder_columns: file.columns.folder_texts(),
                         blake3: file.digest.clone(),
                     })
                     .collect(),

@@ -124,6 +124,11 @@ impl Candidates {
         let Self { open, since, .. } = self;
         since.clear();
         let file = range.file;
+        if let Some(folder) = file.columns.in_folder(Column::StatusSince) {
+            let date = folder.value.as_deref().map_or(dates::NULL, |bytes| dates::micros(folder.form, bytes));
+            since.resize(open.rows.len(), date);
+            return Ok(());
+        }
         let bound = file.bound(Column::StatusSince)?;
         let pages =
             NotDuePages::new(ColumnChunk { file, group: range.range.group, bound }, plan.latest_due, plan.as_of());

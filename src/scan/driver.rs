@@ -221,12 +221,15 @@ impl RangeReader<'_> {
         self.range.rows.clone().collect()
     }
 
-    /// How the file stores a column.
+    /// The form of a column's values.
     ///
     /// # Errors
-    /// A column that the file does not have.
+    /// A column that neither the file nor a folder has.
     pub fn form(&self, column: Column) -> Result<PhysicalForm> {
-        Ok(self.file.bound(column)?.form)
+        match self.file.columns.in_folder(column) {
+            Some(folder) => Ok(folder.form),
+            None => Ok(self.file.bound(column)?.form),
+        }
     }
 
     /// A column chunk of the row group.
@@ -242,6 +245,11 @@ impl RangeReader<'_> {
     /// # Errors
     /// A damaged chunk, or a column that the file does not have.
     pub fn codes(&mut self, column: Column, classify: Classifier<'_>, out: &mut Codes) -> Result<()> {
+        if let Some(folder) = self.file.columns.in_folder(column) {
+            out.clear();
+            out.push_same(classify(folder.value.as_deref()), self.range.len());
+            return Ok(());
+        }
         let rows = self.range.rows.start as usize..self.range.rows.end as usize;
         self.column(column)?.codes(rows, classify, out)
     }
@@ -251,7 +259,14 @@ impl RangeReader<'_> {
     ///
     /// # Errors
     /// A damaged chunk, or a column that the file does not have.
-    pub fn values(&mut self, column: Column, rows: &[u32], take: impl FnMut(usize, ColumnValue<'_>)) -> Result<()> {
+    pub fn values(&mut self, column: Column, rows: &[u32], mut take: impl FnMut(usize, ColumnValue<'_>)) -> Result<()> {
+        if let Some(folder) = self.file.columns.in_folder(column) {
+            // One value is a dictionary of one entry.
+            let bytes = folder.value.as_deref();
+            let value = ColumnValue { bytes, code: bytes.map(|_| 0) };
+            (0..rows.len()).for_each(|index| take(index, value));
+            return Ok(());
+        }
         self.column(column)?.values(rows, take)
     }
 
@@ -275,7 +290,7 @@ impl RangeReader<'_> {
     /// # Errors
     /// A footer that points beyond the file, or a column that the file does not have.
     pub fn read_ahead(&self, column: Column) -> Result<()> {
-        if self.range.rows.start == 0 {
+        if self.range.rows.start == 0 && self.file.columns.in_folder(column).is_none() {
             let chunk = self.chunk(column)?;
             self.file.map().will_need(self.file.chunk_range(chunk.group, chunk.bound)?);
         }

@@ -78,7 +78,7 @@ impl SharedGroup {
         }
         let number = range.rows.start as usize / self.range_rows;
         for column in Column::ALL {
-            let Some(bound) = file.columns.get(column) else { continue };
+            let Some(bound) = file.columns.in_file(column) else { continue };
             let chunk = file.chunk_range(range.group, bound)?;
             // The reference reader does not find page starts. The whole chunk is given back; other ranges page it in
             // again.
@@ -98,7 +98,7 @@ impl SharedGroup {
 /// # Errors
 /// A footer that points beyond the file.
 pub(super) fn release_group(file: &SourceFile, group: usize) -> Result<()> {
-    for bound in Column::ALL.into_iter().filter_map(|column| file.columns.get(column)) {
+    for bound in Column::ALL.into_iter().filter_map(|column| file.columns.in_file(column)) {
         file.map().release(file.chunk_range(group, bound)?);
     }
     Ok(())

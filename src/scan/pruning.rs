@@ -20,6 +20,9 @@ impl RangeReader<'_> {
     /// # Errors
     /// A footer that points beyond the file.
     pub(super) fn statuses_are_closed(&mut self, plan: &CandidatePlan<'_>) -> Result<bool> {
+        if let Some(folder) = self.file.columns.in_folder(Column::SmiStatus) {
+            return Ok(plan.is_closed(plan.status_code(folder.value.as_deref())));
+        }
         if one_closed_status(self.chunk(Column::SmiStatus)?, plan) {
             self.skip_chunk(SkipReason::StatusStatistics, Column::SmiStatus)?;
             return Ok(true);

@@ -129,7 +129,7 @@ impl Rows {
         let before = self.len();
         let rows = range.all_rows();
         for (column, bound) in file.columns.iter() {
-            let form = bound.form;
+            let form = bound.form();
             let (words, text): (&mut TextColumn, AsText) = match column {
                 Column::DeviceId => {
                     self.read_ids(range, &rows, form)?;
@@ -151,7 +151,7 @@ impl Rows {
             let mut all_text = true;
             range.values(column, &rows, |_, value| all_text &= words.push(value, text, form))?;
             if !all_text {
-                let place = file.chunk_place(range.range.group, bound);
+                let place = file.place().row_group(range.range.group).column(bound.name());
                 return Err(place.refuse(Fault::Corrupt("a text that is not UTF-8".into())));
             }
         }

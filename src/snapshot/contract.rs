@@ -3,12 +3,15 @@
 //! The Parquet types alone decide how a column is read, with one exception: `arrow` writers store seconds and `Date64`
 //! as plain INT64, and give the unit only in the Arrow schema that is embedded in the file.
 
+use std::collections::BTreeMap;
+
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit as ParquetUnit, Type as Physical};
 use parquet::file::metadata::FileMetaData;
 use parquet::schema::types::ColumnDescriptor;
 
+use super::partitions::{FolderColumn, PartitionKey};
 use crate::error::{Error, Fault, Place, Result, nearest};
 use crate::estate::{Column, Spellings};
 
@@ -47,6 +50,9 @@ pub enum PhysicalForm {
 }
 
 impl PhysicalForm {
+    /// Microseconds since 1970.
+    pub const MICROS: Self = Self::Timestamp(TimestampUnit::Micro);
+
     /// Bytes of a value in PLAIN encoding; `None` if each value is stored with its length.
     #[must_use]
     pub const fn width(self) -> Option<usize> {
@@ -72,77 +78,175 @@ pub struct FileColumn {
     pub optional: bool,
 }
 
+/// Where the values of a column are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ColumnSource {
+    /// In the file.
+    File(FileColumn),
+    /// In the name of a folder above the file.
+    Folder(FolderColumn),
+}
+
+impl ColumnSource {
+    /// The form of the values.
+    #[must_use]
+    pub const fn form(&self) -> PhysicalForm {
+        match self {
+            Self::File(column) => column.form,
+            Self::Folder(column) => column.form,
+        }
+    }
+
+    /// The name in the file, or in the folder's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File(column) => &column.name,
+            Self::Folder(column) => &column.name,
+        }
+    }
+}
+
 /// The columns of one file, by [`Column`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Columns([Option<FileColumn>; Column::ALL.len()]);
+pub struct Columns([Option<ColumnSource>; Column::ALL.len()]);
 
 impl Columns {
-    /// The column, if the file has it. Only the role and the region may be missing.
+    /// The column, if the file or a folder above it has it. Only the role and the region may be missing.
     #[must_use]
-    pub fn get(&self, column: Column) -> Option<&FileColumn> {
+    pub const fn get(&self, column: Column) -> Option<&ColumnSource> {
         self.0[column as usize].as_ref()
     }
 
-    /// The columns of [`Column::READ_BY_SWEEP`] that the file has.
-    pub fn iter(&self) -> impl Iterator<Item = (Column, &FileColumn)> {
+    /// The column, if the file itself has it.
+    #[must_use]
+    pub const fn in_file(&self, column: Column) -> Option<&FileColumn> {
+        match self.get(column) {
+            Some(ColumnSource::File(column)) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// The column, if a folder above the file gives it.
+    #[must_use]
+    pub const fn in_folder(&self, column: Column) -> Option<&FolderColumn> {
+        match self.get(column) {
+            Some(ColumnSource::Folder(column)) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// The columns that folders give, by the contract's name, with their values as text; `None` is null.
+    #[must_use]
+    pub fn folder_texts(&self) -> BTreeMap<String, Option<String>> {
+        let given = Column::ALL.into_iter().filter_map(|column| Some((column, self.in_folder(column)?)));
+        given.map(|(column, folder)| (column.name().to_owned(), folder.text.clone())).collect()
+    }
+
+    /// The columns of [`Column::READ_BY_SWEEP`] that there are.
+    pub fn iter(&self) -> impl Iterator<Item = (Column, &ColumnSource)> {
         Column::READ_BY_SWEEP.into_iter().filter_map(|column| Some((column, self.get(column)?)))
     }
 
-    /// Finds the columns of the contract in a file. A column that the spellings map is found under its mapped name
-    /// only, and is required.
+    /// Finds the columns of the contract in a file and in the names of the folders above it. A column that the
+    /// spellings map is found under its mapped name only, and is required.
     ///
     /// # Errors
     /// A required column that is missing; a column that occurs twice or has a type that the contract does not accept;
-    /// an optional column whose name is misspelt.
-    pub fn bind(file: &FileMetaData, spellings: &Spellings, place: &Place) -> Result<Self> {
-        let mut columns: [Option<FileColumn>; Column::ALL.len()] = Default::default();
+    /// an optional column whose name is misspelt; a folder's name that gives no value.
+    pub fn bind(file: &FileMetaData, keys: &[PartitionKey], spellings: &Spellings, place: &Place) -> Result<Self> {
+        let mut columns: [Option<ColumnSource>; Column::ALL.len()] = Default::default();
         for column in Column::ALL {
-            columns[column as usize] = find(file, column, spellings.name_of(column), place)?;
+            let names = Names { file, keys, column, mapped: spellings.name_of(column) };
+            columns[column as usize] = match names.in_folders(place)? {
+                Some(column) => Some(ColumnSource::Folder(column)),
+                None => match names.in_file(place)? {
+                    Some(column) => Some(ColumnSource::File(column)),
+                    None => names.missing(place)?,
+                },
+            };
         }
         Ok(Self(columns))
     }
 }
 
-fn find(file: &FileMetaData, column: Column, mapped: Option<&str>, place: &Place) -> Result<Option<FileColumn>> {
-    let fields = file.schema().get_fields();
-    let wanted = mapped.unwrap_or(column.name());
-    let mut found = fields.iter().filter(|field| field.name() == wanted);
-    let (Some(field), second) = (found.next(), found.next()) else {
-        let names = || fields.iter().map(|field| field.name());
-        if mapped.is_none() && !column.required() {
-            return match names().find(|name| same_letters(name, wanted)) {
+/// The names in which a column is searched.
+struct Names<'a> {
+    file: &'a FileMetaData,
+    keys: &'a [PartitionKey],
+    column: Column,
+    /// The name that the policy maps.
+    mapped: Option<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn wanted(&self) -> &'a str {
+        self.mapped.unwrap_or(self.column.name())
+    }
+
+    /// All names of the file, then those of the folders.
+    fn all(&self) -> impl Iterator<Item = &'a str> {
+        let fields = self.file.schema().get_fields().iter().map(|field| field.name());
+        fields.chain(self.keys.iter().map(|key| key.name.as_str()))
+    }
+
+    fn in_folders(&self, place: &Place) -> Result<Option<FolderColumn>> {
+        let mut found = self.keys.iter().filter(|key| key.name == self.wanted());
+        let Some(key) = found.next() else { return Ok(None) };
+        if let Some(other) = found.next() {
+            let fault = Fault::InTwoFolders(key.folder.clone(), other.folder.clone());
+            return Err(place.clone().column(&key.name).refuse(fault));
+        }
+        let alike = self.file.schema().get_fields().iter().find(|field| same_letters(field.name(), &key.name));
+        if let Some(field) = alike {
+            return Err(place.clone().column(field.name()).refuse(Fault::InFolderToo(key.folder.clone())));
+        }
+        key.column(self.column, place).map(Some)
+    }
+
+    /// `None` if the column may be missing; else an error that says which name is meant.
+    fn missing(&self, place: &Place) -> Result<Option<ColumnSource>> {
+        let wanted = self.wanted();
+        if self.mapped.is_none() && !self.column.required() {
+            return match self.all().find(|name| same_letters(name, wanted)) {
                 // No rule reads the region, and another column may have a similar name.
-                _ if column == Column::CspRegion => Ok(None),
-                Some(name) => Err(place.clone().column(name).refuse(Fault::Misspelt(column.name()))),
+                _ if self.column == Column::CspRegion => Ok(None),
+                Some(name) => Err(place.clone().column(name).refuse(Fault::Misspelt(self.column.name()))),
                 None => Ok(None),
             };
         }
-        let found = match names().collect::<Vec<_>>() {
+        let found = match self.all().collect::<Vec<_>>() {
             names if names.is_empty() => "no columns".into(),
             names => names.join(", "),
         };
-        let nearest = nearest(wanted, names()).map(Into::into);
-        return Err(place.clone().column(wanted).refuse(Fault::MissingColumn { found, nearest }));
-    };
-    if second.is_some() {
-        return Err(place.clone().column(field.name()).refuse(Fault::AmbiguousColumn(column.name())));
+        let nearest = nearest(wanted, self.all()).map(Into::into);
+        Err(place.clone().column(wanted).refuse(Fault::MissingColumn { found, nearest }))
     }
-    let refuse = |found: String| -> Error {
-        place.clone().column(field.name()).refuse(Fault::WrongKind { found, wanted: accepted(column) })
-    };
-    if field.is_group() {
-        return Err(refuse("a nested column".into()));
+
+    fn in_file(&self, place: &Place) -> Result<Option<FileColumn>> {
+        let (file, column) = (self.file, self.column);
+        let mut found = file.schema().get_fields().iter().filter(|field| field.name() == self.wanted());
+        let (Some(field), second) = (found.next(), found.next()) else { return Ok(None) };
+        if second.is_some() {
+            return Err(place.clone().column(field.name()).refuse(Fault::AmbiguousColumn(column.name())));
+        }
+        let refuse = |found: String| -> Error {
+            place.clone().column(field.name()).refuse(Fault::WrongKind { found, wanted: accepted(column) })
+        };
+        if field.is_group() {
+            return Err(refuse("a nested column".into()));
+        }
+        let schema = file.schema_descr();
+        let leaf = (0..schema.num_columns())
+            .find(|&leaf| schema.column(leaf).path().parts() == [field.name()])
+            .ok_or_else(|| refuse("a nested column".into()))?;
+        let descriptor = schema.column(leaf);
+        if descriptor.max_rep_level() > 0 || descriptor.max_def_level() > 1 {
+            return Err(refuse("a repeated column".into()));
+        }
+        let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(&descriptor)))?;
+        Ok(Some(FileColumn { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
     }
-    let schema = file.schema_descr();
-    let leaf = (0..schema.num_columns())
-        .find(|&leaf| schema.column(leaf).path().parts() == [field.name()])
-        .ok_or_else(|| refuse("a nested column".into()))?;
-    let descriptor = schema.column(leaf);
-    if descriptor.max_rep_level() > 0 || descriptor.max_def_level() > 1 {
-        return Err(refuse("a repeated column".into()));
-    }
-    let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(&descriptor)))?;
-    Ok(Some(FileColumn { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
 }
 
 /// Whether two names are equal except for case and characters that are not letters or digits.

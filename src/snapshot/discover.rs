@@ -5,6 +5,7 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::partitions::PartitionKey;
 use super::tables::TableCheck;
 use crate::error::{Error, Fault, Place, Result};
 
@@ -18,6 +19,8 @@ pub struct FoundFile {
     pub name: String,
     /// The folder that the user named, if the file was found in one.
     pub root: Option<PathBuf>,
+    /// The folders above it whose names have the form `name=value`.
+    pub keys: Vec<PartitionKey>,
 }
 
 /// The files and folders of a snapshot.
@@ -77,10 +80,11 @@ struct FolderWalk {
 }
 
 impl FolderWalk {
-    fn visit(&mut self, path: &Path) -> Result<()> {
+    /// Notes a path, and returns it without links.
+    fn visit(&mut self, path: &Path) -> Result<PathBuf> {
         let real = fs::canonicalize(path).map_err(Error::io("resolve", path))?;
         self.tables.check(path, &real)?;
-        if self.visited.insert(real) { Ok(()) } else { Err(Place::file(path).refuse(Fault::NamedTwice)) }
+        if self.visited.insert(real.clone()) { Ok(real) } else { Err(Place::file(path).refuse(Fault::NamedTwice)) }
     }
 
     fn folder(&mut self, root: &Path, folder: &Path) -> Result<()> {
@@ -102,10 +106,10 @@ impl FolderWalk {
     }
 
     fn file(&mut self, path: &Path, name: &Path, root: Option<&Path>) -> Result<()> {
-        self.visit(path)?;
+        let keys = PartitionKey::above(path, &self.visit(path)?)?;
         let name = name.to_str().ok_or_else(|| Place::file(path).refuse(Fault::NameNotText))?.to_owned();
         let root = root.map(Path::to_path_buf);
-        self.found.files.push(FoundFile { path: path.to_path_buf(), name, root });
+        self.found.files.push(FoundFile { path: path.to_path_buf(), name, root, keys });
         Ok(())
     }
 }

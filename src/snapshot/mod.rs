@@ -8,6 +8,7 @@ mod discover;
 pub mod encoded;
 mod mapping;
 mod moment;
+mod partitions;
 mod seal;
 mod source;
 mod tables;
@@ -15,10 +16,11 @@ mod tables;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-pub use contract::{Columns, FileColumn, PhysicalForm, TimestampUnit};
+pub use contract::{ColumnSource, Columns, FileColumn, PhysicalForm, TimestampUnit};
 use discover::Discovered;
 pub use mapping::install_sigbus_handler;
 pub use moment::{AsOf, AsOfFrom, OwnMoment};
+pub use partitions::FolderColumn;
 pub use seal::{SEAL_FILE, Seal, SealedFile, SealedFolder};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 
@@ -167,6 +169,7 @@ fn verify_seals(
             .iter_mut()
             .filter(|file| if whole { file.path.starts_with(&folder) } else { folder_of(&file.path) == folder })
             .collect();
+        inside.iter().try_for_each(|file| file.covered_by_seal_of(&folder))?;
         seal.verify(SealedFolder { path: &folder, whole }, &mut inside, pool, progress)?;
         verified.left_out += seal.files.len() - inside.len();
         if let Some(taken_at) = seal.taken_at {

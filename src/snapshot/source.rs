@@ -70,7 +70,7 @@ impl SourceFile {
     /// # Errors
     /// A file that cannot be read, is not a Parquet file, or violates the column contract.
     pub fn open(found: FoundFile, spellings: &Spellings) -> Result<Self> {
-        let FoundFile { path, name, root } = found;
+        let FoundFile { path, name, root, keys } = found;
         let place = Place::file(&path);
         let (map, metadata) = Mapped::open(&path)?;
         let bytes = map.as_slice();
@@ -89,7 +89,7 @@ impl SourceFile {
         reader.try_parse(&map.bytes()).map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
         let footer = reader.finish().map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
         tables::check_footer(footer.file_metadata().key_value_metadata(), &place)?;
-        let columns = Columns::bind(footer.file_metadata(), spellings, &place)?;
+        let columns = Columns::bind(footer.file_metadata(), &keys, spellings, &place)?;
         let footer = with_date_index(footer, &columns, &map);
         let rows = count_rows(&footer, &place)?;
         let identity = FileIdentity::of(&metadata);
@@ -123,15 +123,29 @@ impl SourceFile {
         Place::file(&self.path)
     }
 
-    /// A column of the contract in this file.
+    /// A column of the contract that is in this file.
     ///
     /// # Errors
-    /// A column that the file does not have. Required columns were found when the file was opened.
+    /// A column that the file itself does not have.
     pub fn bound(&self, column: Column) -> Result<&FileColumn> {
-        self.columns.get(column).ok_or_else(|| {
+        self.columns.in_file(column).ok_or_else(|| {
             let missing = Fault::MissingColumn { found: "no column of that name".into(), nearest: None };
             self.place().column(column.name()).refuse(missing)
         })
+    }
+
+    /// Checks that a seal of `folder` covers every value that is in the name of a folder.
+    ///
+    /// # Errors
+    /// A column that `folder` itself or a folder above it gives: it could be renamed without breaking the seal.
+    pub fn covered_by_seal_of(&self, folder: &Path) -> Result<()> {
+        for column in Column::ALL.into_iter().filter_map(|column| self.columns.in_folder(column)) {
+            if !column.is_below(folder)? {
+                let fault = Fault::OutsideOfSeal(column.folder.clone());
+                return Err(self.place().column(&column.name).refuse(fault));
+            }
+        }
+        Ok(())
     }
 
     /// Size of the file in bytes.
@@ -215,7 +229,7 @@ impl SourceFile {
 
 /// Reads the page index of the date column, the only one that is used for pruning. An unreadable index is ignored.
 fn with_date_index(footer: ParquetMetaData, columns: &Columns, map: &Mapped) -> ParquetMetaData {
-    let Some(date) = columns.get(Column::StatusSince) else { return footer };
+    let Some(date) = columns.in_file(Column::StatusSince) else { return footer };
     if footer.row_groups().iter().all(|group| group.column(date.leaf).column_index_range().is_none()) {
         return footer;
     }

@@ -52,7 +52,7 @@ fn quote_range(range: &mut RangeReader<'_>, rows: &[(u64, Reason)]) -> Result<Ve
         .collect();
     let numbers: Vec<u32> = rows.iter().map(|(row, _)| (row - range.range.group_first_row) as u32).collect();
     for (column, bound) in range.file.columns.iter() {
-        range.values(column, &numbers, |index, value| set(&mut quoted[index], column, bound.form, value))?;
+        range.values(column, &numbers, |index, value| set(&mut quoted[index], column, bound.form(), value))?;
     }
     Ok(quoted)
 }

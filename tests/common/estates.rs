@@ -269,6 +269,11 @@ pub fn held(row: &Row, layout: &Layout) -> Row {
 
 /// Writes rows, which the layout can hold.
 pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
+    write_without(&[], path, rows, layout);
+}
+
+/// The same without some columns.
+pub fn write_without(left_out: &[&str], path: &Path, rows: &[Row], layout: &Layout) {
     let ids = |value: fn(&Row) -> Option<&str>| -> ArrayRef {
         let numbers = || rows.iter().map(move |row| value(row).and_then(id_of));
         match layout.ids {
@@ -312,6 +317,7 @@ pub fn write(path: &Path, rows: &[Row], layout: &Layout) {
     if layout.roles {
         columns.push(("notifying_role", text(|row| row.role.as_deref())));
     }
+    columns.retain(|(name, _)| !left_out.contains(name));
     let fields: Vec<Field> =
         columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
     let _: &DataType = fields[0].data_type();
