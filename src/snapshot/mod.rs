@@ -6,6 +6,7 @@
 mod contract;
 mod discover;
 pub mod encoded;
+mod form;
 mod mapping;
 mod moment;
 mod partitions;
@@ -16,8 +17,9 @@ mod tables;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-pub use contract::{ColumnSource, Columns, FileColumn, PhysicalForm, TimestampUnit};
+pub use contract::{ColumnSource, Columns, FileColumn};
 use discover::Discovered;
+pub use form::{PhysicalForm, TimestampUnit};
 pub use mapping::install_sigbus_handler;
 pub use moment::{AsOf, AsOfFrom, OwnMoment};
 pub use partitions::FolderColumn;

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::contract::PhysicalForm;
+use super::form::PhysicalForm;
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{Column, time};
 
