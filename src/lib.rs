@@ -35,6 +35,8 @@
 //! # }
 //! ```
 
+pub mod shown;
+
 pub mod error;
 pub mod progress;
 

@@ -22,6 +22,7 @@ use crate::pool::Pool;
 use crate::run::Record;
 use crate::run::record::RECORD;
 use crate::run::verify::{APPROVALS, verify};
+use crate::shown;
 
 pub use key::{KeyPair, PrivateKey, PublicKey};
 pub use required::RequiredApprovals;
@@ -130,7 +131,7 @@ pub fn check(run: &Path, required: &RequiredApprovals) -> Result<Vec<Approval>> 
                 }
                 None => rest += &format!("; {} is not a key that may approve", approval.key),
             },
-            Err(why) => rest += &format!("; {} is void: {why}", path.display()),
+            Err(why) => rest += &format!("; {} is void: {why}", shown::path(&path)),
         }
     }
     if counted.len() >= required.needed() {

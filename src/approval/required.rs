@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::key::PublicKey;
 use crate::config::{Document, Section};
 use crate::error::{DocumentKind, Error, Result};
+use crate::shown;
 
 /// Whose approval counts, and how many are needed.
 ///
@@ -69,7 +70,7 @@ impl RequiredApprovals {
             approvals: RequiredApprovals,
         }
         let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let source = path.display().to_string();
+        let source = shown::path(&path).to_string();
         let File { approvals } = Document { kind: DocumentKind::Approvals, source: &source, text: &text }.read()?;
         Ok(approvals)
     }

@@ -16,6 +16,7 @@ use crate::estate::time;
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::record::{RECORD, Record};
 use crate::run::verify;
+use crate::shown;
 
 /// The first line.
 const FORM: &str = "smi-sweep approval 1";
@@ -99,7 +100,7 @@ impl Statement {
     pub(super) fn approval(&self, text: &str) -> Result<Approval, String> {
         let approved_at = value(text, APPROVED_AT)?;
         if time::parse(approved_at).map(time::format_instant).as_deref() != Some(approved_at) {
-            return Err(format!("`{approved_at}` is not a time"));
+            return Err(format!("`{}` is not a time", shown::value(approved_at)));
         }
         let key: PublicKey = value(text, KEY)?.parse()?;
         let signature = value(text, SIGNATURE)?;
@@ -131,5 +132,5 @@ fn value<'t>(text: &'t str, name: &str) -> Result<&'t str, String> {
 }
 
 fn squeeze(line: &str) -> String {
-    line.escape_debug().to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    shown::value(line).to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

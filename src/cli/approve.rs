@@ -1,18 +1,19 @@
 //! `smi-sweep approve`: shows a run's figures and signs them, or lists the approvals of a run.
 
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::figures::{count, table};
 use super::progress::now;
-use super::{Common, print, print_json, remark, watched};
+use super::terminal::{ask, can_ask};
+use super::{Common, print, print_json, remark};
 use crate::approval::{self, ApprovalFile, PrivateKey, Proposal, PublicKey, RequiredApprovals};
 use crate::error::{Error, Result};
 use crate::estate::time::format_instant;
 use crate::run::Record;
 use crate::run::record::TallyRecord;
+use crate::shown;
 
 /// How many parties are listed: those with the most deletions.
 const NAMED: usize = 5;
@@ -63,7 +64,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if signed.already {
         remark(common, &format!("this key approved the run already, at {}", signed.approval.approved_at));
     }
-    print(&format!("{}\n", signed.path.display()))
+    print(&format!("{}\n", shown::path(&signed.path)))
 }
 
 /// Prints the figures that are about to be signed.
@@ -78,7 +79,7 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
     let rows = types.map(|(name, of)| row(name, of.delete, of.alerts, of.silent_deletes, of.quarantined));
     let all = row("all", tally.delete, tally.alerts, tally.silent_deletes, tally.quarantined);
     let header = ["type", "delete", "with alert", "silent", "quarantined"];
-    remark(common, &format!("{}: verified, of {} rows", run.display(), count(tally.rows)));
+    remark(common, &format!("{}: verified, of {} rows", shown::path(&run), count(tally.rows)));
     remark(common, &table(&header, rows.chain([all])));
 
     let mut parties: Vec<_> = by_party.iter().collect();
@@ -87,7 +88,7 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
     let mut rows: Vec<_> = parties
         .iter()
         .take(NAMED)
-        .map(|(name, of)| vec![name.escape_debug().to_string(), count(of.deletes), count(of.alerts)])
+        .map(|(name, of)| vec![(*name).clone(), count(of.deletes), count(of.alerts)])
         .collect();
     if !others.is_empty() {
         let (deletes, alerts) =
@@ -103,13 +104,7 @@ fn show(run: &Path, proposal: &Proposal, common: &Common) {
 fn confirm(run: &Path, expected: Option<u64>, deletes: u64) -> Result<()> {
     let answer = match expected {
         Some(number) => Some(number),
-        None if watched() && io::stdin().is_terminal() => {
-            let mut err = io::stderr().lock();
-            let _ = write!(err, "number of deletions that you sign for: ").and_then(|()| err.flush());
-            let mut line = String::new();
-            io::stdin().lock().read_line(&mut line).map_err(Error::io("read", "standard input"))?;
-            number(&line)
-        }
+        None if can_ask() => number(&ask("number of deletions that you sign for:")?),
         None => {
             return Err(Error::Usage {
                 what: "an approval without a terminal needs --expect-deletes; nothing was signed".into(),
@@ -150,7 +145,7 @@ fn list(run: &Path, config: Option<&Path>, common: &Common) -> Result<()> {
         })?;
     } else {
         if found.is_empty() {
-            remark(common, &format!("{}: no approvals", run.display()));
+            remark(common, &format!("{}: no approvals", shown::path(&run)));
         }
         print(&found.iter().map(|found| line(found, name(found))).collect::<String>())?;
     }
@@ -161,10 +156,10 @@ fn list(run: &Path, config: Option<&Path>, common: &Common) -> Result<()> {
 pub(super) fn line(found: &ApprovalFile, name: Option<&str>) -> String {
     match &found.approval {
         Ok(approval) => {
-            let name = name.map(|name| format!(" ({})", name.escape_debug())).unwrap_or_default();
+            let name = name.map(|name| format!(" ({})", shown::value(name))).unwrap_or_default();
             format!("approved {} by {}{name}\n", approval.approved_at, approval.key)
         }
-        Err(why) => format!("void {}: {why}\n", found.path.display()),
+        Err(why) => format!("void {}: {}\n", shown::path(&found.path), shown::message(why, 1000)),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::check::{CheckFinding, CheckOutcome, CheckRequest, SealRequest, check_
 use crate::error::{Fault, Place, Result};
 use crate::estate::time;
 use crate::policy::Policy;
+use crate::shown;
 use crate::snapshot::Snapshot;
 
 /// Check a snapshot for unknown spellings, nulls, wrong dates and repeated Device IDs; and seal it
@@ -142,9 +143,9 @@ fn show(common: &Common, outcome: &CheckOutcome) -> Result<()> {
     } else {
         let rows = checked.findings.iter().map(|finding| {
             let places = places(snapshot, finding);
-            let first = places
-                .first()
-                .map_or_else(String::new, |place| format!("{}, row {}", place.source_file, place.row_in_file));
+            let first = places.first().map_or_else(String::new, |place| {
+                format!("{}, row {}", shown::path(place.source_file), place.row_in_file)
+            });
             vec![
                 finding.kind.name().to_owned(),
                 finding.value.clone().unwrap_or_default(),
@@ -161,7 +162,7 @@ fn show(common: &Common, outcome: &CheckOutcome) -> Result<()> {
         }
     }
     if let Some(sealed) = sealed {
-        text.push_str(&format!("sealed: {}\n", sealed.display()));
+        text.push_str(&format!("sealed: {}\n", shown::path(&sealed)));
     }
     print(&figures::wrapped(&text, 2))
 }

@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::figures::{count, counted, table, wrapped};
-use super::{Common, parse_time, print, print_json, remark};
+use super::{Common, parse_time, print, print_data, print_json, remark};
 use crate::error::{Error, Result};
 use crate::estate::time::{format_day, format_instant};
 use crate::run::Record;
 use crate::run::diff::{DifferenceGroup, OneSidedDeletion, RunDifference, Side, diff};
+use crate::shown;
 
 /// Compare two runs, or two policies on one snapshot: the devices that only one of them deletes
 ///
@@ -87,9 +88,9 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         if text.len() < LIST_BYTES {
             return Ok(());
         }
-        print(&std::mem::take(&mut text))
+        print_data(&std::mem::take(&mut text))
     })?;
-    print(&text)?;
+    print_data(&text)?;
     if common.json {
         return print_json(&DiffDocument::new([a, b], &difference));
     }
@@ -208,9 +209,9 @@ fn figures([a, b]: [&PathBuf; 2], difference: &RunDifference) -> String {
             text,
             "{}: {}: {} as of {}: {}, {} of them only here",
             letter(side),
-            path.display(),
-            record.policy["name"].as_str().unwrap_or_default(),
-            record.as_of,
+            shown::path(&path),
+            shown::value(record.policy["name"].as_str().unwrap_or_default()),
+            shown::value(&record.as_of),
             counted(record.tally.delete, "deletion"),
             count(difference.only(side)),
         );

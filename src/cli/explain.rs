@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::estate::{DeviceId, Disposition, time};
 use crate::explain::{ExplainRequest, ExplainedRow, explain_device};
 use crate::policy::Policy;
+use crate::shown;
 
 /// Show what a policy decides for one device, and why, with the dates
 ///
@@ -118,9 +119,14 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         );
     }
     for (place, row) in &found.rows {
-        let device_type = row.device_type.as_deref().unwrap_or("(null)");
+        let device_type = shown::value(row.device_type.as_deref().unwrap_or("(null)"));
         let verdict = row.disposition.name().replace('_', " ");
-        text.push_str(&format!("{} ({device_type}; {}): {verdict}\n  {}\n", args.device, place, row.because));
+        text.push_str(&format!(
+            "{} ({device_type}; {}): {verdict}\n  {}\n",
+            args.device,
+            shown::path(place),
+            row.because
+        ));
     }
     print(&figures::wrapped(&text, 2))
 }

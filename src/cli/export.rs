@@ -10,6 +10,7 @@ use super::{Common, figures, print, print_json, remark};
 use crate::error::Result;
 use crate::policy::Policy;
 use crate::pool::Pool;
+use crate::shown;
 use crate::smi::{self, Config, ExportOptions, Target};
 
 /// Export the device table of a PostgreSQL inventory into a sealed snapshot
@@ -82,5 +83,5 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
             figures::count(summary.bytes),
         ),
     );
-    print(&format!("{}\n", args.out.display()))
+    print(&format!("{}\n", shown::path(&args.out)))
 }

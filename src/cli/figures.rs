@@ -5,12 +5,15 @@ use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
 use crate::estate::{Tally, TallyByType, TypeNames};
 use crate::policy::Policy;
+use crate::shown;
 use crate::sweep::{Expected, Headroom, guard};
 
 pub use crate::output::html::{count, counted};
 
 /// The most characters of a word that a column keeps whole. Longer words are broken.
 const LONGEST_WORD: usize = 26;
+/// Characters of a cell that are shown.
+const LONGEST_CELL: usize = 400;
 
 /// Width of the terminal in characters, else the value of `COLUMNS`; `None` if there is neither.
 pub fn width() -> Option<usize> {
@@ -23,12 +26,19 @@ pub fn width() -> Option<usize> {
 /// wrapped; where that is not enough, the remaining columns follow in further tables, each with the first column
 /// again.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let rows: Vec<Vec<String>> = rows.into_iter().collect();
+    let header: Vec<String> = header.iter().map(|name| cell(name)).collect();
+    let header: Vec<&str> = header.iter().map(String::as_str).collect();
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.iter().map(|text| cell(text)).collect()).collect();
     let width = width();
-    let needs: Vec<usize> = (0..header.len()).map(|column| least_width(header, &rows, column)).collect();
+    let needs: Vec<usize> = (0..header.len()).map(|column| least_width(&header, &rows, column)).collect();
     let parts = parts(&needs, width.unwrap_or(usize::MAX));
-    let tables = parts.iter().map(|columns| part(header, &rows, columns, &needs, width));
+    let tables = parts.iter().map(|columns| part(&header, &rows, columns, &needs, width));
     tables.collect::<Vec<_>>().join("\n\n")
+}
+
+/// The text of a cell on one line, escaped and cut: it may come from outside.
+fn cell(text: &str) -> String {
+    shown::message(text, LONGEST_CELL).to_string()
 }
 
 /// The narrowest that a column can be without breaking a word, its padding included.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Common, print, print_json, remark};
 use crate::approval::{KeyPair, PublicKey};
 use crate::error::Result;
+use crate::shown;
 
 /// Make a key pair to approve runs with
 ///
@@ -32,6 +33,9 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     if common.json {
         return print_json(&KeygenDocument { key: public, private: private_path, public: public_path });
     }
-    remark(common, &format!("private part in {}, public part in {}", private_path.display(), public_path.display()));
+    remark(
+        common,
+        &format!("private part in {}, public part in {}", shown::path(&private_path), shown::path(&public_path)),
+    );
     print(&format!("{public}\n"))
 }

@@ -11,6 +11,7 @@ use crate::estate::time;
 use crate::ledger::{CountOptions, LedgerSummary, PolicyAnswer, count_to_file};
 use crate::policy::Policy;
 use crate::report::tally::{LedgerAnswers, TallyOptions, tally_file};
+use crate::shown;
 
 /// Count an estate once, so that any threshold and exclusion list can be evaluated without another scan
 ///
@@ -111,7 +112,7 @@ fn count(args: &Args, out: &Path, common: &Common) -> Result<()> {
         common,
         &format!("as of {}, {rows} rows counted in {cells} cells, {bytes} bytes, {seconds:.2} s", summary.as_of),
     );
-    print(&format!("{}\n", out.display()))
+    print(&format!("{}\n", shown::path(&out)))
 }
 
 fn exec_tally(args: &Tally, common: &Common) -> Result<()> {

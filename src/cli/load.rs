@@ -1,15 +1,16 @@
 //! `smi-sweep load`: a run into the live inventory, as a dry run unless `--execute` is given; and the undo of a load.
 
 use std::fmt;
-use std::io::{self, BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{Common, figures, print, print_json, remark, watched};
+use super::terminal::{ask, can_ask};
+use super::{Common, figures, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
+use crate::shown;
 use crate::smi::load::Loaded;
 use crate::smi::outcome::{Account, Figures};
 use crate::smi::undo::Undone;
@@ -139,14 +140,11 @@ fn confirmed(args: &Args, plan: &Plan) -> Result<()> {
     match &args.confirm {
         Some(given) if *given == wanted => Ok(()),
         Some(given) => refuse(&format!("`{given}` is not this run and its number of deletions")),
-        None if watched() && io::stdin().is_terminal() => {
+        None if can_ask() => {
             let what = if args.undo { "undo the load of" } else { "load" };
             let question =
                 format!("to {what} run {} ({} devices to be deleted), type {wanted}:", plan.id, plan.planned);
-            super::say(&question);
-            let mut line = String::new();
-            io::stdin().lock().read_line(&mut line).map_err(Error::io("read", "standard input"))?;
-            if line.trim() == wanted { Ok(()) } else { refuse("not confirmed; nothing was done") }
+            if ask(&question)?.trim() == wanted { Ok(()) } else { refuse("not confirmed; nothing was done") }
         }
         None => refuse("--execute needs --confirm RUN_ID:COUNT where there is no terminal"),
     }
@@ -183,7 +181,7 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
     let deleted = if *already || *executed { "deleted" } else { "to be deleted" };
     remark(common, &by_type(account, deleted));
     for (reason, devices) in &account.reasons {
-        remark(common, &format!("  {}: {reason}", figures::count(*devices)));
+        remark(common, &format!("  {}: {}", figures::count(*devices), shown::message(reason, 1000)));
     }
     if *resumed_at > 0 && !already {
         remark(common, &format!("{} of them had been tried by an earlier attempt", figures::count(*resumed_at)));

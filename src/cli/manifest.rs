@@ -12,6 +12,7 @@ use super::{Common, parse_time, print, print_json, remark};
 use crate::approval::{self, RequiredApprovals};
 use crate::error::Result;
 use crate::handover::{self, DuisHeader, Format, ManifestExport};
+use crate::shown;
 
 /// Export a run's manifests for other systems
 #[derive(clap::Args, Debug)]
@@ -101,7 +102,7 @@ fn export(args: &ExportArgs, common: &Common) -> Result<()> {
         return print_json(&ExportDocument { path: &args.out, export: &export, seconds });
     }
     remark(common, &format!("{}, {seconds:.2} s", summary(&export)));
-    print(&format!("{}\n", args.out.display()))
+    print(&format!("{}\n", shown::path(&args.out)))
 }
 
 fn summary(export: &ManifestExport) -> String {

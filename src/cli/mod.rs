@@ -1,6 +1,6 @@
 //! The command line: a file for each subcommand, with its arguments, a call of the library, and what is printed.
 //!
-//! Data goes to standard output, all else to standard error. No other module prints or reads the clock.
+//! Data goes to standard output, all else to standard error. No other module prints (only [`terminal`]) or reads the clock.
 
 mod approve;
 mod check;
@@ -21,15 +21,14 @@ mod stock;
 mod sweep;
 mod synth;
 mod synth_orders;
+mod terminal;
 mod verify;
 
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use serde::Serialize;
 
-use crate::error::{Error, ExitCode, Result};
+use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::kernel::{self, Kernel};
 use crate::pool::Pool;
@@ -37,6 +36,8 @@ use crate::snapshot::{AsOf, Snapshot};
 
 pub use crate::snapshot::install_sigbus_handler;
 pub use progress::{install_interrupt_handler, install_panic_hook};
+use terminal::{print, print_data, print_json, remark, say};
+pub use terminal::{report, report_usage};
 
 /// Sweeps Parquet snapshots of a smart metering inventory: which devices housekeeping deletes, and which parties are
 /// alerted
@@ -165,69 +166,10 @@ fn parse_time(text: &str) -> std::result::Result<i64, String> {
     time::parse(text).ok_or_else(|| "not a date or a time; write 2026-11-01 or 2026-11-01T06:30:00Z".into())
 }
 
-/// Writes data to standard output. A closed pipe is no error.
-///
-/// # Errors
-/// Where standard output cannot be written for another reason, such as a full disk.
-pub fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Io { action: "write", path: "standard output".into(), source: error })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes one JSON document to standard output, its keys in alphabetical order.
-///
-/// # Errors
-/// As [`print()`], and a document that has no form in JSON.
-pub fn print_json(document: &impl Serialize) -> Result<()> {
-    let unwritable = |error| Error::io("write", "standard output")(io::Error::other(error));
-    let document = serde_json::to_value(document).map_err(unwritable)?;
-    print(&format!("{document:#}\n"))
-}
-
-/// Prints a remark on standard error, unless `--quiet` is given.
-pub fn remark(common: &Common, text: &str) {
-    if !common.quiet {
-        say(text);
-    }
-}
-
 /// Remarks on files of a seal that are not part of the snapshot.
 fn remark_left_out(common: &Common, snapshot: &Snapshot) {
     if snapshot.left_out() > 0 {
         let left_out = figures::count(snapshot.left_out() as u64);
         remark(common, &format!("note: {left_out} files of the same seal are not part of this snapshot"));
     }
-}
-
-/// Prints text on standard error, even with `--quiet`.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", figures::wrapped(text, 2));
-}
-
-/// Prints an error on one line and its remedy on a second one. Returns the exit code.
-#[must_use]
-pub fn report(error: &Error) -> ExitCode {
-    let mut err = io::stderr().lock();
-    let _ = writeln!(err, "smi-sweep: {}", one_line(&error.to_string()));
-    let remedy = error.remedy();
-    if !remedy.is_empty() {
-        let _ = writeln!(err, "  help: {remedy}");
-    }
-    error.exit_code()
-}
-
-/// Whether standard error is a terminal.
-#[must_use]
-pub fn watched() -> bool {
-    io::stderr().is_terminal()
-}
-
-/// The text on one line: messages of the system and of libraries may have several.
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::estate::{SmiStatus, time};
 use crate::policy::{Boundary, Policy, changes};
 use crate::run::record;
+use crate::shown;
 
 /// Validate, print and compare policies
 #[derive(clap::Args, Debug)]
@@ -82,6 +83,9 @@ impl<'p> PolicyId<'p> {
     }
 }
 
+/// Characters of a sentence about a change that are shown.
+const LONGEST_SENTENCE: usize = 4096;
+
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
     match &args.command {
@@ -98,7 +102,7 @@ fn check(names: &[String], common: &Common) -> Result<()> {
         return print_json(&CheckDocument { policies });
     }
     let lines = policies.iter().map(|(source, policy)| {
-        format!("{source}: ok, {} version {}, digest {}\n", policy.name, policy.version, policy.digest())
+        format!("{}: ok, {} version {}, digest {}\n", shown::path(source), policy.name, policy.version, policy.digest())
     });
     print(&lines.collect::<String>())
 }
@@ -116,7 +120,7 @@ fn diff(from: &Policy, to: &Policy, common: &Common) -> Result<()> {
         text.push_str("Nothing changes.\n");
     }
     for sentence in changes {
-        text.push_str(&format!("{sentence}\n"));
+        text.push_str(&format!("{}\n", shown::message(&sentence, LONGEST_SENTENCE)));
     }
     print(&text)
 }
@@ -177,7 +181,7 @@ fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
     let narrow = figures::width().is_some_and(|width| width < VALUE + digest.len());
     let (first, second) = digest.split_at(if narrow { digest.len() / 2 } else { digest.len() });
     let spellings = &policy.spellings;
-    let read_as = |theirs: &String, ours: &str| format!("{theirs:?} is read as {ours}");
+    let read_as = |theirs: &String, ours: &str| format!("{} is read as {}", shown::quoted(theirs), shown::value(ours));
     vec![
         ("sweeps", vec![format!("{}, by {compared}", statuses.join(", "))]),
         ("alert", vec![policy.alerts.code.clone()]),

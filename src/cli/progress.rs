@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::{Common, watched};
+use super::Common;
+use super::terminal::{report_defect, watched};
 use crate::error::ExitCode;
 use crate::progress::{Progress, Stage};
 use crate::scan::columns::reference::expecting_panic;
@@ -35,13 +36,12 @@ pub fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or_default().saturating_mul(1_000_000)
 }
 
-/// Prints no message for panics of the `parquet` crate that are caught and become errors; see
+/// Prints a panic as one line. Prints nothing for panics of the `parquet` crate that are caught and become errors; see
 /// [`expecting_panic`](crate::scan::columns::reference::expecting_panic).
 pub fn install_panic_hook() {
-    let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !expecting_panic() {
-            usual(panic);
+            report_defect(&panic.to_string());
         }
     }));
 }

@@ -9,6 +9,7 @@ use super::{Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
 use crate::policy::Policy;
 use crate::recluster::recluster_into;
+use crate::shown;
 
 /// Copy a snapshot into the layout that sweeps fastest, sealed, with proof that its rows are the same
 ///
@@ -65,5 +66,5 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
             summary.fingerprint,
         ),
     );
-    print(&format!("{}\n", args.out.display()))
+    print(&format!("{}\n", shown::path(&args.out)))
 }

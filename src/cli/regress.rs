@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::output::{Existing, OutputFile};
 use crate::regress::evidence::{Evidence, EvidenceDocument, junit, page};
 use crate::regress::{Case, CaseDifference, CaseResult, Statements, bless, is_case, run};
+use crate::shown;
 
 /// Run regression cases in every storage form, on 1 and 4 threads
 ///
@@ -35,6 +36,9 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["junit", "html"])]
     quick: bool,
 }
+
+/// Characters of a line about a case that are shown.
+const LONGEST_TEXT: usize = 1000;
 
 /// Runs the command.
 pub fn exec(args: &Args, common: &Common) -> Result<()> {
@@ -84,7 +88,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
 fn writable(path: &Path) -> Result<()> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(Error::Usage {
-            what: format!("{} exists already", path.display()),
+            what: format!("{} exists already", shown::path(&path)),
             remedy: "name a file that does not exist yet; nothing is ever replaced".into(),
         });
     }
@@ -116,9 +120,10 @@ fn write_new(path: &Path, text: &str) -> Result<()> {
 
 /// The name of a case, and those of its differences that `which` selects.
 fn failure(result: &CaseResult, which: impl Fn(&CaseDifference) -> bool) -> String {
-    let mut text = format!("{}: {}\n", result.case.name, result.case.title);
+    let mut text =
+        format!("{}: {}\n", shown::value(&result.case.name), shown::message(&result.case.title, LONGEST_TEXT));
     for difference in result.differences.iter().filter(|difference| which(difference)) {
-        text.push_str(&format!("  {}\n", difference.what));
+        text.push_str(&format!("  {}\n", shown::message(&difference.what, LONGEST_TEXT)));
     }
     text
 }
@@ -131,8 +136,9 @@ fn show(evidence: &Evidence<'_>, common: &Common) -> Result<()> {
     } else {
         let mut text: String = evidence.failed().map(|result| failure(result, |_| true)).collect();
         for (statement, trace) in traced.iter().filter(|(_, trace)| !trace.shown()) {
-            let missing = trace.missing.join(", ");
-            text.push_str(&format!("{}: no passing case shows {missing}: {}\n", statement.id, statement.says));
+            let line =
+                format!("{}: no passing case shows {}: {}", statement.id, trace.missing.join(", "), statement.says);
+            text.push_str(&format!("{}\n", shown::message(&line, LONGEST_TEXT)));
         }
         text.push_str(&format!("{}\n", evidence.verdict()));
         print(&text)?;

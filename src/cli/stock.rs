@@ -8,6 +8,7 @@ use super::progress::TerminalProgress;
 use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
 use crate::policy::Policy;
+use crate::shown;
 use crate::snapshot::AsOfFrom;
 use crate::stock::{self, StockInputs, StockOptions, StockRecord, StockRules, Tariff, count_to_folder};
 
@@ -92,7 +93,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     };
     let rows = figures::count(record.sources.snapshot_rows);
     remark(common, &format!("counted on {} ({from}), {rows} rows in {seconds:.2} s", record.counted_on));
-    print(&format!("{}\n", args.out.display()))
+    print(&format!("{}\n", shown::path(&args.out)))
 }
 
 /// Prints the figures of the count on standard error.

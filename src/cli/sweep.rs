@@ -11,6 +11,7 @@ use crate::policy::Policy;
 use crate::run::record::TallyRecord;
 use crate::run::{Publication, PublishedRun, Record, SweepRequest, sweep_into};
 use crate::scan::Reader;
+use crate::shown;
 use crate::snapshot::{AsOfFrom, OwnMoment};
 use crate::sweep::guard::{self, Measure};
 use crate::sweep::{Expected, Headroom, Swept};
@@ -149,7 +150,7 @@ fn show_runs(
     if let Some(run) = runs.first() {
         remark(common, &moment(&run.record, seconds));
     }
-    print(&format!("{}\n", request.out.display()))
+    print(&format!("{}\n", shown::path(&request.out)))
 }
 
 fn moment(record: &Record, seconds: f64) -> String {
@@ -161,7 +162,7 @@ fn moment(record: &Record, seconds: f64) -> String {
     };
     let mut text = format!("as of {as_of} ({from}), {} in {seconds:.2} s", figures::counted(snapshot.rows, "row"));
     if let Some(taken_at) = snapshot.taken_at.as_ref().filter(|taken_at| *taken_at != as_of) {
-        text.push_str(&format!("\nnote: the snapshot says it was taken at {taken_at}"));
+        text.push_str(&format!("\nnote: the snapshot says it was taken at {}", shown::value(taken_at)));
     }
     if snapshot.own_moment == Some(OwnMoment::None) {
         text.push_str("\nnote: the snapshot does not say when it was taken");

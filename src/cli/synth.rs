@@ -9,6 +9,7 @@ use super::{Common, figures, parse_time, print, print_json, remark};
 use crate::error::Result;
 use crate::estate::time;
 use crate::policy::Policy;
+use crate::shown;
 use crate::synth::{self, Estate, EstateFiles, Layout, SynthRequest};
 
 /// Write a synthetic estate, for tests and trials
@@ -97,5 +98,5 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
             figures::count(summary.bytes)
         ),
     );
-    print(&format!("{}\n", args.out.display()))
+    print(&format!("{}\n", shown::path(&args.out)))
 }

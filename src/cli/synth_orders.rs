@@ -8,6 +8,7 @@ use super::progress::TerminalProgress;
 use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark};
 use crate::error::Result;
 use crate::policy::Policy;
+use crate::shown;
 use crate::synth::orders::{SynthOrders, write_orders};
 
 /// Write a synthetic order book for the Comms Hubs of a snapshot, with returns and a tariff
@@ -68,5 +69,5 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     }
     let (orders, returns) = (figures::count(written.orders), figures::count(written.returns));
     remark(common, &format!("a synthetic order book of {orders} hubs, {returns} returns, {seconds:.1} s"));
-    print(&format!("{}\n", args.out.display()))
+    print(&format!("{}\n", shown::path(&args.out)))
 }

@@ -12,6 +12,7 @@ use crate::approval::{self, ApprovalFile};
 use crate::error::{Error, Result};
 use crate::run::record::{OutputRecord, TallyRecord};
 use crate::run::verify::{Verified, verify};
+use crate::shown;
 
 /// Check run directories, row by row, against their records
 ///
@@ -72,7 +73,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         let approvals: Vec<_> = approvals.iter().flat_map(|found| ["  ".into(), line(found, None)]).collect();
         format!(
             "{}: verified: {}, {}, {} quarantined\n{}",
-            path.display(),
+            shown::path(&path),
             counted(tally.delete, "deletion"),
             counted(tally.alerts, "alert"),
             count(tally.quarantined),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::exit::ExitCode;
+use crate::shown;
 
 /// The known name with the smallest Damerau-Levenshtein distance to `found`, ignoring case; the first of several.
 /// `None` if the distance is above 1 plus a third of the shorter name.
@@ -18,7 +19,7 @@ pub fn nearest<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> Opt
 
 /// The beginning of a remedy: `did you mean` the [`nearest`] name; empty if there is none.
 pub fn did_you_mean<'n>(found: &str, known: impl IntoIterator<Item = &'n str>) -> String {
-    nearest(found, known).map_or_else(String::new, |near| format!("did you mean `{near}`? "))
+    nearest(found, known).map_or_else(String::new, |near| format!("did you mean `{}`? ", shown::value(near)))
 }
 
 /// The kind of a document. It decides the exit code.
@@ -84,6 +85,9 @@ impl fmt::Display for DocumentKind {
     }
 }
 
+/// Characters of the name of a document that are shown: a path can be that long.
+const LONGEST_SOURCE: usize = 4096;
+
 /// A place within a document that users write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentPlace {
@@ -119,7 +123,7 @@ impl DocumentPlace {
     /// A whole table.
     #[must_use]
     pub fn table(file: &Path) -> Self {
-        Self::whole(DocumentKind::Table, file.display().to_string())
+        Self::whole(DocumentKind::Table, shown::path(&file).to_string())
     }
 
     /// The same document, at this position.
@@ -137,13 +141,13 @@ impl DocumentPlace {
 
 impl fmt::Display for DocumentPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.source)?;
+        write!(f, "{}", shown::message(&self.source, LONGEST_SOURCE))?;
         match self.position {
             Position::Whole => {}
             Position::Line(line) => write!(f, ":{line}")?,
             Position::LineColumn(line, column) => write!(f, ":{line}:{column}")?,
             Position::Row(row) => write!(f, ", row {row}")?,
         }
-        self.field.as_ref().map_or(Ok(()), |field| write!(f, ", field `{field}`"))
+        self.field.as_ref().map_or(Ok(()), |field| write!(f, ", field `{}`", shown::value(field)))
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::TableFormat;
+use crate::shown;
 
 /// A place in a snapshot: the file, and the row group and column if they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,16 +40,19 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", shown::path(&self.file))?;
         if let Some(row_group) = self.row_group {
             write!(f, ", row group {row_group}")?;
         }
         if let Some(column) = &self.column {
-            write!(f, ", column `{column}`")?;
+            write!(f, ", column `{}`", shown::value(column))?;
         }
         Ok(())
     }
 }
+
+/// Characters of a list of names that are shown.
+const LONGEST_LIST: usize = 1000;
 
 /// Why a snapshot is refused.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +75,7 @@ pub enum Fault {
         evidence: String,
     },
     /// The folder that Spark writes to until its job ends.
-    #[error("{} exists: the job that writes these files has not ended, or has failed", .0.display())]
+    #[error("{} exists: the job that writes these files has not ended, or has failed", shown::path(.0))]
     UnfinishedWrite(PathBuf),
     /// The same file was named twice.
     #[error("the same file or folder is named twice, which would count its devices twice")]
@@ -86,7 +90,7 @@ pub enum Fault {
     #[error("its name is not UTF-8 text")]
     NameNotText,
     /// A required column, or one that the policy maps, is not in the file.
-    #[error("no such column; {}the file has {found}", like(nearest.as_ref()))]
+    #[error("no such column; {}the file has {}", like(nearest.as_ref()), shown::message(found, LONGEST_LIST))]
     MissingColumn {
         /// The names of the file's columns.
         found: String,
@@ -97,7 +101,7 @@ pub enum Fault {
     #[error("is not spelled `{0}`; if it were ignored, other parties would be alerted")]
     Misspelt(&'static str),
     /// Some files of a snapshot have an optional column, and some do not.
-    #[error("no such column, and {} has it; if it were ignored, other parties would be alerted", .0.display())]
+    #[error("no such column, and {} has it; if it were ignored, other parties would be alerted", shown::path(.0))]
     InSomeFiles(PathBuf),
     /// Two columns of the file are mapped to one column of the contract.
     #[error("two columns of the file are both read as `{0}`")]
@@ -142,7 +146,7 @@ pub enum Fault {
         other: String,
     },
     /// A date or time that cannot be read.
-    #[error("`{0}` is not a date or a time")]
+    #[error("`{}` is not a date or a time", shown::value(.0))]
     BadTime(String),
     /// The seal has another format or version.
     #[error("not a seal that this version can read: {0}")]
@@ -211,5 +215,5 @@ impl Fault {
 }
 
 fn like(nearest: Option<&String>) -> String {
-    nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`? "))
+    nearest.map_or_else(String::new, |nearest| format!("did you mean `{}`? ", shown::value(nearest)))
 }

@@ -12,6 +12,8 @@ mod table_format;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::shown;
+
 pub use document::{DocumentKind, DocumentPlace, Position, did_you_mean, nearest};
 pub use exit::ExitCode;
 pub use fault::{Fault, Place};
@@ -54,10 +56,10 @@ pub enum Error {
     #[error("{0}")]
     Guard(Stopped),
     /// A path that should be a run directory has no `run.json`.
-    #[error("{}: not a run directory: it has no run.json", .0.display())]
+    #[error("{}: not a run directory: it has no run.json", shown::path(.0))]
     NoRun(PathBuf),
     /// A run directory differs from its record.
-    #[error("{}: {what}", path.display())]
+    #[error("{}: {what}", shown::path(&path))]
     Verification {
         /// The run directory, or a file in it.
         path: PathBuf,
@@ -65,7 +67,7 @@ pub enum Error {
         what: String,
     },
     /// A run is not approved as required, or a key cannot be used.
-    #[error("{}: {what}", path.display())]
+    #[error("{}: {what}", shown::path(&path))]
     Approval {
         /// The run directory, or a file.
         path: PathBuf,
@@ -91,7 +93,7 @@ pub enum Error {
         remedy: String,
     },
     /// An operation of the system failed.
-    #[error("{}: cannot {action}: {source}", path.display())]
+    #[error("{}: cannot {action}: {source}", shown::path(&path))]
     Io {
         /// The operation, as a verb: `read`.
         action: &'static str,
@@ -101,7 +103,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Data that does not fit into memory could not be written to a temporary file.
-    #[error("{}: cannot write temporary data: {source}", path.display())]
+    #[error("{}: cannot write temporary data: {source}", shown::path(&path))]
     Aside {
         /// The folder for temporary files.
         path: PathBuf,
@@ -109,7 +111,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A Parquet file could not be written.
-    #[error("{}: cannot write Parquet: {source}", path.display())]
+    #[error("{}: cannot write Parquet: {source}", shown::path(&path))]
     Write {
         /// The file.
         path: PathBuf,

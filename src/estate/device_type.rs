@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::shown;
+
 /// A device type as its code: below 8 the types of DUIS, above those that a policy lists under `[types] extra`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceType(u8);
@@ -117,7 +119,8 @@ pub enum CannotAdd {
     /// All codes are used.
     #[error("is one too many: a policy knows at most {} device types", DeviceType::MAX)]
     TooMany,
-    /// It is empty, begins or ends with a blank, or has another meaning in policies and reports.
+    /// It is empty, begins or ends with a blank, has characters that cannot be seen, or has another meaning in policies and
+    /// reports.
     #[error("is not a name for a device type")]
     BadName,
 }
@@ -143,8 +146,8 @@ impl TypeNames {
     /// # Errors
     /// If the name is used already, has another meaning in a policy or a report, or no code is free.
     pub fn add(&mut self, name: &str) -> Result<DeviceType, CannotAdd> {
-        let blank = name.is_empty() || name.trim() != name;
-        if blank || name.starts_with('(') || Self::is_alias(name) || name.eq_ignore_ascii_case("default") {
+        let unseen = name.is_empty() || name.trim() != name || !name.chars().all(shown::is_plain);
+        if unseen || name.starts_with('(') || Self::is_alias(name) || name.eq_ignore_ascii_case("default") {
             return Err(CannotAdd::BadName);
         }
         if self.get(name).is_some() {

@@ -9,6 +9,7 @@ use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::duplicates::each_id;
 use crate::scan::{RangeReader, Scan, dates, values};
+use crate::shown;
 use crate::snapshot::{AsOf, Snapshot};
 
 /// A row of the device, with its values as stored in the snapshot.
@@ -185,16 +186,20 @@ pub fn because(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> String {
 /// The clause that says who is alerted of a deletion, or why no one is.
 fn alerted(row: &ExplainedRow, policy: &Policy, alert: bool) -> String {
     match row.judged.role {
-        _ if alert => format!("{} is alerted by an {}", row.party.as_deref().unwrap_or_default(), policy.alerts.code),
+        _ if alert => format!(
+            "{} is alerted by an {}",
+            shown::value(row.party.as_deref().unwrap_or_default()),
+            policy.alerts.code
+        ),
         RoleField::Known(_) => "no alert is sent, since a CSP notified it".into(),
         _ => "no alert is sent, since its type is silent under the policy".into(),
     }
 }
 
 /// The parts of sentences about a row.
-struct SentenceParts<'r> {
-    type_name: &'r str,
-    status: &'r str,
+struct SentenceParts {
+    type_name: String,
+    status: String,
     since: String,
     as_of: String,
     months: String,
@@ -203,8 +208,8 @@ struct SentenceParts<'r> {
     swept: String,
 }
 
-impl<'r> SentenceParts<'r> {
-    fn of(row: &'r ExplainedRow, policy: &Policy, rules: &Rules) -> Self {
+impl SentenceParts {
+    fn of(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> Self {
         let type_code = row.judged.type_code;
         let moment = |micros: i64| match rules.boundary() {
             Boundary::Date => time::format_day(time::day_of(micros)),
@@ -217,8 +222,8 @@ impl<'r> SentenceParts<'r> {
         });
         let swept: Vec<&str> = policy.candidate_statuses.iter().map(SmiStatus::name).collect();
         Self {
-            type_name: row.device_type.as_deref().unwrap_or("(null)"),
-            status: row.smi_status.as_deref().unwrap_or("(null)"),
+            type_name: shown::value(row.device_type.as_deref().unwrap_or("(null)")).to_string(),
+            status: shown::value(row.smi_status.as_deref().unwrap_or("(null)")).to_string(),
             since: row.judged.since.map_or_else(String::new, moment),
             as_of: moment(rules.as_of()),
             months: match rules.months(type_code) {
@@ -243,7 +248,10 @@ impl<'r> SentenceParts<'r> {
             Reason::BadDeviceId => "its Device ID is missing or malformed".into(),
             Reason::DuplicateDeviceId => "other rows have the same Device ID".into(),
             Reason::UnknownRole => {
-                format!("the role `{}` is neither ServiceUser nor CSP", row.role.as_deref().unwrap_or_default())
+                format!(
+                    "the role `{}` is neither ServiceUser nor CSP",
+                    shown::value(row.role.as_deref().unwrap_or_default())
+                )
             }
             Reason::MissingParty => format!("it has been due since {due_on}, and there is no Notifying Party to alert"),
             Reason::BadParty => format!(

@@ -2,7 +2,9 @@
 //!
 //! The `csv` crate cannot write that difference: it quotes all text or only where needed.
 
-use super::table::{ManifestTable, ManifestValue, day, instant};
+use super::table::{ManifestTable, ManifestValue, day, instant, without_nul};
+use crate::error::Result;
+use crate::run::manifest::QUARANTINE;
 
 /// Writes the names of the columns.
 pub(super) fn header<M: ManifestTable>(out: &mut Vec<u8>) {
@@ -11,14 +13,21 @@ pub(super) fn header<M: ManifestTable>(out: &mut Vec<u8>) {
 }
 
 /// Writes a row.
-pub(super) fn row<M: ManifestTable>(table: &M, row: usize, out: &mut Vec<u8>) {
+///
+/// PostgreSQL's text cannot hold a NUL. In a quarantined value, which is as it was found, each is written as U+FFFD, like bytes
+/// that are not UTF-8.
+///
+/// # Errors
+/// A NUL in a manifest that is loaded: see [`without_nul`].
+pub(super) fn row<M: ManifestTable>(table: &M, row: usize, out: &mut Vec<u8>) -> Result<()> {
     for (column, cell) in table.values(row).enumerate() {
         if column > 0 {
             out.push(b',');
         }
         match cell {
             ManifestValue::Null => {}
-            ManifestValue::Text(value) => text(value, out),
+            ManifestValue::Text(value) if M::NAME == QUARANTINE => text(&value.replace('\0', "\u{FFFD}"), out),
+            ManifestValue::Text(value) => text(without_nul::<M>(value)?, out),
             ManifestValue::Instant(micros) => out.extend_from_slice(instant(micros).as_bytes()),
             ManifestValue::Day(number) => out.extend_from_slice(day(number).as_bytes()),
             ManifestValue::Flag(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
@@ -26,6 +35,7 @@ pub(super) fn row<M: ManifestTable>(table: &M, row: usize, out: &mut Vec<u8>) {
         }
     }
     out.push(b'\n');
+    Ok(())
 }
 
 /// Text is quoted unless it is of characters that mean nothing to any reader of CSV.

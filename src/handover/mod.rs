@@ -131,7 +131,7 @@ fn table<M: ManifestTable>(source: &ExportSource<'_>, format: &Format, folder: &
     source.each::<M>(|batch| {
         for row in 0..batch.len() {
             match format {
-                Format::Csv => csv::row(batch, row, &mut text),
+                Format::Csv => csv::row(batch, row, &mut text)?,
                 _ => ndjson::row(batch, row, &mut text).map_err(Error::io("write", folder))?,
             }
         }

@@ -16,11 +16,10 @@ use std::path::Path;
 
 use super::export_file::{ExportFile, ExportedFile};
 use super::source::ExportSource;
-use super::table::{day, instant};
-use crate::error::{Error, Result};
+use super::table::{day, instant, without_nul};
+use crate::error::Result;
 use crate::estate::time;
 use crate::policy::Policy;
-use crate::run::manifest::DELETE;
 use crate::run::read::{Deletes, Manifest, text};
 use crate::run::record::RECORD;
 use crate::smi::guarded_delete::{
@@ -70,19 +69,12 @@ pub(super) fn write(source: &ExportSource<'_>, batch_rows: usize, folder: &Path)
 
 /// Writes what was planned for a device, as a row of a `VALUES` list.
 fn planned(out: &mut String, ord: u64, batch: &Deletes, row: usize) -> Result<()> {
-    let party = text(&batch.party, row);
-    if party.is_some_and(|party| party.contains('\0')) {
-        let id = batch.id.value(row);
-        return Err(Error::Usage {
-            what: format!("{DELETE}: the notifying party of {id} has a NUL in it, which SQL cannot say"),
-            remedy: "hand the run over as ndjson".into(),
-        });
-    }
+    let party = text(&batch.party, row).map(without_nul::<Deletes>).transpose()?;
     let _ = write!(
         out,
         "  ({ord}, {}, {}, TIMESTAMPTZ '{}', DATE '{}', {}, {})",
         literal(batch.id.value(row)),
-        literal(batch.device_type.value(row)),
+        literal(without_nul::<Deletes>(batch.device_type.value(row))?),
         instant(batch.since.value(row)),
         day(batch.due_on.value(row)),
         party.map_or("NULL".into(), literal),

@@ -2,8 +2,10 @@
 
 use arrow_array::Array;
 
+use crate::error::{Error, Result};
 use crate::estate::time::{format_day, format_instant};
 use crate::run::read::{Alerts, Deletes, Manifest, Quarantine, text};
+use crate::shown;
 
 /// A value of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +43,21 @@ pub(super) fn instant(micros: i64) -> String {
 /// A day, `2026-01-15`.
 pub(super) fn day(day: i32) -> String {
     format_day(day)
+}
+
+/// Refuses text with a NUL, which PostgreSQL's text cannot hold. A sweep quarantines such a party, so that no manifest of its
+/// has one.
+///
+/// # Errors
+/// [`Error::Usage`] for a NUL.
+pub(super) fn without_nul<M: Manifest>(text: &str) -> Result<&str> {
+    if !text.contains('\0') {
+        return Ok(text);
+    }
+    Err(Error::Usage {
+        what: format!("{}: `{}` has a NUL in it, which no database text can hold", M::NAME, shown::value(text)),
+        remedy: "sweep again: such a party is quarantined; or export the run as ndjson".into(),
+    })
 }
 
 /// A manifest as a table.

@@ -24,6 +24,7 @@ use crate::estate::{DeviceType, Reason, Role, SmiStatus, TypeNames, time};
 use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
 use crate::output::{Existing, OutputFile, folder_of};
 use crate::scan::Parties;
+use crate::shown;
 
 /// The version of the format.
 pub const SCHEMA: &str = "smi-sweep/ledger/1";
@@ -176,7 +177,7 @@ fn from_head(head: LedgerHead, path: &Path) -> Result<Ledger, String> {
     }
     let status = |name: &String| SmiStatus::from_name(name).ok_or_else(|| format!("candidate_statuses: {name}"));
     Ok(Ledger {
-        name: path.display().to_string(),
+        name: shown::path(&path).to_string(),
         estate: head.estate,
         synthetic: head.synthetic,
         as_of: time::parse(&head.as_of).ok_or_else(|| format!("as_of: {}", head.as_of))?,

@@ -12,6 +12,7 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::Scan;
+use crate::shown;
 use crate::snapshot::{AsOf, Snapshot};
 
 /// What [`count_to_file`] counts, and where it writes.
@@ -61,7 +62,7 @@ pub fn count_to_file(options: &CountOptions<'_>, pool: &Pool, progress: &dyn Pro
     let CountOptions { policy, estate, out, .. } = *options;
     if out.exists() {
         return Err(Error::Usage {
-            what: format!("{} exists already", out.display()),
+            what: format!("{} exists already", shown::path(&out)),
             remedy: "name a file that does not exist yet; nothing is ever replaced".into(),
         });
     }

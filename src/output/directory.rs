@@ -15,6 +15,7 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use super::folder_of;
 use crate::error::{Error, Result};
 use crate::pool::Pool;
+use crate::shown;
 
 /// Mode of a directory, before the umask.
 const MODE: u32 = 0o755;
@@ -50,7 +51,7 @@ impl OutputDirectory {
             return Err(taken(out));
         }
         let name = out.file_name().ok_or_else(|| Error::Usage {
-            what: format!("{}: not a name for a new directory", out.display()),
+            what: format!("{}: not a name for a new directory", shown::path(&out)),
             remedy: "name a directory that does not exist yet".into(),
         })?;
         let home = nearest(out)?;
@@ -140,7 +141,7 @@ fn refuse_within(out: &Path, home: &Path, snapshot: &[PathBuf]) -> Result<()> {
         home.ancestors().find(|above| folders.iter().any(|folder| folder == above) || above.join(SEAL_FILE).exists());
     let Some(folder) = within else { return Ok(()) };
     Err(Error::Usage {
-        what: format!("{} is inside the snapshot {}", out.display(), folder.display()),
+        what: format!("{} is inside the snapshot {}", shown::path(&out), shown::path(&folder)),
         remedy: "name a directory outside of it: every file in its folder is part of the snapshot".into(),
     })
 }
@@ -199,7 +200,7 @@ fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
 
 fn taken(out: &Path) -> Error {
     Error::Usage {
-        what: format!("{} exists already", out.display()),
+        what: format!("{} exists already", shown::path(&out)),
         remedy: "name a directory that does not exist yet; nothing is ever replaced".into(),
     }
 }

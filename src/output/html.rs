@@ -1,8 +1,11 @@
-//! HTML pages: self-contained, with styles for print and for dark mode. `maud` escapes all inserted text.
+//! HTML pages: self-contained, with styles for print and for dark mode. `maud` escapes the markup of all inserted text, and
+//! [`page`] whatever cannot be seen or changes the direction of text.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use indicatif::HumanCount;
+
+use crate::shown;
 
 /// The style sheet of every page.
 const STYLE: &str = "
@@ -60,7 +63,7 @@ pub fn page(title: &str, lead: &str, body: &Markup) -> String {
             }
         }
     };
-    page.into_string() + "\n"
+    shown::lines(&(page.into_string() + "\n")).into_owned()
 }
 
 /// How the cells of a table are set.
@@ -132,6 +135,13 @@ mod tests {
         let page = page("title", "lead", &table(TableStyle::Figures, &["<b>"], &rows));
         assert!(!page.contains("<script>") && !page.contains("<b>"));
         assert!(page.contains("a &amp; &quot;b&quot;"));
+    }
+
+    #[test]
+    fn what_cannot_be_seen_or_turns_text_around_is_escaped() {
+        let page = page("a\u{202e}b", "\0\u{7}", &row("\u{2066}x", &["\u{200b}\u{9b}\r".into()]));
+        assert!(page.chars().all(|c| c == '\n' || shown::is_plain(c)), "{page}");
+        assert!(page.contains("a\\u{202e}b") && page.contains("\\u{2066}x"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::suite::CaseResult;
 use super::table;
 use crate::error::{Error, Result};
 use crate::output::{Existing, OutputFile};
+use crate::shown;
 
 /// Writes the actual outcomes into `expected.csv` of every case. Returns the changed lines by file, with `-` for a line
 /// before and `+` for one after. A comment stays above its device.
@@ -38,14 +39,14 @@ pub fn bless(results: &[CaseResult]) -> Result<String> {
         }
         let after = rewritten(&before, result);
         OutputFile::atomic(&path, Existing::Replace)?.finish_with(after.as_bytes())?;
-        changes.push_str(&format!("{}:\n", path.display()));
+        changes.push_str(&format!("{}:\n", shown::path(&path)));
         for change in TextDiff::from_lines(&before, &after).iter_all_changes() {
             let sign = match change.tag() {
                 ChangeTag::Equal => continue,
                 ChangeTag::Delete => '-',
                 ChangeTag::Insert => '+',
             };
-            changes.push_str(&format!("{sign} {}\n", change.value().trim_end()));
+            changes.push_str(&format!("{sign} {}\n", shown::message(change.value().trim_end(), 1000)));
         }
     }
     Ok(changes)

@@ -13,6 +13,7 @@ use crate::config::{Document, Spanned, named};
 use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::{Column, DeviceId, Disposition, Reason, time};
 use crate::policy::Policy;
+use crate::shown;
 use crate::sweep::Expected;
 
 /// The guards that `stopped_by` may name.
@@ -228,7 +229,7 @@ impl Case {
         let path = self.folder.join("case.toml");
         let read = || {
             let text = table::read_text(&path)?;
-            let document = Document { kind: DocumentKind::Case, source: &path.display().to_string(), text: &text };
+            let document = Document { kind: DocumentKind::Case, source: &shown::path(&path).to_string(), text: &text };
             let listed: RequirementsOnly = document.read()?;
             let span = listed.requirements.get(index).map(Spanned::span).unwrap_or_default();
             Ok(document.refuse(span, what, remedy))
@@ -243,7 +244,7 @@ impl Case {
     pub fn read(folder: &Path, blessing: bool) -> Result<Self> {
         let path = folder.join("case.toml");
         let text = table::read_text(&path)?;
-        let source = path.display().to_string();
+        let source = shown::path(&path).to_string();
         let document = Document { kind: DocumentKind::Case, source: &source, text: &text };
         let file: CaseFile = document.read()?;
         if file.requirements.get_ref().is_empty() {
@@ -293,14 +294,14 @@ impl Case {
         }
         if folders.is_empty() {
             return Err(Error::Usage {
-                what: format!("{}: no cases in this folder", folder.display()),
+                what: format!("{}: no cases in this folder", shown::path(&folder)),
                 remedy: "name a case, or a folder of folders that each have a case.toml".into(),
             });
         }
         folders.sort();
         if let Some(other) = folders.iter().find(|folder| !is_case(folder)) {
             return Err(Error::Usage {
-                what: format!("{}: a folder among cases, and it has no case.toml", other.display()),
+                what: format!("{}: a folder among cases, and it has no case.toml", shown::path(&other)),
                 remedy: "spell case.toml in lower case, put cases side by side, and move other folders away".into(),
             });
         }
@@ -334,8 +335,8 @@ fn policy(folder: &Path, document: &Document<'_>, written: &Spanned<String>) -> 
     } else if name.contains('/') || Path::new(name).extension().is_some_and(|extension| extension == "toml") {
         let file = folder.join(name);
         // `Policy::load` takes a name with a `/` for a file; the folder itself may have none.
-        Policy::load(&Path::new(".").join(&file).display().to_string())
-            .map_err(|error| moved(error, |place| DocumentPlace { source: file.display().to_string(), ..place }))?
+        Policy::load(&Path::new(".").join(&file).to_string_lossy())
+            .map_err(|error| moved(error, |place| DocumentPlace { source: shown::path(&file).to_string(), ..place }))?
     } else {
         Policy::load(name).map_err(|error| match error {
             Error::Document { what, remedy, .. } => {

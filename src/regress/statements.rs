@@ -14,6 +14,7 @@ use super::table::read_text;
 use crate::config::{Document, Section, Spanned};
 use crate::error::{DocumentKind, Result, did_you_mean};
 use crate::estate::{DeviceType, Reason};
+use crate::shown;
 
 /// What a statement may need in addition to dispositions and reasons: a deletion with an alert, one without, a run that a guard
 /// stopped, one that an exact number let pass, and a policy whose digest the case pins.
@@ -80,7 +81,7 @@ impl Statements {
     /// A mistake in the file, with its line.
     pub fn read(path: &Path) -> Result<Self> {
         let text = read_text(path)?;
-        let source = path.display().to_string();
+        let source = shown::path(&path).to_string();
         let document = Document { kind: DocumentKind::Case, source: &source, text: &text };
         let file: StatementsFile = document.read()?;
         let mut ids = BTreeSet::new();

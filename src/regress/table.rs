@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result};
+use crate::shown;
 
 /// The cell that means text without characters. An empty cell is a null.
 pub(super) const EMPTY: &str = "(empty)";
@@ -19,7 +20,7 @@ pub(super) struct CsvRow {
 
 /// An error at a line of a case's file.
 pub(super) fn refuse(path: &Path, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Error {
-    let place = DocumentPlace::whole(DocumentKind::Case, path.display().to_string());
+    let place = DocumentPlace::whole(DocumentKind::Case, shown::path(&path).to_string());
     place.at(Position::Line(line as u64)).refuse(what, remedy)
 }
 

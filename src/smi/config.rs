@@ -14,6 +14,7 @@ use crate::config::{Document, Section, Whole};
 use crate::error::{DocumentKind, Error, Result};
 use crate::estate::Column;
 use crate::policy::Policy;
+use crate::shown;
 
 /// The configuration of export and load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -136,7 +137,7 @@ impl Config {
     pub fn load(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-        Self::parse(&text, &path.display().to_string())
+        Self::parse(&text, &shown::path(&path).to_string())
     }
 
     /// Reads a configuration from text. `source` is its name in errors.

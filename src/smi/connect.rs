@@ -208,7 +208,7 @@ impl UrlParts {
 fn host_of(config: &postgres::Config) -> String {
     match config.get_hosts().first() {
         Some(Host::Tcp(name)) => name.clone(),
-        Some(Host::Unix(path)) => path.display().to_string(),
+        Some(Host::Unix(path)) => path.to_string_lossy().into_owned(),
         None => "localhost".into(),
     }
 }

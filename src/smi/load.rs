@@ -18,6 +18,7 @@ use super::stage;
 use crate::approval::RequiredApprovals;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
+use crate::shown;
 
 /// How often a batch is tried that locks of other sessions stop, and how often locked rows are tried again at the end.
 const ATTEMPTS: u32 = 6;
@@ -53,7 +54,7 @@ pub fn load(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Loaded
     let LoadOptions { plan, target, config, execute, .. } = *options;
     let needed = config.approvals.as_ref().map_or(0, RequiredApprovals::needed);
     if plan.approvals.len() < needed {
-        let what = format!("{}: its approvals were not checked, and {needed} are needed", plan.path.display());
+        let what = format!("{}: its approvals were not checked, and {needed} are needed", shown::path(&plan.path));
         return Err(Error::Usage {
             what,
             remedy: "make the plan by Plan::for_load, with the required approvals".into(),

@@ -26,6 +26,7 @@ use crate::run::manifest::DELETE;
 use crate::run::read::{Batches, Deletes, text};
 use crate::run::record::{RECORD, Record};
 use crate::run::verify::{Verified, digest, verify};
+use crate::shown;
 
 /// A verified run.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Plan {
         let mut verified = verify(run, pool)?;
         let (Some(Verified { path, record }), true) = (verified.pop(), verified.is_empty()) else {
             return Err(Error::Usage {
-                what: format!("{}: has runs of several policies", run.display()),
+                what: format!("{}: has runs of several policies", shown::path(&run)),
                 remedy: "name the one run directory that is to be loaded".into(),
             });
         };

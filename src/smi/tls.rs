@@ -12,6 +12,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Error, Result};
+use crate::shown;
 
 /// The values of `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +86,7 @@ fn trusted(roots: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Arc<W
             store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
         Some(path) => {
-            let bad = |error: &dyn std::fmt::Display| refuse(format!("{}: {error}", path.display()));
+            let bad = |error: &dyn std::fmt::Display| refuse(format!("{}: {error}", shown::path(&path)));
             for certificate in CertificateDer::pem_file_iter(&path).map_err(|error| bad(&error))? {
                 store.add(certificate.map_err(|error| bad(&error))?).map_err(|error| bad(&error))?;
             }

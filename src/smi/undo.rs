@@ -17,6 +17,7 @@ use super::table::DeviceTable;
 use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::progress::{Progress, Stage};
+use crate::shown;
 
 /// What an undo has done; in a dry run, what it would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -45,7 +46,7 @@ pub fn undo(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Undone
     let entry = session.entry()?.filter(|entry| entry.state != LoadState::Staged);
     let Some(entry) = entry else {
         let what = format!("was not loaded into table {}", session.table.shown);
-        return Err(Error::Usage { what: format!("{}: {what}", plan.path.display()), remedy: String::new() });
+        return Err(Error::Usage { what: format!("{}: {what}", shown::path(&plan.path)), remedy: String::new() });
     };
     let timeout = format!("SET lock_timeout = {}", u64::from(config.load.lock_timeout_ms) * 10);
     session.client.batch_execute(&timeout).map_err(failed(UNDOING))?;

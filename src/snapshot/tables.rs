@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use parquet::file::metadata::KeyValue;
 
 use crate::error::{Error, Fault, Place, Result, TableFormat};
+use crate::shown;
 
 /// Entries of a folder that show that it, and all below it, belongs to a table format.
 const ENTRIES: [(&str, TableFormat); 5] = [
@@ -80,13 +81,13 @@ pub(super) fn check_footer(pairs: Option<&Vec<KeyValue>>, place: &Place) -> Resu
 /// Why a file or folder with this name, and everything below it, is not read.
 fn fault_of_name(path: &Path) -> Option<Fault> {
     let format = format_of_name(&path.file_name()?.to_string_lossy())?;
-    Some(Fault::TableFormat { format, evidence: path.display().to_string() })
+    Some(Fault::TableFormat { format, evidence: shown::path(path).to_string() })
 }
 
 /// Why a folder, and everything below it, is not read; `None` if nothing speaks against it.
 fn fault_of_folder(path: &Path) -> Result<Option<Fault>> {
     let table =
-        |format, evidence: &Path| Ok(Some(Fault::TableFormat { format, evidence: evidence.display().to_string() }));
+        |format, evidence: &Path| Ok(Some(Fault::TableFormat { format, evidence: shown::path(evidence).to_string() }));
     for (entry, format) in ENTRIES {
         let entry = path.join(entry);
         if exists(&entry)? {

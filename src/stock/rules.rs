@@ -8,6 +8,7 @@ use super::bucket::Bucket;
 use crate::config::{self, Document, Section};
 use crate::error::{DocumentKind, Result};
 use crate::estate::{SmiStatus, StatusSet};
+use crate::shown;
 
 /// The rules of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl StockRules {
     /// The first error, with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
         let text = config::read_file(DocumentKind::StockRules, path)?;
-        Self::parse(&text, &path.display().to_string())
+        Self::parse(&text, &shown::path(&path).to_string())
     }
 
     /// Reads rules. `source` is their name in messages.

@@ -12,6 +12,7 @@ use super::region::Region;
 use crate::config::{self, Document, Section, Spanned, named};
 use crate::error::{DocumentKind, Result};
 use crate::estate::time;
+use crate::shown;
 
 /// A tariff.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl Tariff {
     /// The first error, with its line and column.
     pub fn load(path: &Path) -> Result<Self> {
         let text = config::read_file(DocumentKind::Tariff, path)?;
-        Self::parse(&text, &path.display().to_string())
+        Self::parse(&text, &shown::path(&path).to_string())
     }
 
     /// Reads a tariff. `source` is its name in messages.

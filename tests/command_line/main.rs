@@ -5,4 +5,5 @@ mod common;
 
 mod cli;
 mod examples;
+mod hostile_text;
 mod shown;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up. A room imports from lower floors only, not from its own floor.
 const FLOORS: &[&[&str]] = &[
+    &["shown"],
     &["error"],
     &["progress", "pool", "kernel"],
     &["estate"],
@@ -110,10 +111,13 @@ fn imports_run_down() {
 
 #[test]
 fn each_of_these_has_one_place() {
-    let rules: [(&str, &[&str], &str); 17] = [
+    let rules: [(&str, &[&str], &str); 20] = [
         ("unsafe ", &UNSAFE, "write it without"),
         ("rayon::", &["src/pool.rs"], "go through `Pool`"),
         ("println!", &[], "print through `cli::print` and `cli::remark`"),
+        ("io::stdout", &["src/cli/terminal.rs"], "print through `cli::print`"),
+        ("io::stderr", &["src/cli/terminal.rs"], "print through `cli::remark`"),
+        (".display()", &[], "show a path by `shown::path`, which escapes what a terminal would act upon"),
         ("Instant::now", &["src/cli/progress.rs"], "the clock belongs to the command line"),
         ("SystemTime::now", &["src/cli/"], "nothing reads the wall clock to decide"),
         ("set_created_by", &["src/output/"], "take `output::parquet::writer_properties`"),

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::policy::{Policy, changes};
 use crate::regress::change::{BeforeAfter, DeviceCounts, PolicyChange};
 use crate::scan::Scan;
+use crate::shown;
 use crate::snapshot::{AsOf, Snapshot};
 
 /// How many parties the text lists; the JSON document has all.
@@ -45,17 +46,18 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
     let (Some(path), Some(expected)) = (&args.expect, expected) else { return Ok(()) };
     let differs = change.differs_from(&expected);
     if differs.is_empty() {
-        remark(common, &format!("{}: as expected", path.display()));
+        remark(common, &format!("{}: as expected", shown::path(&path)));
         return Ok(());
     }
-    remark(common, &differs.join("\n"));
+    let lines: Vec<String> = differs.iter().map(|line| shown::message(line, 1000).to_string()).collect();
+    remark(common, &lines.join("\n"));
     let more = match differs.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
     let named = differs[..differs.len().min(NAMED)].join("; ");
     Err(Error::Regression {
-        what: format!("{}: {named}{more}", path.display()),
+        what: format!("{}: {named}{more}", shown::path(&path)),
         remedy: "if the new figures are right, write them to a new file with --json, and expect that",
     })
 }
@@ -63,7 +65,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
 fn read_expected(path: &Path) -> Result<PolicyChange> {
     let read = fs::read_to_string(path).map_err(Error::io("read", path))?;
     serde_json::from_str(&read).map_err(|error| Error::Usage {
-        what: format!("{}:{}: {error}", path.display(), error.line()),
+        what: format!("{}:{}: {error}", shown::path(&path), error.line()),
         remedy: "name a file that `smi-sweep diff --policy A --policy B SNAPSHOT --json` printed".into(),
     })
 }
@@ -71,7 +73,7 @@ fn read_expected(path: &Path) -> Result<PolicyChange> {
 fn text([from, to]: [&Policy; 2], change: &PolicyChange) -> String {
     let mut text = String::new();
     for sentence in changes(from, to) {
-        let _ = writeln!(text, "{sentence}");
+        let _ = writeln!(text, "{}", shown::message(&sentence, 4096));
     }
     let _ = writeln!(
         text,
