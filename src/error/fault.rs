@@ -107,13 +107,13 @@ pub enum Fault {
     #[error("two columns of the file are both read as `{0}`")]
     AmbiguousColumn(&'static str),
     /// A column of the file has the name of a partition key.
-    #[error("is in the file, and the folder {} gives it too: which of them is right is not certain", .0.display())]
+    #[error("is in the file, and the folder {} gives it too: which of them is right is not certain", shown::path(.0))]
     InFolderToo(PathBuf),
     /// Two folders above a file give the same column.
-    #[error("is given twice, by the folders {} and {}", .0.display(), .1.display())]
+    #[error("is given twice, by the folders {} and {}", shown::path(.0), shown::path(.1))]
     InTwoFolders(PathBuf, PathBuf),
     /// A folder whose name should give a value, and does not.
-    #[error("the name of the folder {} gives no value: {why}", folder.display())]
+    #[error("the name of the folder {} gives no value: {why}", shown::path(folder))]
     BadPartition {
         /// The folder.
         folder: PathBuf,
@@ -121,7 +121,7 @@ pub enum Fault {
         why: &'static str,
     },
     /// A folder outside of a sealed folder gives a column.
-    #[error("is given by the folder {}, whose name the seal does not cover", .0.display())]
+    #[error("is given by the folder {}, whose name the seal does not cover", shown::path(.0))]
     OutsideOfSeal(PathBuf),
     /// A column has a type that the contract does not accept.
     #[error("is {found}, which cannot be read as {wanted}")]
