@@ -9,7 +9,7 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::scan::Scan;
-use crate::snapshot::{AsOf, SEAL_FILE, Seal, Snapshot};
+use crate::snapshot::{AsOf, DeviceIds, SEAL_FILE, Seal, SealContent, Snapshot};
 
 /// The snapshot to check, and whether to seal it.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +80,10 @@ pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Pr
         && (seal.despite_findings || checked.findings.is_empty())
     {
         let taken_at = seal.taken_at.map_or_else(own_moment, |taken_at| Ok(Some(taken_at)))?;
-        let seal = Seal::of(folder, snapshot.files(), taken_at.map(time::format_instant), pool, progress)?;
+        let device_ids = if checked.duplicate_ids == 0 { DeviceIds::Unique } else { DeviceIds::Duplicated };
+        let taken_at = taken_at.map(time::format_instant);
+        let content = SealContent { files: snapshot.files(), taken_at, device_ids };
+        let seal = Seal::of(folder, content, pool, progress)?;
         snapshot.unchanged()?;
         seal.write(folder)?;
         sealed = Some(folder.join(SEAL_FILE));

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{AsOfArgs, Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_left_out};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_seals};
 use crate::check::{CheckFinding, CheckOutcome, CheckRequest, SealRequest, check_and_seal};
 use crate::error::{Fault, Place, Result};
 use crate::estate::time;
@@ -50,7 +50,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let outcome = check_and_seal(&request, &common.pool(), &progress)?;
     progress.finish();
-    remark_left_out(common, &outcome.snapshot);
+    remark_seals(common, &outcome.snapshot);
     if let (Some(_), Some(taken_at)) = (&outcome.sealed, args.taken_at) {
         contradiction(common, &outcome.snapshot, taken_at);
     }

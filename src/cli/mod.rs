@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::kernel::{self, Kernel};
 use crate::pool::Pool;
-use crate::snapshot::{AsOf, Snapshot};
+use crate::snapshot::{AsOf, SealSchema, Snapshot};
 
 pub use crate::snapshot::install_sigbus_handler;
 pub use progress::{install_interrupt_handler, install_panic_hook};
@@ -166,8 +166,13 @@ fn parse_time(text: &str) -> std::result::Result<i64, String> {
     time::parse(text).ok_or_else(|| "not a date or a time; write 2026-11-01 or 2026-11-01T06:30:00Z".into())
 }
 
-/// Remarks on files of a seal that are not part of the snapshot.
-fn remark_left_out(common: &Common, snapshot: &Snapshot) {
+/// Remarks on what the seals of a snapshot do not cover.
+fn remark_seals(common: &Common, snapshot: &Snapshot) {
+    if snapshot.seals().iter().any(|seal| seal.schema == SealSchema::V1) {
+        let text = "note: sealed in an earlier format: a change of the seal itself is not noticed, and unique Device IDs are \
+                    not proven; seal again with `smi-sweep check --seal`";
+        remark(common, text);
+    }
     if snapshot.left_out() > 0 {
         let left_out = figures::count(snapshot.left_out() as u64);
         remark(common, &format!("note: {left_out} files of the same seal are not part of this snapshot"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark, remark_left_out, say};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark, remark_seals, say};
 use crate::error::{Error, GuardTrip, Result, Stopped};
 use crate::policy::Policy;
 use crate::run::record::TallyRecord;
@@ -74,7 +74,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     let progress = TerminalProgress::new(common);
     let outcome = sweep_into(&request, &common.pool(), &progress)?;
     let (_, seconds) = progress.finish();
-    remark_left_out(common, &outcome.snapshot);
+    remark_seals(common, &outcome.snapshot);
     match &outcome.publication {
         Publication::Published(runs) => show_runs(&request, common, &outcome.swept, runs, seconds)?,
         Publication::Stopped(stopped) => return refuse(&request, common, &outcome.swept, stopped),

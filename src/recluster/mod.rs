@@ -22,8 +22,9 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::Scan;
+use crate::scan::duplicates::device_ids;
 use crate::scan::rows::Rows;
-use crate::snapshot::{Seal, Snapshot};
+use crate::snapshot::{DeviceIds, Seal, SealContent, Snapshot};
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,14 @@ pub fn recluster(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> Result<Recl
             copied.rows, source.rows
         )));
     }
-    Seal::of(folder, copy.files(), taken_at, pool, progress)?.write(folder)?;
+    // The rows are those of the source, so that its proof holds for the copy.
+    let device_ids = if snapshot.device_ids_are_unique() {
+        DeviceIds::Unique
+    } else {
+        device_ids(&Scan::new(&copy, pool, progress))?
+    };
+    let content = SealContent { files: copy.files(), taken_at, device_ids };
+    Seal::of(folder, content, pool, progress)?.write(folder)?;
     Ok(ReclusterSummary {
         rows: copy.rows(),
         files: copy.files().len(),

@@ -14,7 +14,7 @@ use crate::estate::{Column, Reason, Tally, TypeNames, time};
 use crate::output::{OutputFile, json};
 use crate::policy::{Boundary, Policy, Rules};
 use crate::scan::PartyCounts;
-use crate::snapshot::{AsOfFrom, OwnMoment, Snapshot};
+use crate::snapshot::{AsOfFrom, OwnMoment, SealSchema, Snapshot, VerifiedSeal};
 use crate::sweep::guard::Guarded;
 use crate::sweep::{Expected, Findings, Swept};
 
@@ -112,12 +112,32 @@ pub struct SnapshotRecord {
     /// Whether the snapshot says when it was taken; `None` in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_moment: Option<OwnMoment>,
+    /// The seals that were verified. Their digests are part of what an approval of the run signs.
+    #[serde(default)]
+    pub seals: Vec<SealRecord>,
     /// Rows of all files.
     pub rows: u64,
     /// Bytes of all files.
     pub bytes: u64,
     /// The files, in the order in which their rows are numbered.
     pub files: Vec<FileRecord>,
+}
+
+/// A seal that was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealRecord {
+    /// Its path below the folder that the user named, or its file name.
+    pub path: String,
+    /// The version of its format. A seal of schema 1 has no digest of itself, and does not prove unique Device IDs.
+    pub schema: SealSchema,
+    /// BLAKE3, in hex, of everything that it states.
+    pub blake3: String,
+}
+
+impl From<&VerifiedSeal> for SealRecord {
+    fn from(seal: &VerifiedSeal) -> Self {
+        Self { path: seal.name.clone(), schema: seal.schema, blake3: seal.digest.clone() }
+    }
 }
 
 /// One file that was read.
@@ -275,6 +295,7 @@ impl Record {
                 // Where seals or files contradict each other, the sweep needs the as-of moment from the user.
                 taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
                 own_moment: Some(snapshot.own_moment()),
+                seals: snapshot.seals().iter().map(SealRecord::from).collect(),
                 rows: snapshot.rows(),
                 bytes: snapshot.bytes(),
                 files: snapshot

@@ -12,6 +12,7 @@ use super::values;
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId};
 use crate::progress::Stage;
+use crate::snapshot::DeviceIds;
 
 /// Number of buckets.
 const BUCKETS: usize = 256;
@@ -54,6 +55,15 @@ pub fn duplicates(scan: &Scan<'_>) -> Result<Duplicates> {
     }
     all.ids.sort_unstable();
     Ok(all)
+}
+
+/// Whether Device IDs are unique, for the seal of a snapshot. The rule is that of [`duplicates`].
+///
+/// # Errors
+/// As [`duplicates`].
+pub fn device_ids(scan: &Scan<'_>) -> Result<DeviceIds> {
+    let found = duplicates(scan)?;
+    Ok(if found.ids.is_empty() { DeviceIds::Unique } else { DeviceIds::Duplicated })
 }
 
 /// Reads the Device IDs of `rows` (ascending), and calls `each` with the row's number within the row group and its

@@ -21,8 +21,10 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::recluster::{BATCH_ROWS, BatchTarget as Files, ColumnNames as Names};
+use crate::scan::Scan;
+use crate::scan::duplicates::device_ids;
 use crate::scan::rows::Rows;
-use crate::snapshot::{Seal, Snapshot};
+use crate::snapshot::{Seal, SealContent, Snapshot};
 
 /// The most rows of a part, estimated from the statistics of the server.
 const PART_ROWS: u64 = 1 << 20;
@@ -130,7 +132,9 @@ fn export_into(
     if written.rows() != read {
         return Err(Error::Unbalanced(format!("{read} rows were read, {} were written", written.rows())));
     }
-    Seal::of(folder, written.files(), Some(taken_at.clone()), pool, progress)?.write(folder)?;
+    let device_ids = device_ids(&Scan::new(&written, pool, progress))?;
+    let content = SealContent { files: written.files(), taken_at: Some(taken_at.clone()), device_ids };
+    Seal::of(folder, content, pool, progress)?.write(folder)?;
     Ok(ExportSummary { rows: read, files: written.files().len(), bytes: written.bytes(), taken_at, table: table.shown })
 }
 

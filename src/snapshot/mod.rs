@@ -14,8 +14,7 @@ mod seal;
 mod source;
 mod tables;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use contract::{ColumnSource, Columns, FileColumn};
 use discover::Discovered;
@@ -23,7 +22,8 @@ pub use form::{PhysicalForm, TimestampUnit};
 pub use mapping::install_sigbus_handler;
 pub use moment::{AsOf, AsOfFrom, OwnMoment};
 pub use partitions::FolderColumn;
-pub use seal::{SEAL_FILE, Seal, SealedFile, SealedFolder};
+use seal::VerifiedSeals;
+pub use seal::{DeviceIds, SEAL_FILE, Seal, SealContent, SealSchema, SealedFile, SealedFolder, VerifiedSeal};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 
 use crate::error::{Fault, Place, Result};
@@ -36,17 +36,6 @@ use crate::progress::{Progress, Stage};
 pub struct Snapshot {
     files: Vec<SourceFile>,
     seals: VerifiedSeals,
-}
-
-/// The content of the seals that were verified.
-#[derive(Debug, Default)]
-struct VerifiedSeals {
-    /// Path and time of the seals that have a time.
-    taken_at: Vec<(PathBuf, String)>,
-    /// Names of files that no seal with a time covers.
-    undated: HashSet<String>,
-    /// Number of files that the seals list and that are not part of this snapshot.
-    left_out: usize,
 }
 
 impl Snapshot {
@@ -92,7 +81,8 @@ impl Snapshot {
             file.first_row = first_row;
             first_row += file.rows;
         }
-        let seals = if verify { verify_seals(&mut files, folders, pool, progress)? } else { VerifiedSeals::default() };
+        let seals =
+            if verify { VerifiedSeals::verify(&mut files, folders, pool, progress)? } else { VerifiedSeals::default() };
         Ok(Self { files, seals })
     }
 
@@ -119,6 +109,18 @@ impl Snapshot {
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.seals.left_out
+    }
+
+    /// The seals that were verified, by path.
+    #[must_use]
+    pub fn seals(&self) -> &[VerifiedSeal] {
+        &self.seals.all
+    }
+
+    /// Whether a seal that covers all files states that no two rows have the same Device ID.
+    #[must_use]
+    pub fn device_ids_are_unique(&self) -> bool {
+        self.seals.all.iter().any(|seal| seal.proves_unique)
     }
 
     /// The file that has a row of the snapshot, and the row's zero-based number within the file.
@@ -151,39 +153,4 @@ fn same_columns(files: &[SourceFile]) -> Result<()> {
     let without = files.iter().find(|file| file.columns.get(column).is_none());
     let (Some(with), Some(without)) = (with, without) else { return Ok(()) };
     Err(without.place().column(column.name()).refuse(Fault::InSomeFiles(with.path.clone())))
-}
-
-/// Verifies the seal of every folder that has one: folders the user named, and the parent folders of single files.
-fn verify_seals(
-    files: &mut [SourceFile],
-    walked: BTreeSet<PathBuf>,
-    pool: &Pool,
-    progress: &dyn Progress,
-) -> Result<VerifiedSeals> {
-    let beside = files.iter().filter(|file| file.root.is_none()).map(|file| folder_of(&file.path).to_path_buf());
-    let folders: BTreeMap<PathBuf, bool> =
-        beside.map(|folder| (folder, false)).chain(walked.into_iter().map(|folder| (folder, true))).collect();
-    let mut verified = VerifiedSeals::default();
-    let mut dated = HashSet::new();
-    for (folder, whole) in folders {
-        let Some(seal) = Seal::read(&folder)? else { continue };
-        let mut inside: Vec<&mut SourceFile> = files
-            .iter_mut()
-            .filter(|file| if whole { file.path.starts_with(&folder) } else { folder_of(&file.path) == folder })
-            .collect();
-        inside.iter().try_for_each(|file| file.covered_by_seal_of(&folder))?;
-        seal.verify(SealedFolder { path: &folder, whole }, &mut inside, pool, progress)?;
-        verified.left_out += seal.files.len() - inside.len();
-        if let Some(taken_at) = seal.taken_at {
-            dated.extend(inside.iter().map(|file| file.name.clone()));
-            verified.taken_at.push((folder.join(SEAL_FILE), taken_at));
-        }
-    }
-    verified.undated = files.iter().map(|file| file.name.clone()).filter(|name| !dated.contains(name)).collect();
-    Ok(verified)
-}
-
-/// The folder of a file.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

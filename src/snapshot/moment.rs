@@ -98,8 +98,8 @@ impl Snapshot {
     /// # Errors
     /// Seals or files that contradict each other, or a time that is not RFC 3339.
     pub fn taken_at(&self) -> Result<Option<(i64, AsOfFrom)>> {
-        if !self.seals.taken_at.is_empty() {
-            let seals = self.seals.taken_at.iter().map(|(path, text)| (Place::file(path), Some(text.as_str())));
+        if self.seals.dated().next().is_some() {
+            let seals = self.seals.dated().map(|(path, text)| (Place::file(path), Some(text)));
             let undated = self.files.iter().filter(|file| self.seals.undated.contains(&file.name));
             let micros = agree(seals.chain(undated.map(|file| (file.place(), None))))?;
             return Ok(micros.map(|micros| (micros, AsOfFrom::Seal)));
@@ -150,8 +150,8 @@ impl Snapshot {
 
     /// All moments that the snapshot states, as text: those of seals, and of the files that no seal with a moment covers.
     fn moments(&self) -> impl Iterator<Item = (Place, &str)> {
-        let sealed = self.seals.taken_at.iter().map(|(path, text)| (Place::file(path), text.as_str()));
-        let no_seals = self.seals.taken_at.is_empty();
+        let sealed = self.seals.dated().map(|(path, text)| (Place::file(path), text));
+        let no_seals = self.seals.dated().next().is_none();
         let files = self.files.iter().filter(move |file| no_seals || self.seals.undated.contains(&file.name));
         sealed.chain(files.filter_map(|file| Some((file.place(), file.taken_at()?))))
     }

@@ -16,6 +16,7 @@ mod regress;
 mod runs;
 mod same_bytes;
 mod scan;
+mod seals;
 mod snapshots;
 mod stock;
 mod stock_laws;

@@ -1,50 +1,15 @@
-//! The seal of a snapshot folder: `_snapshot.json`, with bytes, rows and BLAKE3 digest of each file.
-//!
-//! Parquet alone does not detect a flipped bit. If a folder has a seal, every byte of its files is verified before any
-//! row is judged, and a missing or additional file is refused. Files that the user names one by one are compared with
-//! the seal in their folder: each must be listed and match; other listed files need not be present.
+//! Digests files to make a seal of them, and compares files with their seal.
 
-use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::io;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use super::{SourceFile, mapping::Mapped};
+use super::document::{DeviceIds, Seal, SealedFile};
 use crate::error::{Error, Fault, Place, Result};
-use crate::output::{Existing, OutputFile, json};
+use crate::estate::Column;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
-
-pub use crate::output::SEAL_FILE;
-
-/// The version of the format that is written and read.
-const SCHEMA: &str = "smi-sweep/snapshot/1";
-
-/// The content of a seal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seal {
-    schema: String,
-    /// When the snapshot was taken, in RFC 3339; `None` if that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taken_at: Option<String>,
-    /// The files. No path occurs twice.
-    pub files: Vec<SealedFile>,
-}
-
-/// The entry of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SealedFile {
-    /// Path below the folder.
-    pub path: String,
-    /// Its number of rows.
-    pub rows: u64,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its BLAKE3 digest, in hex.
-    pub blake3: String,
-}
+use crate::snapshot::SourceFile;
+use crate::snapshot::mapping::Mapped;
 
 /// A folder that has a seal.
 #[derive(Debug, Clone, Copy)]
@@ -55,65 +20,36 @@ pub struct SealedFolder<'a> {
     pub whole: bool,
 }
 
-impl Seal {
-    /// Reads the seal of a folder; `None` if it has none.
-    ///
-    /// # Errors
-    /// A seal that cannot be read or parsed, has another schema, or lists a path twice.
-    pub fn read(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(SEAL_FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
-                return Err(Place::file(&path).refuse(Fault::BadSeal("it is not text".into())));
-            }
-            Err(error) => return Err(Error::io("read", &path)(error)),
-        };
-        let bad = |what: String| Place::file(&path).refuse(Fault::BadSeal(what));
-        let seal: Self = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
-        if seal.schema != SCHEMA {
-            return Err(bad(format!("its schema is `{}`, not `{SCHEMA}`", seal.schema)));
-        }
-        let mut names = HashSet::new();
-        if let Some(twice) = seal.files.iter().find(|file| !names.insert(&file.path)) {
-            return Err(bad(format!("it names {} twice", twice.path)));
-        }
-        Ok(Some(seal))
-    }
+/// What a new seal states about a snapshot, in addition to its digests.
+#[derive(Debug, Clone)]
+pub struct SealContent<'a> {
+    /// The files.
+    pub files: &'a [SourceFile],
+    /// When the snapshot was taken, in RFC 3339; `None` if that is not known.
+    pub taken_at: Option<String>,
+    /// Whether Device IDs are unique in the files.
+    pub device_ids: DeviceIds,
+}
 
+impl Seal {
     /// Digests the files of a folder, and makes a seal of them.
     ///
     /// # Errors
     /// An interruption.
-    pub fn of(
-        folder: &Path,
-        files: &[SourceFile],
-        taken_at: Option<String>,
-        pool: &Pool,
-        progress: &dyn Progress,
-    ) -> Result<Self> {
+    pub fn of(folder: &Path, content: SealContent<'_>, pool: &Pool, progress: &dyn Progress) -> Result<Self> {
+        let SealContent { files, taken_at, device_ids } = content;
         let digests = digests(&files.iter().collect::<Vec<_>>(), pool, progress)?;
-        let files = files
-            .iter()
-            .zip(digests)
-            .map(|(file, blake3)| SealedFile {
-                path: file.below(folder).unwrap_or(&file.name).into(),
-                rows: file.rows,
-                bytes: file.bytes(),
-                blake3,
-            })
-            .collect();
-        Ok(Self { schema: SCHEMA.into(), taken_at, files })
-    }
-
-    /// Writes the seal into its folder atomically.
-    ///
-    /// # Errors
-    /// A folder that cannot be written to.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        let file = OutputFile::atomic(&folder.join(SEAL_FILE), Existing::Replace)?;
-        json::write(file, self).map(drop)
+        let sealed = files.iter().zip(digests).map(|(file, blake3)| SealedFile {
+            path: file.below(folder).unwrap_or(&file.name).into(),
+            rows: file.rows,
+            bytes: file.bytes(),
+            blake3,
+        });
+        let mut seal = Self::new(sealed.collect());
+        seal.taken_at = taken_at;
+        seal.device_ids = Some(device_ids);
+        seal.device_id_columns = device_id_columns(files);
+        Ok(seal.digested())
     }
 
     /// Compares files in or below the sealed folder with this seal, and sets their digests. If `whole`, a file that
@@ -159,6 +95,15 @@ impl Seal {
         }
         Ok(())
     }
+}
+
+/// The names of the columns that are read as Device IDs, ascending, each once.
+///
+/// Two readings of the same files that have the same names here read the same column of each file: a file with two of
+/// the names would be refused.
+pub fn device_id_columns(files: &[SourceFile]) -> Vec<String> {
+    let bound = files.iter().filter_map(|file| file.columns.get(Column::DeviceId));
+    bound.map(|column| column.name().to_owned()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn differ(file: &SourceFile, what: &'static str, found: &str, sealed: &str) -> Result<()> {
