@@ -1,0 +1,348 @@
+//! Puts removed rows back into the device table: the statements of an undo, which a load rehearses before it commits.
+//!
+//! Every statement finds its rows by the archive's key and the device table's index, row by row, whatever the statistics of
+//! the server say: `OFFSET 0` keeps a subquery from becoming a join (PostgreSQL, `convert_EXISTS_sublink_to_join`). The
+//! archive of a fresh load has no statistics, and a join was quadratic in the batch.
+//!
+//! A restored row is read again and compared with the archive, byte by byte (PostgreSQL, Composite Type Comparison), so that
+//! a trigger or a rule that changes it, or keeps it out, is noticed in the same transaction.
+
+use std::ops::Range;
+
+use postgres::types::ToSql;
+use postgres::{Client, Statement, Transaction};
+
+use super::config::Config;
+use super::fault::{failed, inventory};
+use super::guarded_delete::LoadTables;
+use super::table::{DeviceTable, quoted};
+use super::triggers::{TriggerEvent, acting_on};
+use crate::error::{Error, Result};
+use crate::estate::Column;
+
+/// Rows and alerts of a range.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RestoredRange {
+    /// Rows that were put back.
+    pub(super) restored: u64,
+    /// Rows whose device had come back before: left as they are.
+    pub(super) come_back: u64,
+    /// Alerts that were withdrawn.
+    pub(super) withdrawn: u64,
+    /// Alerts of restored rows that had been sent.
+    pub(super) already_sent: u64,
+}
+
+/// How an attempt to restore a range ended.
+#[derive(Debug)]
+pub(super) enum RestoreEnd {
+    /// Every row is as it was archived, or its device had come back.
+    Done(RestoredRange),
+    /// Locks of other sessions.
+    Locked(postgres::Error),
+    /// A row of the range cannot be restored: SQLSTATE and message, or what differs; at most 200 characters.
+    Refused(String),
+    /// No row of the range can be restored, for a reason that is not of a row.
+    Impossible(String),
+}
+
+/// The prepared statements.
+#[derive(Debug)]
+pub(super) struct Restore {
+    insert: Statement,
+    compare: Statement,
+    withdraw: Statement,
+    sent: Statement,
+    /// Counts the rows of a range that differ, for each of `columns`.
+    differing: Statement,
+    /// Names of the compared columns, as they are shown.
+    columns: Vec<String>,
+    table: String,
+    load_id: i32,
+}
+
+const PREPARING: &str = "cannot prepare the undo";
+
+/// The rows of a range that this transaction has restored. `restored_at` is the time at which the transaction began.
+const RESTORED: &str = "r.load_id = $1 AND r.load_ord >= $2 AND r.load_ord < $3 AND r.restored_at = now()";
+
+impl Restore {
+    /// Compares the columns of table and archive, and prepares the statements.
+    ///
+    /// # Errors
+    /// An archive with values that the table has no column for.
+    pub(super) fn prepare(
+        client: &mut Client,
+        config: &Config,
+        table: &DeviceTable,
+        load_id: i32,
+    ) -> Result<Self> {
+        let names = LoadTables::of(config);
+        let columns = ArchivedColumn::of_both(client, config, table, load_id)?;
+        let text = RestoreText::new(table, &names, &columns, &config.load.trigger_columns)?;
+        let mut prepare = |sql: &str| client.prepare(sql).map_err(failed(PREPARING));
+        Ok(Self {
+            insert: prepare(&text.insert())?,
+            compare: prepare(&text.compare())?,
+            withdraw: prepare(&text.withdraw())?,
+            sent: prepare(&text.sent())?,
+            differing: prepare(&text.differing())?,
+            columns: text.compared.iter().map(|column| column.name.clone()).collect(),
+            table: table.name.clone(),
+            load_id,
+        })
+    }
+
+    /// Restores a range and compares it with the archive. Unless it returns [`RestoreEnd::Done`], the transaction must not be
+    /// committed.
+    pub(super) fn restore(&self, work: &mut Transaction<'_>, range: &Range<i64>) -> Result<RestoreEnd> {
+        self.attempt(work, range).or_else(end_of)
+    }
+
+    fn attempt(&self, work: &mut Transaction<'_>, range: &Range<i64>) -> Result<RestoreEnd, postgres::Error> {
+        let parameters: [&(dyn ToSql + Sync); 3] = [&self.load_id, &range.start, &range.end];
+        work.execute(&self.insert, &parameters)?;
+        // Deferred triggers and constraints act now, so that the comparison includes what they do.
+        work.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
+        let row = work.query_one(&self.compare, &parameters)?;
+        let [restored, come_back, missing, changed] = std::array::from_fn(|place| row.get::<_, i64>(place));
+        if missing > 0 || changed > 0 {
+            return self.mismatch(work, range, [restored, missing, changed]);
+        }
+        let withdrawn = work.execute(&self.withdraw, &parameters)?;
+        let already_sent: i64 = work.query_one(&self.sent, &parameters)?.get(0);
+        let count = |number| u64::try_from(number).unwrap_or_default();
+        Ok(RestoreEnd::Done(RestoredRange {
+            restored: count(restored),
+            come_back: count(come_back),
+            withdrawn,
+            already_sent: count(already_sent),
+        }))
+    }
+
+    /// Names what keeps the rows out or changes them. It is no matter of single rows where it concerns them all.
+    fn mismatch(
+        &self,
+        work: &mut Transaction<'_>,
+        range: &Range<i64>,
+        [restored, missing, changed]: [i64; 3],
+    ) -> Result<RestoreEnd, postgres::Error> {
+        let by = acting_on(work, &self.table, TriggerEvent::Insert)?.unwrap_or_else(|| "no trigger or rule".into());
+        let reason = if missing > 0 {
+            format!("the row is not in {} afterwards: {by}", self.table)
+        } else {
+            let row = work.query_one(&self.differing, &[&self.load_id, &range.start, &range.end])?;
+            let differ = self.columns.iter().enumerate().filter(|(place, _)| row.get::<_, i64>(*place) > 0);
+            let differ = differ.map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            format!("{differ} is not what was archived: {by} of {}", self.table)
+        };
+        let whole = missing + changed == restored && restored > 1;
+        Ok(if whole { RestoreEnd::Impossible(reason) } else { refused(&reason) })
+    }
+}
+
+fn refused(reason: &str) -> RestoreEnd {
+    RestoreEnd::Refused(reason.chars().take(200).collect())
+}
+
+/// How an attempt ended that failed with `error`, where something can be done about it; otherwise the error.
+fn end_of(error: postgres::Error) -> Result<RestoreEnd> {
+    let Some(server_error) = error.as_db_error() else { return Err(inventory(UNDOING, &error)) };
+    let code = server_error.code().code();
+    let reason = format!("{code} {}", server_error.message());
+    if server_error.routine() == Some("exec_stmt_raise") {
+        return Ok(refused(&reason));
+    }
+    match code {
+        "55P03" | "40P01" | "40001" => Ok(RestoreEnd::Locked(error)),
+        "57014" => Err(Error::Canceled(format!("{UNDOING}: {} ({code})", server_error.message()))),
+        // Feature not supported, names, prerequisite state: of the tables, not of a row.
+        _ if ["0A", "42", "55"].iter().any(|class| code.starts_with(class)) => Ok(RestoreEnd::Impossible(reason)),
+        _ if NOT_OF_A_ROW.iter().any(|class| code.starts_with(class)) => Err(inventory(UNDOING, &error)),
+        _ => Ok(refused(&reason)),
+    }
+}
+
+/// What messages about an undo begin with.
+pub(super) const UNDOING: &str = "cannot undo the load";
+
+/// A column of the device table that the archive has.
+#[derive(Debug)]
+struct ArchivedColumn {
+    /// As it is shown.
+    name: String,
+    quoted: String,
+    /// Its type in the device table, and in the archive.
+    type_name: String,
+    archived_type: String,
+    /// Its default, where it may not be null: for rows that were archived before the column was there.
+    default: Option<String>,
+    required: bool,
+}
+
+impl ArchivedColumn {
+    /// The columns that table and archive share. A column that only the table has gets its default.
+    fn of_both(client: &mut Client, config: &Config, table: &DeviceTable, load_id: i32) -> Result<Vec<Self>> {
+        const SHARED: &str = "SELECT d.attname::text, format_type(d.atttypid, d.atttypmod), \
+             format_type(r.atttypid, r.atttypmod), d.attnotnull, \
+             CASE WHEN d.attnotnull THEN pg_get_expr(f.adbin, f.adrelid) END \
+             FROM pg_attribute d JOIN pg_attribute r ON r.attname = d.attname AND r.attrelid = $2::text::regclass \
+             AND r.attnum > 0 AND NOT r.attisdropped \
+             LEFT JOIN pg_attrdef f ON f.adrelid = d.attrelid AND f.adnum = d.attnum \
+             WHERE d.attrelid = $1 AND d.attnum > 0 AND NOT d.attisdropped AND d.attgenerated = '' ORDER BY d.attnum";
+        let removed = LoadTables::of(config).removed;
+        no_orphans(client, table, &removed, load_id)?;
+        let rows = client.query(SHARED, &[&table.oid, &removed]).map_err(failed(PREPARING))?;
+        let column = |row: &postgres::Row| {
+            let name: String = row.get(0);
+            Self {
+                quoted: quoted(&name),
+                name,
+                type_name: row.get(1),
+                archived_type: row.get(2),
+                required: row.get(3),
+                default: row.get(4),
+            }
+        };
+        Ok(rows.iter().map(column).collect())
+    }
+
+    /// What is inserted, from the archive's row `r`.
+    fn restored(&self) -> String {
+        let value = format!("r.{}::{}", self.quoted, self.type_name);
+        match &self.default {
+            Some(default) => format!("coalesce({value}, {default})"),
+            None => value,
+        }
+    }
+
+    /// The restored value of the table's row `d`, in the archive's type. Where the archive has null and the table must not,
+    /// the column is younger than the row, and there is nothing to compare.
+    fn found(&self) -> String {
+        let value = format!("d.{}::{}", self.quoted, self.archived_type);
+        if self.required { format!("CASE WHEN r.{} IS NOT NULL THEN {value} END", self.quoted) } else { value }
+    }
+}
+
+/// Refuses where the archive has values of the load in a column that the table does not have: it may have another name
+/// there by now.
+fn no_orphans(client: &mut Client, table: &DeviceTable, removed: &str, load_id: i32) -> Result<()> {
+    const ONLY_ARCHIVED: &str = "SELECT r.attname::text FROM pg_attribute r WHERE r.attrelid = $2::text::regclass \
+         AND r.attnum > 0 AND NOT r.attisdropped \
+         AND r.attname <> ALL('{load_id,load_ord,removed_at,restored_at}'::name[]) \
+         AND NOT EXISTS (SELECT FROM pg_attribute d WHERE d.attrelid = $1 AND d.attname = r.attname \
+         AND d.attnum > 0 AND NOT d.attisdropped) ORDER BY r.attnum";
+    for row in client.query(ONLY_ARCHIVED, &[&table.oid, &removed]).map_err(failed(PREPARING))? {
+        let name: String = row.get(0);
+        let count = format!("SELECT count({}) FROM {removed} WHERE load_id = $1", quoted(&name));
+        let values: i64 = client.query_one(&count, &[&load_id]).map_err(failed(PREPARING))?.get(0);
+        if values > 0 {
+            return Err(Error::Inventory {
+                what: format!("{removed} has {values} values of `{name}`, and table {} has no such column", table.shown),
+                remedy: "where the column has another name by now, rename it in the archive too; where its values are no \
+                         longer wanted, drop it there"
+                    .into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The statements as text. Of each, `$1` is the load, `$2` and `$3` the range.
+struct RestoreText<'a> {
+    inventory: &'a str,
+    names: &'a LoadTables,
+    columns: &'a [ArchivedColumn],
+    /// Those that must be as archived.
+    compared: Vec<&'a ArchivedColumn>,
+    /// The condition that a row `d` of the table is the device of the archive's row `r`.
+    same_device: String,
+}
+
+impl<'a> RestoreText<'a> {
+    fn new(
+        table: &'a DeviceTable,
+        names: &'a LoadTables,
+        columns: &'a [ArchivedColumn],
+        left_out: &[String],
+    ) -> Result<Self> {
+        let id = table.column(Column::DeviceId)?;
+        Ok(Self {
+            inventory: &table.name,
+            names,
+            columns,
+            compared: columns.iter().filter(|column| !left_out.contains(&column.name)).collect(),
+            same_device: format!("{} = {}", id.of("d"), id.of("r")),
+        })
+    }
+
+    /// Marks the archived rows of a range whose device is not in the table, and inserts exactly these.
+    fn insert(&self) -> String {
+        let Self { inventory, columns, same_device, .. } = self;
+        let names = columns.iter().map(|column| column.quoted.as_str()).collect::<Vec<_>>().join(", ");
+        let values = columns.iter().map(ArchivedColumn::restored).collect::<Vec<_>>().join(", ");
+        let places = (0..columns.len()).map(|place| format!("c{place}")).collect::<Vec<_>>().join(", ");
+        format!(
+            "WITH marked({places}) AS (UPDATE {removed} AS r SET restored_at = now() \
+             WHERE r.load_id = $1 AND r.load_ord >= $2 AND r.load_ord < $3 AND r.restored_at IS NULL \
+             AND NOT EXISTS (SELECT FROM {inventory} AS d WHERE {same_device} OFFSET 0) RETURNING {values}) \
+             INSERT INTO {inventory} ({names}) OVERRIDING SYSTEM VALUE SELECT {places} FROM marked",
+            removed = self.names.removed,
+        )
+    }
+
+    /// Rows that this transaction restored, rows that are not restored, restored rows that are not in the table, and
+    /// restored rows that differ from the archive.
+    fn compare(&self) -> String {
+        let list = |value: &dyn Fn(&ArchivedColumn) -> String| -> String {
+            self.compared.iter().map(|column| value(column)).collect::<Vec<_>>().join(", ")
+        };
+        format!(
+            "SELECT count(*) FILTER (WHERE r.restored_at = now()), count(*) FILTER (WHERE r.restored_at IS NULL), \
+             count(*) FILTER (WHERE r.restored_at = now() AND d.there IS NULL), \
+             count(*) FILTER (WHERE r.restored_at = now() AND d.there AND d.differs) \
+             FROM {removed} AS r LEFT JOIN LATERAL (SELECT true AS there, \
+             ROW({found})::record *<> ROW({archived})::record AS differs \
+             FROM {inventory} AS d WHERE {same_device} OFFSET 0) AS d ON r.restored_at = now() \
+             WHERE r.load_id = $1 AND r.load_ord >= $2 AND r.load_ord < $3",
+            removed = self.names.removed,
+            inventory = self.inventory,
+            same_device = self.same_device,
+            found = list(&ArchivedColumn::found),
+            archived = list(&|column| format!("r.{}", column.quoted)),
+        )
+    }
+
+    fn differing(&self) -> String {
+        let differs = |column: &&ArchivedColumn| {
+            let found = column.found();
+            format!("count(*) FILTER (WHERE ROW({found})::record *<> ROW(r.{})::record)", column.quoted)
+        };
+        format!(
+            "SELECT {} FROM {} AS r JOIN {} AS d ON {} WHERE {RESTORED}",
+            self.compared.iter().map(differs).collect::<Vec<_>>().join(", "),
+            self.names.removed,
+            self.inventory,
+            self.same_device,
+        )
+    }
+
+    /// Deletes the alerts of restored rows that were not sent.
+    fn withdraw(&self) -> String {
+        format!(
+            "DELETE FROM {} AS o WHERE o.load_id = $1 AND o.load_ord >= $2 AND o.load_ord < $3 AND o.sent_at IS NULL \
+             AND EXISTS (SELECT FROM {} AS r WHERE r.load_id = o.load_id AND r.load_ord = o.load_ord \
+             AND r.restored_at = now() OFFSET 0)",
+            self.names.outbox, self.names.removed,
+        )
+    }
+
+    /// Counts the alerts of restored rows that were sent.
+    fn sent(&self) -> String {
+        format!(
+            "SELECT count(*) FROM {} AS r WHERE {RESTORED} AND EXISTS (SELECT FROM {} AS o WHERE o.load_id = r.load_id \
+             AND o.load_ord = r.load_ord AND o.sent_at IS NOT NULL OFFSET 0)",
+            self.names.removed, self.names.outbox,
+        )
+    }
+}
