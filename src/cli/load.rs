@@ -229,13 +229,19 @@ struct UndoneDocument<'a> {
 
 fn print_undone(args: &Args, common: &Common, plan: &Plan, undone: Undone) -> Result<()> {
     let confirm = plan.confirmation();
+    let failed = undone.failed;
     if common.json {
-        return print_json(&UndoneDocument { run: &plan.id, executed: args.execute, confirm, undone });
+        print_json(&UndoneDocument { run: &plan.id, executed: args.execute, confirm, undone })?;
+        return all_restored(failed);
+    }
+    for failure in undone.failures.iter().take(SHOWN_FAILURES) {
+        remark(common, &format!("{}: {}", failure.device_id, failure.reason));
     }
     let sum = format!(
-        "{} restored, {} had come back; {} alerts withdrawn, {} had been sent",
+        "{} restored, {} had come back, {} could not be restored; {} alerts withdrawn, {} had been sent",
         figures::count(undone.restored),
         figures::count(undone.come_back),
+        figures::count(failed),
         figures::count(undone.withdrawn),
         figures::count(undone.already_sent),
     );
@@ -243,5 +249,19 @@ fn print_undone(args: &Args, common: &Common, plan: &Plan, undone: Undone) -> Re
         format!("{sum}\n")
     } else {
         format!("{sum}\na dry run: nothing was changed; to execute it, add --execute --confirm {confirm}\n")
+    })?;
+    all_restored(failed)
+}
+
+/// How many failed rows are shown; `--json` and `load.json` have them all.
+const SHOWN_FAILURES: usize = 20;
+
+fn all_restored(failed: u64) -> Result<()> {
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Error::Inventory {
+        what: format!("{} rows could not be restored; all others are", figures::count(failed)),
+        remedy: "fix the causes that are named, then run the same command again".into(),
     })
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use postgres::types::ToSql;
 use postgres::{Statement, Transaction};
 
-use super::fault::{failed, inventory};
+use super::fault::{NOT_OF_A_ROW, failed, inventory};
 use super::guarded_delete::{DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, LoadTables, LockedRows};
 use super::outcome::{Kept, LoadOutcome};
 use super::session::Session;
@@ -30,7 +30,7 @@ pub(super) enum BatchEnd {
 }
 
 impl BatchEnd {
-    fn refused(reason: &str) -> Self {
+    pub(super) fn refused(reason: &str) -> Self {
         Self::Refused(reason.chars().take(200).collect())
     }
 }
@@ -180,12 +180,6 @@ impl From<postgres::Error> for BatchError {
         Self::Server(error)
     }
 }
-
-/// Classes of SQLSTATE (PostgreSQL, Appendix A) that are about the session, the server or its catalogue, not about a row:
-/// connection, feature not supported, transaction state, authorization, names, syntax, resources, prerequisite state,
-/// operator intervention, system, configuration, foreign data, internal error. The script of a run knows the same.
-pub(crate) const NOT_OF_A_ROW: [&str; 16] =
-    ["08", "0A", "0B", "25", "28", "2D", "3D", "3F", "40", "42", "53", "55", "57", "58", "F0", "XX"];
 
 /// How a batch ended that failed with `error`, where something can be done about it; otherwise the error. `timed_out` tells
 /// whether the message of an error is that of the statement timeout.

@@ -75,6 +75,8 @@ pub struct Load {
     /// Schemas in which functions of triggers look for names without a schema. Other users must not be able to create
     /// anything there: it would run with the rights of the loader.
     pub trigger_schemas: Vec<String>,
+    /// Columns that triggers set when a row is inserted: an undo need not restore their values.
+    pub trigger_columns: Vec<String>,
     /// Planned devices in a transaction: at least 1.
     #[serde(deserialize_with = "at_least_one")]
     pub batch: u32,
@@ -98,6 +100,7 @@ impl Default for Load {
             removed: "device_removed".into(),
             outbox: "alert_outbox".into(),
             trigger_schemas: Vec::new(),
+            trigger_columns: Vec::new(),
             batch: 10_000,
             pause_ms: 0,
             lock_timeout_ms: 1_000,

@@ -15,6 +15,7 @@ use super::guarded_delete::{LoadTables, LockedRows};
 use super::outcome::{self, Account, Kept, KeptRows};
 use super::session::{LoadOptions, Session};
 use super::stage;
+use super::undo_trial::UndoTrial;
 use crate::approval::RequiredApprovals;
 use crate::error::{Error, Result};
 use crate::progress::{Progress, Stage};
@@ -71,7 +72,7 @@ pub fn load(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Loaded
             }
         }
     }
-    if let Err(error) = session.must_be_timely() {
+    if let Err(error) = session.must_be_timely().and_then(|()| session.must_archive_whole_rows()) {
         return Err(stopped(session, error));
     }
     let entry = session.entry_or_new()?;
@@ -136,9 +137,11 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
         session.set_state(entry, LoadState::Loading)?;
     }
     let batch = Batch::prepare(session, entry.load_id)?;
+    let trial = UndoTrial::prepare(session, entry.load_id)?;
     let mut load = RunningLoad {
         session,
         batch,
+        trial,
         load_id: entry.load_id,
         base: entry.done,
         kept: Vec::new(),
@@ -172,6 +175,7 @@ fn set_timeouts(session: &mut Session<'_>, config: &Config) -> Result<()> {
 struct RunningLoad<'s, 'a> {
     session: &'s mut Session<'a>,
     batch: Batch,
+    trial: UndoTrial,
     load_id: i32,
     /// `done` as an earlier attempt left it. In a dry run it never advances.
     base: i64,
@@ -257,7 +261,12 @@ impl RunningLoad<'_, '_> {
             let clear = format!("DELETE FROM {} WHERE load_id = $1 AND load_ord >= $2 AND load_ord < $3", names.kept);
             work.execute(&clear, &[&self.load_id, &attempt.range.start, &attempt.range.end])?;
         }
-        let end = self.batch.delete(&mut work, attempt)?;
+        let mut end = self.batch.delete(&mut work, attempt)?;
+        if matches!(end, BatchEnd::Done(_))
+            && let Some(refused) = self.trial.rehearse(&mut work, &attempt.range)?
+        {
+            end = refused;
+        }
         if options.execute && matches!(end, BatchEnd::Done(_)) {
             work.commit()?;
         } else {

@@ -36,6 +36,7 @@ pub(crate) mod guarded_delete;
 pub mod load;
 pub mod outcome;
 mod password;
+mod restore;
 mod session;
 pub(crate) mod settings;
 pub mod stage;
@@ -44,6 +45,7 @@ mod tables;
 mod tls;
 mod triggers;
 pub mod undo;
+mod undo_trial;
 mod weight;
 
 pub use config::Config;

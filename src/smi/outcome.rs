@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::entry::LoadEntry;
 use super::fault::failed;
 use super::guarded_delete::LoadTables;
+use super::restore::RestoreFailure;
 use super::session::Session;
 use super::stage::Plan;
 use crate::approval::Approval;
@@ -303,18 +304,21 @@ struct LoadDocument<'a> {
     undone_at: Option<&'a str>,
     #[serde(flatten)]
     account: &'a Account,
-    undone: Option<UndoneRows>,
+    undone: Option<UndoneRows<'a>>,
     approvals: Vec<ApprovalEntry<'a>>,
     outputs: [OutcomeEntry<'a>; 1],
 }
 
 /// Rows of an undone load, in all.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct UndoneRows {
+pub(super) struct UndoneRows<'a> {
     /// In the inventory again.
-    pub(super) restored: i64,
+    pub(super) restored: u64,
     /// Not restored, because the device had come back.
-    pub(super) come_back: i64,
+    pub(super) come_back: u64,
+    /// Not restored, because the database does not take them back.
+    pub(super) failed: u64,
+    pub(super) failures: &'a [RestoreFailure],
 }
 
 #[derive(Serialize)]
@@ -340,7 +344,7 @@ struct OutcomeEntry<'a> {
 
 /// Makes the account of a load that the database has recorded, and writes `load-outcome.parquet` and `load.json` into the run
 /// directory.
-pub(super) fn write(session: &mut Session<'_>, entry: &LoadEntry, undone: Option<UndoneRows>) -> Result<Account> {
+pub(super) fn write(session: &mut Session<'_>, entry: &LoadEntry, undone: Option<UndoneRows<'_>>) -> Result<Account> {
     let plan = session.options.plan;
     let [json_name, rows_name] = LOADED;
     let parent = plan.parent()?;

@@ -11,11 +11,12 @@ use std::ops::Range;
 
 use postgres::types::ToSql;
 use postgres::{Client, Statement, Transaction};
+use serde::Serialize;
 
 use super::config::Config;
-use super::fault::{failed, inventory};
+use super::fault::{NOT_OF_A_ROW, failed, inventory};
 use super::guarded_delete::LoadTables;
-use super::table::{DeviceTable, quoted};
+use super::table::{DeviceTable, quoted, tree};
 use super::triggers::{TriggerEvent, acting_on};
 use crate::error::{Error, Result};
 use crate::estate::Column;
@@ -33,6 +34,18 @@ pub(super) struct RestoredRange {
     pub(super) already_sent: u64,
 }
 
+/// A row that the database does not take back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreFailure {
+    /// The Device ID.
+    pub device_id: String,
+    /// SQLSTATE and message, or what differs from the archive; at most 200 characters.
+    pub reason: String,
+    /// Its place in the delete manifest.
+    #[serde(skip)]
+    pub(super) ord: i64,
+}
+
 /// How an attempt to restore a range ended.
 #[derive(Debug)]
 pub(super) enum RestoreEnd {
@@ -40,15 +53,39 @@ pub(super) enum RestoreEnd {
     Done(RestoredRange),
     /// Locks of other sessions.
     Locked(postgres::Error),
-    /// A row of the range cannot be restored: SQLSTATE and message, or what differs; at most 200 characters.
-    Refused(String),
-    /// No row of the range can be restored, for a reason that is not of a row.
+    /// A row of the range cannot be restored.
+    Refused(RestoreRefusal),
+    /// No row can be restored, for a reason that is not of a row: SQLSTATE and message.
     Impossible(String),
+}
+
+/// Why a row of a range cannot be restored.
+#[derive(Debug)]
+pub(super) struct RestoreRefusal {
+    /// SQLSTATE and message, or what differs; at most 200 characters.
+    pub(super) reason: String,
+    /// Whether every row of the range, of several, was left out or changed.
+    pub(super) all: bool,
+}
+
+impl RestoreRefusal {
+    fn new(reason: &str, all: bool) -> Self {
+        Self { reason: reason.chars().take(200).collect(), all }
+    }
+}
+
+/// The error of an undo, or of a load that rehearses one, where no row can be restored.
+pub(super) fn impossible(what: &str, reason: &str) -> Error {
+    Error::Inventory {
+        what: format!("{what}: {reason}"),
+        remedy: "remove the cause first; where a trigger sets a column, name it under trigger_columns of [load]".into(),
+    }
 }
 
 /// The prepared statements.
 #[derive(Debug)]
 pub(super) struct Restore {
+    mark: Statement,
     insert: Statement,
     compare: Statement,
     withdraw: Statement,
@@ -71,17 +108,13 @@ impl Restore {
     ///
     /// # Errors
     /// An archive with values that the table has no column for.
-    pub(super) fn prepare(
-        client: &mut Client,
-        config: &Config,
-        table: &DeviceTable,
-        load_id: i32,
-    ) -> Result<Self> {
+    pub(super) fn prepare(client: &mut Client, config: &Config, table: &DeviceTable, load_id: i32) -> Result<Self> {
         let names = LoadTables::of(config);
         let columns = ArchivedColumn::of_both(client, config, table, load_id)?;
         let text = RestoreText::new(table, &names, &columns, &config.load.trigger_columns)?;
         let mut prepare = |sql: &str| client.prepare(sql).map_err(failed(PREPARING));
         Ok(Self {
+            mark: prepare(&text.mark())?,
             insert: prepare(&text.insert())?,
             compare: prepare(&text.compare())?,
             withdraw: prepare(&text.withdraw())?,
@@ -94,20 +127,23 @@ impl Restore {
     }
 
     /// Restores a range and compares it with the archive. Unless it returns [`RestoreEnd::Done`], the transaction must not be
-    /// committed.
-    pub(super) fn restore(&self, work: &mut Transaction<'_>, range: &Range<i64>) -> Result<RestoreEnd> {
-        self.attempt(work, range).or_else(end_of)
-    }
-
-    fn attempt(&self, work: &mut Transaction<'_>, range: &Range<i64>) -> Result<RestoreEnd, postgres::Error> {
+    /// committed. [`end_of`] classifies its errors.
+    pub(super) fn restore(
+        &self,
+        work: &mut Transaction<'_>,
+        range: &Range<i64>,
+    ) -> Result<RestoreEnd, postgres::Error> {
         let parameters: [&(dyn ToSql + Sync); 3] = [&self.load_id, &range.start, &range.end];
+        work.execute(&self.mark, &parameters)?;
         work.execute(&self.insert, &parameters)?;
         // Deferred triggers and constraints act now, so that the comparison includes what they do.
         work.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
         let row = work.query_one(&self.compare, &parameters)?;
         let [restored, come_back, missing, changed] = std::array::from_fn(|place| row.get::<_, i64>(place));
         if missing > 0 || changed > 0 {
-            return self.mismatch(work, range, [restored, missing, changed]);
+            let all = missing + changed == restored.max(missing) && missing + changed > 1;
+            let reason = self.mismatch(work, range, missing > 0)?;
+            return Ok(RestoreEnd::Refused(RestoreRefusal::new(&reason, all)));
         }
         let withdrawn = work.execute(&self.withdraw, &parameters)?;
         let already_sent: i64 = work.query_one(&self.sent, &parameters)?.get(0);
@@ -120,38 +156,32 @@ impl Restore {
         }))
     }
 
-    /// Names what keeps the rows out or changes them. It is no matter of single rows where it concerns them all.
+    /// Names what keeps rows out of the table, or changes them.
     fn mismatch(
         &self,
         work: &mut Transaction<'_>,
         range: &Range<i64>,
-        [restored, missing, changed]: [i64; 3],
-    ) -> Result<RestoreEnd, postgres::Error> {
+        missing: bool,
+    ) -> Result<String, postgres::Error> {
         let by = acting_on(work, &self.table, TriggerEvent::Insert)?.unwrap_or_else(|| "no trigger or rule".into());
-        let reason = if missing > 0 {
-            format!("the row is not in {} afterwards: {by}", self.table)
-        } else {
-            let row = work.query_one(&self.differing, &[&self.load_id, &range.start, &range.end])?;
-            let differ = self.columns.iter().enumerate().filter(|(place, _)| row.get::<_, i64>(*place) > 0);
-            let differ = differ.map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            format!("{differ} is not what was archived: {by} of {}", self.table)
-        };
-        let whole = missing + changed == restored && restored > 1;
-        Ok(if whole { RestoreEnd::Impossible(reason) } else { refused(&reason) })
+        if missing {
+            return Ok(format!("the row is not in {} afterwards: {by}", self.table));
+        }
+        let row = work.query_one(&self.differing, &[&self.load_id, &range.start, &range.end])?;
+        let differ = self.columns.iter().enumerate().filter(|(place, _)| row.get::<_, i64>(*place) > 0);
+        let differ = differ.map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        Ok(format!("{differ} is not what was archived: {by} of {}", self.table))
     }
 }
 
-fn refused(reason: &str) -> RestoreEnd {
-    RestoreEnd::Refused(reason.chars().take(200).collect())
-}
-
 /// How an attempt ended that failed with `error`, where something can be done about it; otherwise the error.
-fn end_of(error: postgres::Error) -> Result<RestoreEnd> {
+pub(super) fn end_of(error: postgres::Error) -> Result<RestoreEnd> {
     let Some(server_error) = error.as_db_error() else { return Err(inventory(UNDOING, &error)) };
     let code = server_error.code().code();
     let reason = format!("{code} {}", server_error.message());
+    let refused = RestoreEnd::Refused(RestoreRefusal::new(&reason, false));
     if server_error.routine() == Some("exec_stmt_raise") {
-        return Ok(refused(&reason));
+        return Ok(refused);
     }
     match code {
         "55P03" | "40P01" | "40001" => Ok(RestoreEnd::Locked(error)),
@@ -159,8 +189,22 @@ fn end_of(error: postgres::Error) -> Result<RestoreEnd> {
         // Feature not supported, names, prerequisite state: of the tables, not of a row.
         _ if ["0A", "42", "55"].iter().any(|class| code.starts_with(class)) => Ok(RestoreEnd::Impossible(reason)),
         _ if NOT_OF_A_ROW.iter().any(|class| code.starts_with(class)) => Err(inventory(UNDOING, &error)),
-        _ => Ok(refused(&reason)),
+        _ => Ok(refused),
     }
+}
+
+/// Whether a row of the table may be one that could not be inserted now: where a trigger or a rule acts on an INSERT, or a
+/// constraint was added that is not validated for the rows that were there. Otherwise what holds for some rows holds for all.
+pub(super) fn depends_on_the_row(client: &mut Client, table: &DeviceTable) -> Result<bool> {
+    let sql = format!(
+        "WITH tables AS ({tree}) SELECT EXISTS (SELECT FROM tables AS o JOIN pg_constraint AS c ON c.conrelid = o.oid \
+         WHERE NOT c.convalidated) OR EXISTS (SELECT FROM tables AS o JOIN pg_attribute AS a ON a.attrelid = o.oid \
+         JOIN pg_constraint AS c ON c.contypid = a.atttypid WHERE a.attnum > 0 AND NOT c.convalidated)",
+        tree = tree(&table.name),
+    );
+    let unvalidated: bool = client.query_one(&sql, &[]).map_err(failed(PREPARING))?.get(0);
+    let acting = acting_on(client, &table.name, TriggerEvent::Insert).map_err(failed(PREPARING))?;
+    Ok(unvalidated || acting.is_some())
 }
 
 /// What messages about an undo begin with.
@@ -238,10 +282,14 @@ fn no_orphans(client: &mut Client, table: &DeviceTable, removed: &str, load_id: 
         let values: i64 = client.query_one(&count, &[&load_id]).map_err(failed(PREPARING))?.get(0);
         if values > 0 {
             return Err(Error::Inventory {
-                what: format!("{removed} has {values} values of `{name}`, and table {} has no such column", table.shown),
-                remedy: "where the column has another name by now, rename it in the archive too; where its values are no \
+                what: format!(
+                    "{removed} has {values} values of `{name}`, and table {} has no such column",
+                    table.shown
+                ),
+                remedy:
+                    "where the column has another name by now, rename it in the archive too; where its values are no \
                          longer wanted, drop it there"
-                    .into(),
+                        .into(),
             });
         }
     }
@@ -276,34 +324,42 @@ impl<'a> RestoreText<'a> {
         })
     }
 
-    /// Marks the archived rows of a range whose device is not in the table, and inserts exactly these.
+    /// Marks the archived rows of a range whose device is not in the table.
+    fn mark(&self) -> String {
+        format!(
+            "UPDATE {removed} AS r SET restored_at = now() \
+             WHERE r.load_id = $1 AND r.load_ord >= $2 AND r.load_ord < $3 AND r.restored_at IS NULL \
+             AND NOT EXISTS (SELECT FROM {inventory} AS d WHERE {same_device} OFFSET 0)",
+            removed = self.names.removed,
+            inventory = self.inventory,
+            same_device = self.same_device,
+        )
+    }
+
+    /// Inserts the marked rows. It is a statement of its own: a table with rules takes no INSERT that begins with WITH.
     fn insert(&self) -> String {
-        let Self { inventory, columns, same_device, .. } = self;
+        let Self { inventory, columns, .. } = self;
         let names = columns.iter().map(|column| column.quoted.as_str()).collect::<Vec<_>>().join(", ");
         let values = columns.iter().map(ArchivedColumn::restored).collect::<Vec<_>>().join(", ");
-        let places = (0..columns.len()).map(|place| format!("c{place}")).collect::<Vec<_>>().join(", ");
         format!(
-            "WITH marked({places}) AS (UPDATE {removed} AS r SET restored_at = now() \
-             WHERE r.load_id = $1 AND r.load_ord >= $2 AND r.load_ord < $3 AND r.restored_at IS NULL \
-             AND NOT EXISTS (SELECT FROM {inventory} AS d WHERE {same_device} OFFSET 0) RETURNING {values}) \
-             INSERT INTO {inventory} ({names}) OVERRIDING SYSTEM VALUE SELECT {places} FROM marked",
+            "INSERT INTO {inventory} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {removed} AS r WHERE {RESTORED}",
             removed = self.names.removed,
         )
     }
 
-    /// Rows that this transaction restored, rows that are not restored, restored rows that are not in the table, and
-    /// restored rows that differ from the archive.
+    /// Rows that this transaction restored, rows that are not restored, rows of both kinds whose device is not in the table,
+    /// and restored rows that differ from the archive. A rule may have made nothing of the whole INSERT.
     fn compare(&self) -> String {
         let list = |value: &dyn Fn(&ArchivedColumn) -> String| -> String {
             self.compared.iter().map(|column| value(column)).collect::<Vec<_>>().join(", ")
         };
         format!(
             "SELECT count(*) FILTER (WHERE r.restored_at = now()), count(*) FILTER (WHERE r.restored_at IS NULL), \
-             count(*) FILTER (WHERE r.restored_at = now() AND d.there IS NULL), \
+             count(*) FILTER (WHERE (r.restored_at IS NULL OR r.restored_at = now()) AND d.there IS NULL), \
              count(*) FILTER (WHERE r.restored_at = now() AND d.there AND d.differs) \
              FROM {removed} AS r LEFT JOIN LATERAL (SELECT true AS there, \
              ROW({found})::record *<> ROW({archived})::record AS differs \
-             FROM {inventory} AS d WHERE {same_device} OFFSET 0) AS d ON r.restored_at = now() \
+             FROM {inventory} AS d WHERE {same_device} OFFSET 0) AS d ON r.restored_at IS NULL OR r.restored_at = now() \
              WHERE r.load_id = $1 AND r.load_ord >= $2 AND r.load_ord < $3",
             removed = self.names.removed,
             inventory = self.inventory,

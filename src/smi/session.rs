@@ -10,7 +10,7 @@ use super::guarded_delete::LoadTables;
 use super::settings::{self, PLAN_BY_INDEX};
 use super::stage::{Plan, drop_stage};
 use super::table::{DeviceTable, quoted};
-use super::tables::must_be_ready;
+use super::tables::{must_be_there, must_hold_whole_rows};
 use crate::error::{Error, Result};
 use crate::estate::time::{self, DAY_MICROS};
 use crate::output::check_writable;
@@ -52,7 +52,7 @@ impl<'a> Session<'a> {
         }
         let table = DeviceTable::find(&mut client, config, &plan.policy)?;
         table.must_be_unique(&mut client)?;
-        must_be_ready(&mut client, config, &table)?;
+        must_be_there(&mut client, config)?;
         lock_out_others(&mut client, &table, wait_seconds)?;
         Ok(Self { client, table, names: LoadTables::of(config), options })
     }
@@ -83,6 +83,11 @@ impl<'a> Session<'a> {
     /// Makes the server plan every batch for its own size, and by index.
     pub(super) fn plan_by_index(&mut self) -> Result<()> {
         self.client.batch_execute(PLAN_BY_INDEX).map_err(failed("cannot begin a load"))
+    }
+
+    /// Refuses where the archive could not hold a row of the device table.
+    pub(super) fn must_archive_whole_rows(&mut self) -> Result<()> {
+        must_hold_whole_rows(&mut self.client, self.options.config, &self.table)
     }
 
     /// Refuses a run that is too old by the database's clock, or older than one that was loaded already.

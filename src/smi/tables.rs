@@ -83,22 +83,33 @@ fn missing(client: &mut impl GenericClient, config: &Config, table: &DeviceTable
     Ok(wanted)
 }
 
-/// Refuses where a table of a load is missing, or the table of removed rows lacks a column of the device table.
-pub(super) fn must_be_ready(client: &mut Client, config: &Config, table: &DeviceTable) -> Result<()> {
+/// Refuses where a table of a load is missing.
+pub(super) fn must_be_there(client: &mut Client, config: &Config) -> Result<()> {
     const THERE: &str = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                          WHERE n.nspname = $1::text AND c.relname = ANY($2::text[])";
     let load = &config.load;
     let tables = ["sweep_load", "sweep_load_kept", &load.outbox, &load.removed].map(str::to_owned).to_vec();
     let looking = "cannot inspect the tables of a load";
     let there: i64 = client.query_one(THERE, &[&load.schema, &tables]).map_err(failed(looking))?.get(0);
-    let refuse = |what: String| Err(Error::Inventory { what, remedy: "run `smi-sweep load --init` once".into() });
     if there < 4 {
-        return refuse(format!("not all of the tables {} are in schema `{}`", tables.join(", "), load.schema));
+        return Err(not_ready(format!("not all of the tables {} are in schema `{}`", tables.join(", "), load.schema)));
     }
+    Ok(())
+}
+
+/// Refuses where the table of removed rows lacks a column of the device table.
+pub(super) fn must_hold_whole_rows(client: &mut Client, config: &Config, table: &DeviceTable) -> Result<()> {
     match missing(client, config, table)?.first() {
-        Some((name, _)) => refuse(format!("table {} has no column `{name}`, which the inventory has", load.removed)),
+        Some((name, _)) => {
+            let what = format!("table {} has no column `{name}`, which the inventory has", config.load.removed);
+            Err(not_ready(what))
+        }
         None => Ok(()),
     }
+}
+
+fn not_ready(what: String) -> Error {
+    Error::Inventory { what, remedy: "run `smi-sweep load --init` once".into() }
 }
 
 #[cfg(test)]

@@ -1,45 +1,53 @@
 //! Undoes a load: removed rows return to the device table, and alerts that were not sent are withdrawn.
 //!
 //! A device that has come back meanwhile stays as it is; its removed row stays in the archive. Restored rows are marked in the
-//! transaction that restores them, so that each is restored once, however often the command runs.
+//! transaction that restores them, so that each is restored once, however often the command runs. A batch that the
+//! database refuses is halved until the rows that it cannot take are alone; these are reported, and all others restored.
 
 use std::ops::Range;
+use std::thread::sleep;
+use std::time::Duration;
 
-use postgres::{Client, Statement};
 use serde::Serialize;
 
-use super::entry::LoadState;
-use super::fault::failed;
-use super::guarded_delete::LoadTables;
+use super::entry::{LoadEntry, LoadState};
+use super::fault::{failed, inventory};
 use super::outcome::{self, UndoneRows};
+pub use super::restore::RestoreFailure;
+use super::restore::{Restore, RestoreEnd, RestoredRange, UNDOING, end_of, impossible};
 use super::session::{LoadOptions, Session};
-use super::table::DeviceTable;
 use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::progress::{Progress, Stage};
 use crate::shown;
 
 /// What an undo has done; in a dry run, what it would do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Undone {
-    /// Rows that are in the device table again.
+    /// Rows that are in the device table again, as they were archived.
     pub restored: u64,
     /// Devices that had come back before: left as they are.
     pub come_back: u64,
+    /// Rows that the database does not take back.
+    pub failed: u64,
     /// Alerts that were withdrawn.
     pub withdrawn: u64,
     /// Alerts of restored devices that had been sent.
     pub already_sent: u64,
+    /// The failed rows.
+    pub failures: Vec<RestoreFailure>,
 }
-
-const UNDOING: &str = "cannot undo the load";
 
 /// Undoes the load of a run, and writes `load.json` and `load-outcome.parquet` again. Without `execute` it is a dry run, which
 /// changes nothing. Approvals are not needed.
 ///
+/// Rows that the database does not take back are in [`Undone::failures`]; the load is then not recorded as undone, and the
+/// next attempt tries them again.
+///
 /// # Errors
-/// A run that was not loaded, a server that cannot be reached or refuses, another load of the table. [`Error::Halted`] after
-/// an interruption. Committed transactions stay committed, and the next attempt continues from there.
+/// A run that was not loaded, a server that cannot be reached or refuses, another load of the table, more failed rows than
+/// `max_failed`. [`Error::Halted`] after an interruption. Committed transactions stay committed, and the next attempt
+/// continues from there.
 pub fn undo(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Undone> {
     let LoadOptions { plan, config, execute, .. } = *options;
     let mut session = Session::begin(*options)?;
@@ -51,122 +59,160 @@ pub fn undo(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Undone
     let timeout = format!("SET lock_timeout = {}", u64::from(config.load.lock_timeout_ms) * 10);
     session.client.batch_execute(&timeout).map_err(failed(UNDOING))?;
     session.plan_by_index()?;
+    let restore = Restore::prepare(&mut session.client, config, &session.table, entry.load_id)?;
     let again = entry.state == LoadState::Undone;
     if execute && !again {
         session.set_state(&entry, LoadState::Undoing)?;
         session.drop_stage()?;
     }
-    let statement =
-        session.client.prepare(&restore_statement(&session.table, &session.names)?).map_err(failed(UNDOING))?;
-    let restore = Restore { statement, load_id: entry.load_id, execute };
-    let (mut undone, mut at) = (Undone::default(), 0);
-    progress.begin(Stage::Load, plan.planned);
-    while at < entry.planned {
-        if progress.interrupted() {
-            let (done, planned) = (u64::try_from(at).unwrap_or_default(), plan.planned);
-            return Err(if execute { Error::Halted { done, planned } } else { Error::Interrupted });
-        }
-        let end = entry.planned.min(at + i64::from(config.load.batch));
-        let batch = restore.with_retries(&mut session, &(at..end))?;
-        undone.add(batch);
-        progress.advance(u64::try_from(end - at).unwrap_or_default());
-        at = end;
-    }
+    let mut running = RunningUndo { session, restore, entry, undone: Undone::default(), first: true };
+    running.all(progress)?;
     if execute {
-        if !again {
-            session.set_state(&entry, LoadState::Undone)?;
-        }
-        write(&mut session)?;
+        running.try_failures_again()?;
+        running.finish()?;
     }
-    Ok(undone)
+    Ok(running.undone)
 }
 
-/// Writes the account again. Where a load was undone before it was complete, the devices that it had not tried are open.
-fn write(session: &mut Session<'_>) -> Result<()> {
-    let Some(entry) = session.entry()? else { return Ok(()) };
-    let count = format!(
-        "SELECT count(*) FILTER (WHERE restored_at IS NOT NULL), count(*) FILTER (WHERE restored_at IS NULL) \
-         FROM {} WHERE load_id = $1",
-        session.names.removed
-    );
-    let row = session.client.query_one(&count, &[&entry.load_id]).map_err(failed(UNDOING))?;
-    let undone = UndoneRows { restored: row.get(0), come_back: row.get(1) };
-    outcome::write(session, &entry, Some(undone)).map(drop)
+/// An undo whose statements are prepared.
+struct RunningUndo<'a> {
+    session: Session<'a>,
+    restore: Restore,
+    entry: LoadEntry,
+    undone: Undone,
+    /// Whether no range has been tried yet.
+    first: bool,
+}
+
+impl RunningUndo<'_> {
+    /// Restores batch by batch, the last one first: a device that refers to another one was deleted before it.
+    fn all(&mut self, progress: &dyn Progress) -> Result<()> {
+        let LoadOptions { plan, config, execute, .. } = self.session.options;
+        progress.begin(Stage::Load, plan.planned);
+        let mut end = self.entry.planned;
+        while end > 0 {
+            if progress.interrupted() {
+                let done = u64::try_from(self.entry.planned - end).unwrap_or_default();
+                return Err(if execute { Error::Halted { done, planned: plan.planned } } else { Error::Interrupted });
+            }
+            let start = (end - i64::from(config.load.batch)).max(0);
+            self.range(start..end)?;
+            progress.advance(u64::try_from(end - start).unwrap_or_default());
+            end = start;
+        }
+        Ok(())
+    }
+
+    /// Restores a range, in halves where the whole is refused.
+    fn range(&mut self, range: Range<i64>) -> Result<()> {
+        let mut left = vec![range];
+        while let Some(range) = left.pop() {
+            let middle = i64::midpoint(range.start, range.end);
+            let end = self.until_unlocked(&range)?;
+            let first = std::mem::replace(&mut self.first, false);
+            match end {
+                RestoreEnd::Done(done) => self.undone.add(done),
+                RestoreEnd::Locked(error) => return Err(inventory(UNDOING, &error)),
+                RestoreEnd::Impossible(reason) => return Err(impossible(UNDOING, &reason)),
+                RestoreEnd::Refused(refusal) if refusal.all && first => {
+                    return Err(impossible(UNDOING, &refusal.reason));
+                }
+                RestoreEnd::Refused(_) if range.start < middle => {
+                    left.extend([range.start..middle, middle..range.end]);
+                }
+                RestoreEnd::Refused(refusal) => self.record_failed(range.start, refusal.reason)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries a range up to [`ATTEMPTS`] times while locks stop it.
+    fn until_unlocked(&mut self, range: &Range<i64>) -> Result<RestoreEnd> {
+        let mut wait = FIRST_WAIT;
+        for _ in 1..ATTEMPTS {
+            match self.once(range)? {
+                RestoreEnd::Locked(_) => {}
+                end => return Ok(end),
+            }
+            sleep(wait);
+            wait *= 2;
+        }
+        self.once(range)
+    }
+
+    /// One transaction.
+    fn once(&mut self, range: &Range<i64>) -> Result<RestoreEnd> {
+        let mut work = self.session.client.transaction().map_err(failed(UNDOING))?;
+        let end = self.restore.restore(&mut work, range).or_else(end_of)?;
+        let keep = self.session.options.execute && matches!(end, RestoreEnd::Done(_));
+        let ended = if keep { work.commit() } else { work.rollback() };
+        ended.map_err(failed(UNDOING)).map(|()| end)
+    }
+
+    fn record_failed(&mut self, ord: i64, reason: String) -> Result<()> {
+        let Session { client, table, names, options } = &mut self.session;
+        let id = table.column(Column::DeviceId)?.text_of("r");
+        let find = format!("SELECT {id} FROM {} AS r WHERE load_id = $1 AND load_ord = $2", names.removed);
+        let row = client.query_one(&find, &[&self.entry.load_id, &ord]).map_err(failed(UNDOING))?;
+        self.undone.failed += 1;
+        if self.undone.failed > options.config.load.max_failed {
+            return Err(Error::Inventory {
+                what: format!(
+                    "the database does not take back {} single rows, the last for: {reason}",
+                    self.undone.failed
+                ),
+                remedy: "fix the cause, or raise max_failed of [load]; then run the same command again".into(),
+            });
+        }
+        self.undone.failures.push(RestoreFailure { device_id: row.get(0), reason, ord });
+        Ok(())
+    }
+
+    /// Tries the rows again that failed, as long as one of them is restored: it may refer to another one.
+    fn try_failures_again(&mut self) -> Result<()> {
+        loop {
+            let failures = std::mem::take(&mut self.undone.failures);
+            let before = failures.len();
+            self.undone.failed = 0;
+            for RestoreFailure { ord, .. } in failures {
+                self.range(ord..ord + 1)?;
+            }
+            if self.undone.failures.is_empty() || self.undone.failures.len() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Records the state, and writes the account again.
+    fn finish(&mut self) -> Result<()> {
+        if self.undone.failures.is_empty() && self.entry.state != LoadState::Undone {
+            self.session.set_state(&self.entry, LoadState::Undone)?;
+        }
+        // Where a load was undone before it was complete, the devices that it had not tried are open.
+        let Some(entry) = self.session.entry()? else { return Ok(()) };
+        let count = format!(
+            "SELECT count(*) FILTER (WHERE restored_at IS NOT NULL), count(*) FILTER (WHERE restored_at IS NULL) \
+             FROM {} WHERE load_id = $1",
+            self.session.names.removed
+        );
+        let row = self.session.client.query_one(&count, &[&entry.load_id]).map_err(failed(UNDOING))?;
+        let [restored, left] = [0, 1].map(|place| u64::try_from(row.get::<_, i64>(place)).unwrap_or_default());
+        let Undone { failed, failures, .. } = &self.undone;
+        let undone = UndoneRows { restored, come_back: left.saturating_sub(*failed), failed: *failed, failures };
+        outcome::write(&mut self.session, &entry, Some(undone)).map(drop)
+    }
 }
 
 impl Undone {
-    const fn add(&mut self, batch: Self) {
-        self.restored += batch.restored;
-        self.come_back += batch.come_back;
-        self.withdrawn += batch.withdrawn;
-        self.already_sent += batch.already_sent;
+    const fn add(&mut self, range: RestoredRange) {
+        self.restored += range.restored;
+        self.come_back += range.come_back;
+        self.withdrawn += range.withdrawn;
+        self.already_sent += range.already_sent;
     }
 }
 
-/// The prepared statement that restores a range, and whether it is committed.
-struct Restore {
-    statement: Statement,
-    load_id: i32,
-    execute: bool,
-}
-
-impl Restore {
-    /// A range, again where a device came back while its transaction ran.
-    fn with_retries(&self, session: &mut Session<'_>, range: &Range<i64>) -> Result<Undone> {
-        for _ in 0..ATTEMPTS {
-            if let Some(undone) = self.once(&mut session.client, range)? {
-                return Ok(undone);
-            }
-        }
-        Err(Error::Inventory {
-            what: format!("{UNDOING}: table {} does not accept all rows", session.table.shown),
-            remedy: "another unique constraint of the table refuses some; see which devices share a value".into(),
-        })
-    }
-
-    /// One transaction; `None` where a device came back while it ran, so that it was rolled back.
-    fn once(&self, client: &mut Client, range: &Range<i64>) -> Result<Option<Undone>> {
-        let mut work = client.transaction().map_err(failed(UNDOING))?;
-        let parameters: [&(dyn postgres::types::ToSql + Sync); 3] = [&self.load_id, &range.start, &range.end];
-        let row = work.query_one(&self.statement, &parameters).map_err(failed(UNDOING))?;
-        let [left, marked, restored, withdrawn, already_sent] =
-            std::array::from_fn(|place| u64::try_from(row.get::<_, i64>(place)).unwrap_or_default());
-        if marked != restored {
-            return work.rollback().map(|()| None).map_err(failed(UNDOING));
-        }
-        let ended = if self.execute { work.commit() } else { work.rollback() };
-        ended.map_err(failed(UNDOING))?;
-        Ok(Some(Undone { restored, come_back: left - restored, withdrawn, already_sent }))
-    }
-}
-
-/// How often a range is tried.
+/// How often a range is tried that locks of other sessions stop.
 const ATTEMPTS: u32 = 5;
-
-/// The statement that restores a range: `$1` is the load, `$2` and `$3` the range. Its result: rows not restored before,
-/// rows marked, rows restored, alerts withdrawn, alerts already sent.
-///
-/// The rows to insert come from the UPDATE that marks them, so that exactly the marked rows are restored.
-fn restore_statement(table: &DeviceTable, names: &LoadTables) -> Result<String> {
-    let id = table.column(Column::DeviceId)?;
-    let columns = table.writable.join(", ");
-    let fields = table.writable.iter().map(|name| format!("r.{name}")).collect::<Vec<_>>().join(", ");
-    let places = (0..table.writable.len()).map(|place| format!("c{place}")).collect::<Vec<_>>().join(", ");
-    let range = "r.load_id = $1 AND r.load_ord >= $2 AND r.load_ord < $3 AND r.restored_at IS NULL";
-    let alerted = "o.load_id = $1 AND o.load_ord >= $2 AND o.load_ord < $3 AND o.load_ord IN (SELECT ord FROM marked)";
-    Ok(format!(
-        "WITH marked(ord, {places}) AS (UPDATE {removed} AS r SET restored_at = now() WHERE {range} \
-         AND NOT EXISTS (SELECT FROM {inventory} AS d WHERE {id_of_d} = {id_of_r}) RETURNING r.load_ord, {fields}), \
-         back AS (INSERT INTO {inventory} ({columns}) OVERRIDING SYSTEM VALUE SELECT {places} FROM marked \
-         ON CONFLICT DO NOTHING RETURNING 1), \
-         withdrawn AS (DELETE FROM {outbox} AS o WHERE {alerted} AND o.sent_at IS NULL RETURNING 1) \
-         SELECT (SELECT count(*) FROM {removed} AS r WHERE {range}), (SELECT count(*) FROM marked), \
-         (SELECT count(*) FROM back), (SELECT count(*) FROM withdrawn), \
-         (SELECT count(*) FROM {outbox} AS o WHERE {alerted} AND o.sent_at IS NOT NULL)",
-        inventory = table.name,
-        removed = names.removed,
-        outbox = names.outbox,
-        id_of_d = id.of("d"),
-        id_of_r = id.of("r"),
-    ))
-}
+/// The first wait between such attempts; it doubles each time.
+const FIRST_WAIT: Duration = Duration::from_millis(50);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::common::outcome;
 use crate::common::server::{Database, POLICY, Server, confirmation};
 
 /// An inventory, a run over it, and the command that loads the run.
@@ -23,9 +24,20 @@ pub const PLANNED: &str = "SELECT device_id FROM device WHERE smi_status = 'Pend
 
 impl Prepared {
     pub fn new(name: &str, devices: u32) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with(name, devices, "")
+    }
+
+    /// The same, after statements that change the device table.
+    pub fn with(name: &str, devices: u32, statements: &str) -> Self {
         let database = Server::shared().database(name, None);
         database.estate(devices);
+        database.sql(statements);
+        Self::of(database)
+    }
+
+    /// A run over the device table that a database has.
+    pub fn of(database: Database) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         database.well(&["load", "--init", "--to", "URL"]);
         let run = database.swept(folder.path(), POLICY, &[]).to_str().unwrap().to_owned();
         Self { folder, database, run }
@@ -48,6 +60,35 @@ impl Prepared {
     #[track_caller]
     pub fn loaded(&self, more: &[&str]) -> Value {
         serde_json::from_str(&self.database.well(&self.load(more))).unwrap()
+    }
+
+    /// Dry run and load, which must succeed. Gives the document of the load.
+    #[track_caller]
+    pub fn executed(&self) -> Value {
+        let confirm = self.confirm();
+        self.loaded(&["--execute", "--confirm", &confirm])
+    }
+
+    /// The exit code, the document and the messages of an executed undo.
+    #[track_caller]
+    pub fn undone(&self) -> (i32, Value, String) {
+        let confirm = self.database.text("SELECT run_id || ':' || planned FROM sweep_load");
+        let undo = self.load(&["--undo", "--execute", "--confirm", &confirm]);
+        let (code, out, err) = outcome(&self.database.command(&undo).output().unwrap());
+        (code, serde_json::from_str(&out).unwrap_or_default(), err)
+    }
+
+    /// Remembers the device table, for [`differing`](Self::differing).
+    pub fn remember(&self) {
+        self.database.sql("CREATE TABLE before AS SELECT * FROM device");
+    }
+
+    /// Rows of the device table that are not as they were remembered, and the reverse.
+    #[track_caller]
+    pub fn differing(&self) -> i64 {
+        self.number(
+            "SELECT count(*) FROM ((TABLE device EXCEPT TABLE before) UNION ALL (TABLE before EXCEPT TABLE device)) AS d",
+        )
     }
 
     /// Runs a command, interrupts it once `ready` is true of the database, and gives its output.

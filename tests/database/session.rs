@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use postgres::{Client, NoTls};
 
+use crate::common::prepared::Prepared;
 use crate::common::server::{DEVICE, POLICY, Server, failed};
-use crate::prepared::Prepared;
 
 /// What `ALTER DATABASE ... SET` and `ALTER ROLE ... SET` can do to a client that sets nothing itself.
 const HOSTILE: [(&str, &str); 21] = [
@@ -38,7 +38,7 @@ const HOSTILE: [(&str, &str); 21] = [
 
 fn set_all(prepared: &Prepared, of: &str) {
     let statements = HOSTILE.map(|(name, value)| format!("ALTER {of} SET {name} = {value};")).concat();
-    Client::connect(&prepared.server().url("postgres"), NoTls).unwrap().batch_execute(&statements).unwrap();
+    Client::connect(&prepared.database.server.url("postgres"), NoTls).unwrap().batch_execute(&statements).unwrap();
 }
 
 /// Another user planted an operator that fits better than PostgreSQL's own, in a schema of the search path. It ran for
@@ -64,8 +64,8 @@ fn a_planted_operator_or_function_never_runs() {
     );
     let prepared = Prepared::of(database);
     prepared.remember();
-    assert_eq!(prepared.loaded()["total"]["deleted"], 500);
-    assert_eq!(prepared.undo().1["undone"]["restored"], 500);
+    assert_eq!(prepared.executed()["total"]["deleted"], 500);
+    assert_eq!(prepared.undone().1["undone"]["restored"], 500);
     assert_eq!(prepared.number("SELECT last_value FROM runs WHERE is_called UNION ALL SELECT 0 LIMIT 1"), 0);
     assert_eq!(
         prepared.number("SELECT count(*) FROM before JOIN device ON before.device_id::text = device.device_id::text"),
@@ -76,7 +76,7 @@ fn a_planted_operator_or_function_never_runs() {
 /// A trigger names its table without a schema, which a pinned search path does not find. The dry run says what to do.
 #[test]
 fn a_trigger_that_leaves_out_schemas_is_told_where_to_look() {
-    let prepared = Prepared::new(
+    let prepared = Prepared::with(
         "trigger_path",
         600,
         "CREATE TABLE history (device_id text); \
@@ -84,14 +84,14 @@ fn a_trigger_that_leaves_out_schemas_is_told_where_to_look() {
          INSERT INTO history VALUES (old.device_id); RETURN NULL; END $$; \
          CREATE TRIGGER note AFTER DELETE ON device FOR EACH ROW EXECUTE FUNCTION note()",
     );
-    let output = prepared.output(&[]);
+    let output = prepared.database.command(&prepared.load(&[])).output().unwrap();
     failed(&output, 1, "relation \"history\" does not exist (42P01)");
     failed(&output, 1, "a trigger that names a table without its schema needs trigger_schemas of [load]");
     let config = prepared.folder.path().join("load.toml");
     fs::write(&config, "[load]\ntrigger_schemas = [\"public\"]\n").unwrap();
     let config = config.to_str().unwrap();
-    let confirm = prepared.dry_run(&["--config", config])["confirm"].as_str().unwrap().to_owned();
-    let document = prepared.dry_run(&["--config", config, "--execute", "--confirm", &confirm]);
+    let confirm = prepared.loaded(&["--config", config])["confirm"].as_str().unwrap().to_owned();
+    let document = prepared.loaded(&["--config", config, "--execute", "--confirm", &confirm]);
     assert_eq!(document["total"]["deleted"], prepared.number("SELECT count(*) FROM history"));
 }
 
@@ -118,10 +118,10 @@ fn settings_of_database_and_role_change_nothing() {
         assert!(run.status.success(), "{of}: {}", String::from_utf8_lossy(&run.stderr));
         let run = prepared.database.swept(prepared.folder.path(), POLICY, &[]).to_str().unwrap().to_owned();
         let prepared = Prepared { run, ..prepared };
-        let document = prepared.loaded();
+        let document = prepared.executed();
         assert_eq!(document["total"]["failed"], 3, "foreign keys are checked: {document}");
         let deleted = document["total"]["deleted"].as_i64().unwrap();
-        let mut other = Client::connect(&prepared.server().url("postgres"), NoTls).unwrap();
+        let mut other = Client::connect(&prepared.database.server.url("postgres"), NoTls).unwrap();
         other.batch_execute(&format!("ALTER {whom} RESET ALL")).unwrap();
         assert_eq!(prepared.number("SELECT count(*) FROM device"), 3_000 - deleted);
         assert_eq!(prepared.number("SELECT count(*) FROM device_removed"), deleted);
@@ -180,10 +180,10 @@ struct Pooler {
 
 impl Pooler {
     fn start(prepared: &Prepared, port: u16, settings: &str) -> Self {
-        let home = prepared.server().path("pooler");
+        let home = prepared.database.server.path("pooler");
         fs::create_dir_all(&home).unwrap();
         let config = home.join("pgbouncer.ini");
-        let socket = prepared.server().path("").display().to_string();
+        let socket = prepared.database.server.path("").display().to_string();
         let text = format!(
             "[databases]\n* = host={socket} port=5432\n[pgbouncer]\nlisten_addr =\nlisten_port = {port}\n\
              unix_socket_dir = {home}\nauth_type = any\nlogfile = {home}/log\npidfile = {home}/pid\n\
@@ -195,7 +195,7 @@ impl Pooler {
         // Debian installs it where only root looks.
         let program = ["/usr/sbin/pgbouncer", "pgbouncer"].into_iter().find(|path| Path::new(path).exists());
         let program = program.unwrap_or("pgbouncer");
-        let mut command = match prepared.server().user() {
+        let mut command = match prepared.database.server.user() {
             Some((uid, gid)) => {
                 for path in [&home, &config] {
                     chown(path, Some(uid), Some(gid)).unwrap();
@@ -273,6 +273,6 @@ fn a_pooler_is_refused_and_nothing_leaks_through_it() {
         assert_eq!(find(&mut application, settings), None, "{mode}");
         let locks = "SELECT string_agg(pid::text, ',') FROM pg_locks WHERE locktype = 'advisory'";
         assert_eq!(find(&mut application, locks), None, "{mode}");
-        prepared.is_as_before();
+        assert_eq!(prepared.differing(), 0);
     }
 }
