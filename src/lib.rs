@@ -52,6 +52,7 @@ pub mod plot;
 pub mod policy;
 pub mod snapshot;
 
+pub mod query;
 pub mod scan;
 
 pub mod check;

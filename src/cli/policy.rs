@@ -8,6 +8,7 @@ use super::{Common, figures, parse_time, print, print_json};
 use crate::error::Result;
 use crate::estate::{SmiStatus, time};
 use crate::policy::{Boundary, Policy, changes};
+use crate::query::{self, Dialect, QueryOptions};
 use crate::run::record;
 use crate::shown;
 
@@ -35,6 +36,12 @@ enum Command {
         #[arg(long, value_name = "T", value_parser = parse_time)]
         as_of: Option<i64>,
     },
+    /// Write the whole rule as one SQL query, to be run by another engine
+    ///
+    /// The query gives each row of the relation its disposition, with reason, alert and due date. Its Device IDs and
+    /// parties must be text, its times UTC.
+    #[command(override_usage = "smi-sweep policy sql [OPTIONS] --as-of <T> --dialect <DIALECT> <FILE_OR_NAME>")]
+    Sql(SqlArgs),
     /// Describe what changes from one policy to another, for a change-control record
     Diff {
         /// The policy before
@@ -44,6 +51,29 @@ enum Command {
         #[arg(value_name = "B")]
         to: String,
     },
+}
+
+/// Arguments of `policy sql`.
+#[derive(clap::Args, Debug)]
+struct SqlArgs {
+    /// A file (with a `/`, or ending in .toml), or the name of a built-in
+    #[arg(value_name = "FILE_OR_NAME")]
+    policy: String,
+    /// The moment to judge by
+    #[arg(long, value_name = "T", value_parser = parse_time)]
+    as_of: i64,
+    /// The engine that runs the query
+    #[arg(long, value_enum)]
+    dialect: Dialect,
+    /// The table, or another relation as the engine writes it: "read_parquet('snapshot/*.parquet')"
+    #[arg(long, value_name = "RELATION", default_value = "snapshot")]
+    from: String,
+    /// The relation has no column of roles
+    #[arg(long)]
+    without_role: bool,
+    /// A further column of the relation for the result; can be given several times
+    #[arg(long, value_name = "COLUMN")]
+    keep: Vec<String>,
 }
 
 /// The identity of a policy.
@@ -59,6 +89,13 @@ struct PolicyId<'p> {
 #[derive(Serialize)]
 struct CheckDocument<'p> {
     policies: Vec<PolicyId<'p>>,
+}
+
+#[derive(Serialize)]
+struct SqlDocument<'p> {
+    policy: PolicyId<'p>,
+    dialect: &'static str,
+    sql: String,
 }
 
 #[derive(Serialize)]
@@ -91,6 +128,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
     match &args.command {
         Command::Check { policy } => check(policy, common),
         Command::Diff { from, to } => diff(&Policy::load(from)?, &Policy::load(to)?, common),
+        Command::Sql(args) => sql(args, common),
         Command::Show { policy, as_of } => show(&Policy::load(policy)?, *as_of, common),
     }
 }
@@ -123,6 +161,17 @@ fn diff(from: &Policy, to: &Policy, common: &Common) -> Result<()> {
         text.push_str(&format!("{}\n", shown::message(&sentence, LONGEST_SENTENCE)));
     }
     print(&text)
+}
+
+fn sql(args: &SqlArgs, common: &Common) -> Result<()> {
+    let policy = Policy::load(&args.policy)?;
+    let options =
+        QueryOptions { dialect: args.dialect, relation: &args.from, has_role: !args.without_role, keep: &args.keep };
+    let sql = query::compile(&policy, args.as_of, &options)?;
+    if common.json {
+        return print_json(&SqlDocument { policy: PolicyId::of(&policy, None), dialect: args.dialect.name(), sql });
+    }
+    print(&sql)
 }
 
 fn show(policy: &Policy, as_of: Option<i64>, common: &Common) -> Result<()> {

@@ -16,7 +16,7 @@ pub use column::Column;
 pub use device_id::{DeviceId, TEXT_LEN};
 pub use device_type::{CannotAdd, DeviceType, TypeNames, TypeSet};
 pub use disposition::{Disposition, Reason};
-pub use party::Party;
+pub use party::{INVISIBLE, Party, WHITE_SPACE};
 pub use spellings::Spellings;
 pub use status::{SmiStatus, StatusSet};
 pub use tally::{Tally, TallyByType};

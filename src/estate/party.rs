@@ -56,32 +56,41 @@ impl<'a> Party<'a> {
     }
 }
 
-/// Whether a character is invisible: a control or format character (Unicode categories Cc and Cf), or one of the
-/// replacement characters U+FFF9 to U+FFFD. Two names that differ in such a character only would look the same.
+/// Characters that are invisible: control and format characters (Unicode categories Cc and Cf), and the replacement
+/// characters U+FFF9 to U+FFFD, as inclusive ranges. Two names that differ in such a character only would look the same.
+pub const INVISIBLE: [(char, char); 21] = [
+    ('\0', '\u{1F}'),
+    ('\u{7F}', '\u{9F}'),
+    ('\u{AD}', '\u{AD}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61C}', '\u{61C}'),
+    ('\u{6DD}', '\u{6DD}'),
+    ('\u{70F}', '\u{70F}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8E2}', '\u{8E2}'),
+    ('\u{180E}', '\u{180E}'),
+    ('\u{200B}', '\u{200F}'),
+    ('\u{202A}', '\u{202E}'),
+    ('\u{2060}', '\u{206F}'),
+    ('\u{FEFF}', '\u{FEFF}'),
+    ('\u{FFF9}', '\u{FFFD}'),
+    ('\u{110BD}', '\u{110BD}'),
+    ('\u{110CD}', '\u{110CD}'),
+    ('\u{13430}', '\u{1343F}'),
+    ('\u{1BCA0}', '\u{1BCA3}'),
+    ('\u{1D173}', '\u{1D17A}'),
+    ('\u{E0001}', '\u{E007F}'),
+];
+
+/// Characters that are removed at both ends of a name: those with the Unicode property `White_Space`.
+pub const WHITE_SPACE: [char; 25] = [
+    '\t', '\n', '\u{B}', '\u{C}', '\r', ' ', '\u{85}', '\u{A0}', '\u{1680}', '\u{2000}', '\u{2001}', '\u{2002}',
+    '\u{2003}', '\u{2004}', '\u{2005}', '\u{2006}', '\u{2007}', '\u{2008}', '\u{2009}', '\u{200A}', '\u{2028}',
+    '\u{2029}', '\u{202F}', '\u{205F}', '\u{3000}',
+];
+
 fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{AD}'
-                | '\u{600}'..='\u{605}'
-                | '\u{61C}'
-                | '\u{6DD}'
-                | '\u{70F}'
-                | '\u{890}'..='\u{891}'
-                | '\u{8E2}'
-                | '\u{180E}'
-                | '\u{200B}'..='\u{200F}'
-                | '\u{202A}'..='\u{202E}'
-                | '\u{2060}'..='\u{206F}'
-                | '\u{FEFF}'
-                | '\u{FFF9}'..='\u{FFFD}'
-                | '\u{110BD}'
-                | '\u{110CD}'
-                | '\u{13430}'..='\u{1343F}'
-                | '\u{1BCA0}'..='\u{1BCA3}'
-                | '\u{1D173}'..='\u{1D17A}'
-                | '\u{E0001}'..='\u{E007F}'
-        )
+    INVISIBLE.iter().any(|&(first, last)| (first..=last).contains(&c))
 }
 
 #[cfg(test)]
@@ -98,6 +107,14 @@ mod tests {
         }
         assert_eq!(Party::of("(none)".as_bytes()).name(), Some("(none)"));
         assert_eq!(Party::of("Électricité & Co, \"North\"".as_bytes()).name(), Some("Électricité & Co, \"North\""));
+    }
+
+    #[test]
+    fn the_lists_of_characters_are_those_of_unicode() {
+        for c in '\0'..=char::MAX {
+            assert_eq!(WHITE_SPACE.contains(&c), c.is_whitespace(), "{c:?}");
+            assert!(!c.is_control() || is_invisible(c), "{c:?}");
+        }
     }
 
     #[test]

@@ -162,6 +162,18 @@ impl Rules {
         self.as_of
     }
 
+    /// The latest instant that is not in the future, UTC microseconds.
+    #[must_use]
+    pub const fn latest(&self) -> i64 {
+        self.latest
+    }
+
+    /// The earliest plausible instant, UTC microseconds.
+    #[must_use]
+    pub const fn earliest(&self) -> i64 {
+        EARLIEST
+    }
+
     /// What is compared with a threshold.
     #[must_use]
     pub const fn boundary(&self) -> Boundary {

@@ -16,7 +16,10 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use proptest::prelude::*;
 use smi_sweep::estate::time::{DAY_MICROS, add_months, day_of, day_start};
+use smi_sweep::estate::{DeviceType, SmiStatus, TypeSet};
 use smi_sweep::policy::{Boundary, Policy};
+
+use super::unguarded;
 
 /// A row of a snapshot.
 #[derive(Debug, Clone, PartialEq)]
@@ -423,4 +426,50 @@ pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
             }
         })
         .collect()
+}
+
+/// As-of times around different ends of months.
+pub const MOMENTS: [&str; 6] = [
+    "2026-11-01T00:00:00Z",
+    "2026-02-28T10:30:00Z",
+    "2024-02-29T10:30:00Z",
+    "2025-02-28T23:59:59Z",
+    "2026-04-30T12:00:00Z",
+    "2025-03-01T00:00:00.001Z",
+];
+
+pub fn policies() -> impl Strategy<Value = Policy> {
+    let statuses = prop_oneof![
+        4 => Just(vec![SmiStatus::Pending]),
+        1 => Just(vec![SmiStatus::Pending, SmiStatus::Whitelisted, SmiStatus::Suspended]),
+        1 => Just(vec![SmiStatus::Commissioned]),
+    ];
+    (
+        prop_oneof![Just(12u32), 1u32..37],
+        any::<bool>(),
+        any::<u16>(),
+        any::<u16>(),
+        prop::option::of(1u32..37),
+        statuses,
+    )
+        .prop_map(|(months, instant, exclude, silent, ppmid, statuses)| {
+            let mut policy = unguarded("secmp0060");
+            policy.types.add("SAPC").unwrap();
+            policy.candidate_statuses = statuses.into_iter().collect();
+            for (theirs, ours) in SPELLINGS {
+                policy.spellings.statuses.insert(theirs.into(), SmiStatus::from_name(ours).unwrap());
+            }
+            for (theirs, ours) in TYPE_SPELLINGS {
+                policy.spellings.types.insert(theirs.into(), policy.types.get(ours).unwrap());
+            }
+            let set = |mask: u16| -> TypeSet {
+                (0..9).filter(|code| mask >> code & 1 == 1).filter_map(DeviceType::from_code).collect()
+            };
+            policy.thresholds.default = months;
+            policy.thresholds.by_type.extend(ppmid.map(|months| (DeviceType::PPMID, months)));
+            policy.boundary = if instant { Boundary::Instant } else { Boundary::Date };
+            policy.exclude = set(exclude & exclude.rotate_left(3));
+            policy.alerts.silent_types = set(silent);
+            policy
+        })
 }

@@ -3,63 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::common::estates::{Layout, Row, SPELLINGS, TYPE_SPELLINGS, ends, held, layouts, rows, write};
+use crate::common::estates::{Layout, MOMENTS, Row, ends, held, layouts, policies, rows, write};
 use crate::common::{at, open, sweep, sweep_by, unguarded};
 use proptest::prelude::*;
-use smi_sweep::estate::{DeviceType, SmiStatus, TypeSet};
+use smi_sweep::estate::DeviceType;
 use smi_sweep::kernel::Kernel;
-use smi_sweep::policy::{Boundary, Policy};
+use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
 use smi_sweep::sweep::{Expected, Findings, SweepOptions, Swept};
-
-/// As-of times around different ends of months.
-const MOMENTS: [&str; 6] = [
-    "2026-11-01T00:00:00Z",
-    "2026-02-28T10:30:00Z",
-    "2024-02-29T10:30:00Z",
-    "2025-02-28T23:59:59Z",
-    "2026-04-30T12:00:00Z",
-    "2025-03-01T00:00:00.001Z",
-];
-
-fn policies() -> impl Strategy<Value = Policy> {
-    let statuses = prop_oneof![
-        4 => Just(vec![SmiStatus::Pending]),
-        1 => Just(vec![SmiStatus::Pending, SmiStatus::Whitelisted, SmiStatus::Suspended]),
-        1 => Just(vec![SmiStatus::Commissioned]),
-    ];
-    (
-        prop_oneof![Just(12u32), 1u32..37],
-        any::<bool>(),
-        any::<u16>(),
-        any::<u16>(),
-        prop::option::of(1u32..37),
-        statuses,
-    )
-        .prop_map(|(months, instant, exclude, silent, ppmid, statuses)| {
-            let mut policy = unguarded("secmp0060");
-            policy.types.add("SAPC").unwrap();
-            policy.candidate_statuses = statuses.into_iter().collect();
-            for (theirs, ours) in SPELLINGS {
-                policy.spellings.statuses.insert(theirs.into(), SmiStatus::from_name(ours).unwrap());
-            }
-            for (theirs, ours) in TYPE_SPELLINGS {
-                policy.spellings.types.insert(theirs.into(), policy.types.get(ours).unwrap());
-            }
-            let set = |mask: u16| -> TypeSet {
-                (0..9).filter(|code| mask >> code & 1 == 1).filter_map(DeviceType::from_code).collect()
-            };
-            policy.thresholds.default = months;
-            policy.thresholds.by_type.extend(ppmid.map(|months| (DeviceType::PPMID, months)));
-            policy.boundary = if instant { Boundary::Instant } else { Boundary::Date };
-            policy.exclude = set(exclude & exclude.rotate_left(3));
-            policy.alerts.silent_types = set(silent);
-            policy
-        })
-}
 
 /// Files of a snapshot, each in a layout of its own.
 fn estates_of(as_of: i64) -> impl Strategy<Value = Vec<(Vec<Row>, Layout)>> {

@@ -11,6 +11,7 @@ mod ledger;
 mod manifest_export;
 mod moments;
 mod parties;
+mod queries;
 mod recluster;
 mod regress;
 mod runs;

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["estate"],
     &["config", "output"],
     &["plot", "policy", "snapshot"],
-    &["scan"],
+    &["scan", "query"],
     &["sweep", "check", "explain", "recluster", "ledger"],
     &["run"],
     &["approval"],
