@@ -14,7 +14,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::Scan;
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{Expected, SweepOptions, sweep};
+use smi_sweep::sweep::{Expected, SweepOptions, Uniqueness, sweep};
 use smi_sweep::synth::{self, Estate, EstateFiles, Layout};
 
 const ROWS: u64 = 1_000_000;
@@ -37,7 +37,7 @@ fn scans(criterion: &mut Criterion) {
         let mut measure = |name: &str, policy: &Policy| {
             let policies = std::slice::from_ref(policy);
             let expected = Expected::default();
-            let options = SweepOptions { policies, as_of, expected, duplicates: &[] };
+            let options = SweepOptions { policies, as_of, expected, uniqueness: Uniqueness::Unproven };
             group.bench_function(name, |bencher| {
                 bencher
                     .iter(|| black_box(sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options).expect("findings")));

@@ -34,6 +34,7 @@ pub fn sweep_folder(snapshot: &Path, out: &Path) -> Result<u64> {
         // The moment that the snapshot itself states, in its seal or its files.
         as_of: AsOf::OfSnapshot,
         expected: Expected::default(),
+        require_sealed: false,
         unique: false,
         reader: Reader::default(),
         out,

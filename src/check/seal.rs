@@ -75,6 +75,9 @@ pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Pr
     };
     let checked = check(&Scan::new(&snapshot, pool, progress), request.policy, as_of)?;
     snapshot.unchanged()?;
+    if checked.duplicate_ids > 0 && snapshot.device_ids_are_unique() {
+        return Err(snapshot.not_unique());
+    }
     let mut sealed = None;
     if let Some((seal, folder)) = seal
         && (seal.despite_findings || checked.findings.is_empty())

@@ -169,8 +169,8 @@ fn parse_time(text: &str) -> std::result::Result<i64, String> {
 /// Remarks on what the seals of a snapshot do not cover.
 fn remark_seals(common: &Common, snapshot: &Snapshot) {
     if snapshot.seals().iter().any(|seal| seal.schema == SealSchema::V1) {
-        let text = "note: sealed in an earlier format: a change of the seal itself is not noticed, and unique Device IDs are \
-                    not proven; seal again with `smi-sweep check --seal`";
+        let text = "note: sealed in an earlier format: a change of the seal itself is not noticed; seal again with \
+                    `smi-sweep check --seal`";
         remark(common, text);
     }
     if snapshot.left_out() > 0 {

@@ -226,6 +226,9 @@ fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
         guard.max_delete_share * 100.0,
         figures::count(guard.max_quarantined),
     );
+    let mut guards = vec![guards];
+    guards.extend(guard.require_unique.then(|| "Device IDs must be proven unique".to_owned()));
+    guards.extend(guard.require_sealed.then(|| "the snapshot must be sealed".to_owned()));
     let digest = policy.digest();
     let narrow = figures::width().is_some_and(|width| width < VALUE + digest.len());
     let (first, second) = digest.split_at(if narrow { digest.len() / 2 } else { digest.len() });
@@ -234,7 +237,7 @@ fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("sweeps", vec![format!("{}, by {compared}", statuses.join(", "))]),
         ("alert", vec![policy.alerts.code.clone()]),
-        ("guards", vec![guards]),
+        ("guards", guards),
         ("columns", spellings.columns.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
         ("statuses", spellings.statuses.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
         (

@@ -14,7 +14,7 @@ use crate::scan::Reader;
 use crate::shown;
 use crate::snapshot::{AsOfFrom, OwnMoment};
 use crate::sweep::guard::{self, Measure};
-use crate::sweep::{Expected, Headroom, Swept};
+use crate::sweep::{Expected, Headroom, Swept, Uniqueness};
 
 /// Judge a snapshot by a policy, and write delete and alert manifests
 ///
@@ -43,9 +43,12 @@ pub struct Args {
     expect_quarantined: Option<u64>,
     /// Also quarantine a due device where any other row of the snapshot has its Device ID
     ///
-    /// For a large snapshot this needs eight bytes for each row in the folder that TMPDIR names.
+    /// All Device IDs are read once more. A snapshot whose seal states that they are unique does not need it.
     #[arg(long)]
     unique: bool,
+    /// Refuse a snapshot that is not sealed: exit code 3
+    #[arg(long)]
+    require_sealed: bool,
     /// How columns are read: `encoded` (fast), or `reference` (slow, to check the other)
     #[arg(long, value_name = "READER", default_value = "encoded", hide = true, value_parser = parse_reader)]
     reader: Reader,
@@ -68,6 +71,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         as_of: args.as_of.asked(),
         expected: Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined },
         unique: args.unique,
+        require_sealed: args.require_sealed,
         reader: args.reader,
         out: &args.out,
     };
@@ -149,9 +153,16 @@ fn show_runs(
     }
     if let Some(run) = runs.first() {
         remark(common, &moment(&run.record, seconds));
+        if run.record.uniqueness() == Uniqueness::Unproven {
+            remark(common, UNPROVEN);
+        }
     }
     print(&format!("{}\n", shown::path(&request.out)))
 }
+
+/// The remark on a run of a snapshot in which a due device may have a second row.
+const UNPROVEN: &str = "note: it is not proven that Device IDs are unique: another row may have a device that is deleted here; \
+                        seal the snapshot with `smi-sweep check --seal`, or sweep with --unique";
 
 fn moment(record: &Record, seconds: f64) -> String {
     let Record { as_of, snapshot, .. } = record;

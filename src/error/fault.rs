@@ -170,6 +170,12 @@ pub enum Fault {
     /// A file that the seal names does not exist.
     #[error("is named in the seal, and does not exist")]
     SealedFileMissing,
+    /// A seal is required, and there is none, or one that does not cover itself. The text is what requires it.
+    #[error("not sealed, and {0} requires a seal")]
+    SealRequired(String),
+    /// Unique Device IDs are required, and not proven. The text is what requires them.
+    #[error("its Device IDs are not proven to be unique, and {0} requires that")]
+    UniqueRequired(String),
     /// The file changed between opening and the end of the scan.
     #[error("changed while it was read")]
     Changed,
@@ -208,6 +214,10 @@ impl Fault {
             Self::BadSeal(_) | Self::SealBroken { .. } | Self::NotSealed | Self::SealedFileMissing => {
                 "restore the snapshot, or seal it again with `smi-sweep check --seal` if the change is intended"
             }
+            Self::SealRequired(_) => {
+                "seal it with `smi-sweep check --seal`; a seal of an earlier version does not suffice"
+            }
+            Self::UniqueRequired(_) => "seal it with `smi-sweep check --seal`, or sweep with --unique",
             Self::Changed => "sweep a snapshot that no other program writes to",
             Self::Findings(_) => "fix the snapshot, or map the spellings in the policy",
         }

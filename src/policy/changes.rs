@@ -187,6 +187,15 @@ fn guards(from: &Policy, to: &Policy, changes: &mut Changes) {
         let effect = if raised { "it stops less" } else { "it stops more" };
         changes.either(raised, format!("The guard {guard} is {after}, where it was {before}: {effect}."));
     }
+    for (key, before, after) in [
+        ("require_unique", one.require_unique, other.require_unique),
+        ("require_sealed", one.require_sealed, other.require_sealed),
+    ] {
+        if before != after {
+            let now = if after { "is required" } else { "is no longer required" };
+            changes.either(before, format!("The guard {key} {now}."));
+        }
+    }
 }
 
 fn spellings(from: &Policy, to: &Policy, changes: &mut Changes) {

@@ -95,12 +95,30 @@ pub struct Guard {
     /// The most quarantined rows.
     #[serde(deserialize_with = "parse::rows")]
     pub max_quarantined: u64,
+    /// Whether a snapshot is refused unless no two rows have the same Device ID, by its seal or by `--unique`.
+    #[serde(skip_serializing_if = "is_not_set")]
+    pub require_unique: bool,
+    /// Whether a snapshot is refused unless all of its files are sealed.
+    #[serde(skip_serializing_if = "is_not_set")]
+    pub require_sealed: bool,
+}
+
+/// Keys that came later are left out where they are not set: digests of earlier policies stay as they were.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_not_set(key: &bool) -> bool {
+    !*key
 }
 
 impl Default for Guard {
     /// The limits of a policy that sets none, so that every run has guards.
     fn default() -> Self {
-        Self { max_deletes: 500_000, max_delete_share: 0.05, max_quarantined: 10_000 }
+        Self {
+            max_deletes: 500_000,
+            max_delete_share: 0.05,
+            max_quarantined: 10_000,
+            require_unique: false,
+            require_sealed: false,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::estate::{Reason, time};
 use crate::policy::Policy;
 use crate::scan::Scan;
-use crate::sweep::{Due, Expected, Findings, Headroom, SweepOptions, Swept, guard, sweep};
+use crate::sweep::{Due, Expected, Findings, Headroom, SweepOptions, Swept, Uniqueness, guard, sweep};
 
 /// The effect of a change from one policy to another. Serialised, it is the document of `diff --policy --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,12 @@ impl PolicyChange {
     /// Those of [`sweep()`].
     pub fn between([from, to]: [&Policy; 2], scan: &Scan<'_>, as_of: i64) -> Result<Self> {
         let policies = [from, to].map(without_guards);
-        let options = SweepOptions { policies: &policies, as_of, expected: Expected::default(), duplicates: &[] };
+        let options = SweepOptions {
+            policies: &policies,
+            as_of,
+            expected: Expected::default(),
+            uniqueness: Uniqueness::Unproven,
+        };
         let swept = sweep(scan, &options)?;
         let [before, after] = &swept[..] else {
             return Err(Error::Unbalanced("two policies gave not two findings".into()));

@@ -104,6 +104,7 @@ impl<'b> StoredCase<'b> {
             policies: std::slice::from_ref(&case.policy),
             as_of: AsOf::Given(case.as_of),
             expected: case.accept,
+            require_sealed: false,
             unique: false,
             reader: Reader::default(),
             out: &run,

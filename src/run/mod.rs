@@ -8,6 +8,7 @@ mod page;
 mod publish;
 pub mod read;
 pub mod record;
+mod required;
 pub mod verify;
 
 pub use diff::diff;

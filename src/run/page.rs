@@ -11,6 +11,7 @@ use crate::estate::{DeviceType, Reason, SmiStatus, time};
 use crate::output::OutputFile;
 use crate::output::html::{self, TableStyle, count, counted};
 use crate::policy::{Boundary, Policy};
+use crate::sweep::Uniqueness;
 use crate::sweep::guard::{self, Headroom, Measure};
 
 /// How many parties and how many files are listed. The others are one line.
@@ -164,10 +165,22 @@ fn rule(record: &Record, policy: &Policy) -> Markup {
             (listed(policy.types.names_of(policy.exclude).collect())) ". Deleted without an alert, where no role says "
             "otherwise: " (listed(policy.types.names_of(silent).collect())) ". The alert is " (policy.alerts.code) "."
         }
-        @if record.options.unique {
-            p { "Due devices were quarantined whose Device ID occurs anywhere else in the snapshot, due or not." }
-        }
+        p { (uniqueness(record.uniqueness())) }
         (html::table(TableStyle::Cards, &["types", "months", "due if the status has applied since"], &rows))
+    }
+}
+
+/// What is known about rows that share a Device ID, and what to do where it is too little.
+const fn uniqueness(uniqueness: Uniqueness) -> &'static str {
+    match uniqueness {
+        Uniqueness::Proven => "No two rows of the snapshot have the same Device ID: its seal states so.",
+        Uniqueness::Checked => {
+            "Due devices were quarantined whose Device ID occurs anywhere else in the snapshot, due or not."
+        }
+        Uniqueness::Unproven => {
+            "It is not proven that Device IDs are unique: rows that are not due were not compared with due ones, so that a \
+             device may be deleted that is in use by another row. Seal the snapshot, or sweep with --unique."
+        }
     }
 }
 

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use super::manifest::{self, ManifestFile, Manifests};
 use super::page;
 use super::record::{EngineRecord, OptionsRecord, Record, SweepContext};
+use super::required::required;
 use crate::error::{Error, Result, Stopped};
 use crate::kernel::Kernel;
 use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
-use crate::scan::duplicates::duplicates;
 use crate::scan::{Reader, Scan};
 use crate::snapshot::{AsOf, Snapshot};
-use crate::sweep::{self, Expected, SweepOptions, Swept};
+use crate::sweep::{self, Expected, SweepOptions, Swept, Uniqueness};
 
 /// What to sweep, by which policies, and where to publish it.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,8 @@ pub struct SweepRequest<'a> {
     pub expected: Expected,
     /// Whether due devices are quarantined whose Device ID occurs anywhere else in the snapshot.
     pub unique: bool,
+    /// Whether a snapshot is refused that is not sealed in the current schema, whatever the policies say.
+    pub require_sealed: bool,
     /// Which reader decodes the columns.
     pub reader: Reader,
     /// The run directory, which must not exist. With several policies it gets a run directory for each, named by policy.
@@ -79,9 +81,10 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     let spellings = policies.first().map(|policy| policy.spellings.clone()).unwrap_or_default();
     let snapshot = Snapshot::open(request.snapshot, &spellings, pool, progress)?;
     let (as_of, as_of_from) = snapshot.as_of(request.as_of)?;
+    let uniqueness = Uniqueness::of(&snapshot, request.unique);
+    required(&snapshot, policies, uniqueness, request.require_sealed)?;
     let scan = Scan::new(&snapshot, pool, progress).with_reader(request.reader);
-    let duplicates = if request.unique { duplicates(&scan)?.ids } else { Vec::new() };
-    let options = SweepOptions { policies, as_of, expected: request.expected, duplicates: &duplicates };
+    let options = SweepOptions { policies, as_of, expected: request.expected, uniqueness };
     let swept = sweep::sweep(&scan, &options)?;
     let trips: Vec<_> = swept.iter().flat_map(|swept| swept.trips.clone()).collect();
     if !trips.is_empty() {
@@ -99,7 +102,7 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
         written.push(manifest::write(&folder, &Manifests::new(&snapshot, policy, swept), pool)?);
     }
-    let context = SweepContext { snapshot: &snapshot, as_of_from, options: options_record(request) };
+    let context = SweepContext { snapshot: &snapshot, as_of_from, options: options_record(request), uniqueness };
     let engine = engine_record(&swept, pool, progress);
     let mut runs = Vec::new();
     for ((policy, swept), outputs) in policies.iter().zip(&swept).zip(&written) {

@@ -16,7 +16,7 @@ use crate::policy::{Boundary, Policy, Rules};
 use crate::scan::PartyCounts;
 use crate::snapshot::{AsOfFrom, OwnMoment, SealSchema, Snapshot, VerifiedSeal};
 use crate::sweep::guard::Guarded;
-use crate::sweep::{Expected, Findings, Swept};
+use crate::sweep::{Expected, Findings, Swept, Uniqueness};
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";
@@ -35,6 +35,10 @@ pub struct Record {
     /// Options of the sweep.
     #[serde(default)]
     pub options: OptionsRecord,
+    /// Whether due rows may share a Device ID with rows that are not due; `None` in records of earlier versions. See
+    /// [`uniqueness`](Self::uniqueness).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uniqueness: Option<Uniqueness>,
     /// The whole effective policy, with its `digest`.
     pub policy: Value,
     /// By device type, the threshold and the latest status date that is due.
@@ -267,6 +271,8 @@ pub struct SweepContext<'a> {
     pub as_of_from: AsOfFrom,
     /// Options of a sweep, in addition to policy and as-of moment.
     pub options: OptionsRecord,
+    /// Whether due rows may share a Device ID with rows that are not due.
+    pub uniqueness: Uniqueness,
 }
 
 impl Record {
@@ -279,7 +285,7 @@ impl Record {
         outputs: &[ManifestFile],
         engine: EngineRecord,
     ) -> Self {
-        let SweepContext { snapshot, as_of_from, options } = *context;
+        let SweepContext { snapshot, as_of_from, options, uniqueness } = *context;
         let Swept { rules, findings, .. } = swept;
         let mut policy_record = policy.to_json();
         policy_record["digest"] = policy.digest().into();
@@ -288,6 +294,7 @@ impl Record {
             status: RunStatus::Published,
             as_of: time::format_instant(rules.as_of()),
             options,
+            uniqueness: Some(uniqueness),
             policy: policy_record,
             cutoffs: cutoffs(policy, rules),
             snapshot: SnapshotRecord {
@@ -329,6 +336,13 @@ impl Record {
             text += &format!("{} {} {}\n", output.path, output.rows, output.blake3);
         }
         blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    }
+
+    /// Whether due rows may share a Device ID with rows that are not due.
+    #[must_use]
+    pub fn uniqueness(&self) -> Uniqueness {
+        let by_option = if self.options.unique { Uniqueness::Checked } else { Uniqueness::Unproven };
+        self.uniqueness.unwrap_or(by_option)
     }
 
     /// Writes the record into a run directory.

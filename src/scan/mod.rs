@@ -20,6 +20,7 @@ pub mod parties;
 mod plan;
 mod pruning;
 mod range;
+pub mod repeated;
 pub mod rows;
 pub mod types;
 pub mod values;

@@ -26,7 +26,7 @@ use seal::VerifiedSeals;
 pub use seal::{DeviceIds, SEAL_FILE, Seal, SealContent, SealSchema, SealedFile, SealedFolder, VerifiedSeal};
 pub use source::{SourceFile, TAKEN_AT_KEY};
 
-use crate::error::{Fault, Place, Result};
+use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{Column, Spellings};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
@@ -117,10 +117,25 @@ impl Snapshot {
         &self.seals.all
     }
 
+    /// Whether every file is covered by a seal that covers itself, too.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        let all = self.files.iter().all(|file| file.digest.is_some());
+        all && self.seals.all.iter().all(|seal| seal.schema != SealSchema::V1)
+    }
+
     /// Whether a seal that covers all files states that no two rows have the same Device ID.
     #[must_use]
     pub fn device_ids_are_unique(&self) -> bool {
         self.seals.all.iter().any(|seal| seal.proves_unique)
+    }
+
+    /// The error that rows share a Device ID, although a seal states that none do.
+    #[must_use]
+    pub fn not_unique(&self) -> Error {
+        let seal = self.seals.all.iter().find(|seal| seal.proves_unique);
+        let place = seal.map_or_else(|| self.place(), |seal| Place::file(&seal.path));
+        place.refuse(Fault::SealBroken { what: "device_ids", found: "duplicated".into(), sealed: "unique".into() })
     }
 
     /// The file that has a row of the snapshot, and the row's zero-based number within the file.
@@ -140,7 +155,9 @@ impl Snapshot {
         self.files.iter().try_for_each(SourceFile::unchanged)
     }
 
-    fn any_place(&self) -> Place {
+    /// The whole snapshot as a place for errors: the first folder or file that the user named.
+    #[must_use]
+    pub fn place(&self) -> Place {
         let file = self.files.first();
         Place::file(file.map_or_else(PathBuf::new, |file| file.root.clone().unwrap_or_else(|| file.path.clone())))
     }

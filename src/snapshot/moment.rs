@@ -135,7 +135,7 @@ impl Snapshot {
     /// with one; if the times of the snapshot contradict each other, and the user gives none.
     pub fn as_of(&self, asked: AsOf) -> Result<(i64, AsOfFrom)> {
         match asked {
-            AsOf::OfSnapshot => self.taken_at()?.ok_or_else(|| self.any_place().refuse(Fault::NoAsOf)),
+            AsOf::OfSnapshot => self.taken_at()?.ok_or_else(|| self.place().refuse(Fault::NoAsOf)),
             AsOf::GivenEvenLater(micros) => Ok((micros, AsOfFrom::Argument)),
             AsOf::Given(micros) => {
                 for (place, text) in self.moments() {

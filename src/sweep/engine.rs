@@ -5,12 +5,15 @@ use std::sync::PoisonError;
 use super::findings::{Due, Findings};
 use super::guard::Expected;
 use super::judge::{Judge, JudgeBuffers, Judged};
+use super::uniqueness::Uniqueness;
 use super::{guard, quote, settle};
 use crate::error::{Error, GuardTrip, Result};
 use crate::estate::{DeviceId, Reason, TallyByType};
 use crate::policy::{Policy, Rules};
 use crate::progress::Stage;
+use crate::scan::repeated::repeated;
 use crate::scan::{CandidatePlan, Parties, Purpose, Scan, ScanMetrics};
+use crate::snapshot::Snapshot;
 
 /// How to sweep a snapshot.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +24,8 @@ pub struct SweepOptions<'a> {
     pub as_of: i64,
     /// Exact numbers that replace guards.
     pub expected: Expected,
-    /// Device IDs that occur more than once anywhere in the snapshot, ascending: their due rows count as duplicates.
-    /// Empty if only due rows that share a Device ID count.
-    pub duplicates: &'a [DeviceId],
+    /// Whether due rows are compared with all rows of the snapshot, to find Device IDs that occur more than once.
+    pub uniqueness: Uniqueness,
 }
 
 /// The result of a sweep under one policy.
@@ -63,14 +65,18 @@ pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> 
     let scanned = scan.run(Stage::Scan, JudgeBuffers::default, |range, buffers| judge.range(range, buffers))?;
     scan.snapshot.unchanged()?;
 
+    let merged = merge_ranges(scanned.parts, rules.len());
+    let duplicates = match options.uniqueness {
+        Uniqueness::Checked => repeated(scan, &due_ids(&merged))?,
+        Uniqueness::Proven | Uniqueness::Unproven => Vec::new(),
+    };
     scan.progress.begin(Stage::Sort, 0);
     let names = judge.plan.parties.into_inner().unwrap_or_else(PoisonError::into_inner).into_names();
     let (parties, rank) = Parties::sorted(names);
-    let merged = merge_ranges(scanned.parts, rules.len());
     let mut swept = Vec::new();
     for ((judged, rules), policy) in merged.into_iter().zip(rules).zip(options.policies) {
         let JudgedSnapshot { by_type, due, quarantined } = judged;
-        let mut settled = settle::settle(&due, &rank, options.duplicates, scan.pool)?;
+        let mut settled = settle::settle(&due, &rank, &duplicates, scan.pool)?;
         drop(due);
         settled.by_type += &by_type;
         let mut findings = Findings {
@@ -81,6 +87,9 @@ pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> 
             quarantined: Vec::new(),
         };
         balance(&findings, scan.snapshot.rows())?;
+        if options.uniqueness == Uniqueness::Proven {
+            agrees_with_seal(scan.snapshot, &findings)?;
+        }
         let trips = guard::trips(policy, (&findings.by_type.total()).into(), options.expected);
         if trips.is_empty() {
             let rows = in_row_order(quarantined, settled.quarantined);
@@ -114,6 +123,23 @@ fn merge_ranges(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<JudgedSnapshot
         }
     }
     merged
+}
+
+/// The Device IDs of all due rows, ascending, each once.
+fn due_ids(merged: &[JudgedSnapshot]) -> Vec<DeviceId> {
+    let pieces = merged.iter().flat_map(|judged| &judged.due);
+    let mut ids: Vec<DeviceId> = pieces.flatten().map(|due| due.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Refuses due rows that share a Device ID, where a seal states that no rows do.
+fn agrees_with_seal(snapshot: &Snapshot, findings: &Findings) -> Result<()> {
+    if findings.by_type.total().quarantined[Reason::DuplicateDeviceId as usize] == 0 {
+        return Ok(());
+    }
+    Err(snapshot.not_unique())
 }
 
 /// All quarantined rows in the order of the snapshot.

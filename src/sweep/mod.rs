@@ -9,7 +9,9 @@ pub mod guard;
 mod judge;
 mod quote;
 mod settle;
+mod uniqueness;
 
 pub use engine::{SweepOptions, Swept, sweep};
 pub use findings::{Due, DueRows, Findings, Quarantined, Spot};
 pub use guard::{Expected, Headroom};
+pub use uniqueness::Uniqueness;

@@ -16,7 +16,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::Snapshot;
-use smi_sweep::sweep::{self, Expected, SweepOptions, Swept};
+use smi_sweep::sweep::{self, Expected, SweepOptions, Swept, Uniqueness};
 
 /// A test's temporary directory, and what every test does in one.
 pub trait Workspace {
@@ -101,7 +101,7 @@ pub fn sweep(snapshot: &Snapshot, policy: &Policy, as_of: i64, reader: Reader, t
 /// Sweeps a snapshot that is fine, by one policy and in this way of scanning.
 pub fn sweep_by(scan: &Scan<'_>, policy: &Policy, as_of: i64) -> Swept {
     let policies = std::slice::from_ref(policy);
-    let options = SweepOptions { policies, as_of, expected: Expected::default(), duplicates: &[] };
+    let options = SweepOptions { policies, as_of, expected: Expected::default(), uniqueness: Uniqueness::Unproven };
     let mut swept = sweep::sweep(scan, &options).unwrap_or_else(|error| panic!("{error}"));
     swept.pop().expect("one for each policy")
 }

@@ -22,4 +22,5 @@ mod snapshots;
 mod stock;
 mod stock_laws;
 mod tidy;
+mod unique;
 mod writers;

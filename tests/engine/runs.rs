@@ -306,6 +306,8 @@ fn a_deleted_device_that_is_quarantined_as_a_duplicate_is_refused() {
     refused(&out, "is a duplicate of no other row");
     // `--unique` finds duplicates among rows that are not due, which no manifest has.
     change_record(&out, |record| record["options"]["unique"] = json!(true));
+    refused(&out, "uniqueness does not follow from options and seals");
+    change_record(&out, |record| record["uniqueness"] = json!("checked"));
     refused(&out, "is quarantined as a duplicate as well");
     fs::write(out.join("run.json"), whole).unwrap();
     fs::write(out.join("quarantine.parquet"), quarantine).unwrap();

@@ -11,6 +11,7 @@ use arrow_schema::TimeUnit;
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{WriterProperties, WriterVersion};
 use smi_sweep::check::check;
+use smi_sweep::estate::DeviceId;
 use smi_sweep::estate::time::DAY_MICROS;
 use smi_sweep::explain::explain;
 use smi_sweep::kernel::Kernel;
@@ -21,6 +22,7 @@ use smi_sweep::progress::{NoProgress, Stage};
 use smi_sweep::recluster::fingerprint_of;
 use smi_sweep::run::manifest::{self, Manifests};
 use smi_sweep::scan::duplicates::duplicates;
+use smi_sweep::scan::repeated::repeated;
 use smi_sweep::scan::types::{TypeBuffers, scan_types};
 use smi_sweep::scan::{Reader, Scan, SkipReason};
 
@@ -71,6 +73,11 @@ fn all_results(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> (String, Vec<
     fs::remove_dir_all(folder).unwrap();
 
     let duplicates = duplicates(scan).unwrap();
+    // The search for some IDs agrees with the search for all.
+    let mut due: Vec<DeviceId> = swept.findings.due.iter().map(|due| due.id).chain(duplicates.ids.clone()).collect();
+    due.sort_unstable();
+    due.dedup();
+    assert_eq!(repeated(scan, &due).unwrap(), duplicates.ids);
     let explained = duplicates.ids.first().map(|id| explain(scan, policy, at(AS_OF), *id, true).unwrap());
     let checked = check(scan, policy, Some(at(AS_OF))).unwrap();
     let counted = count_candidates(scan, policy, at(AS_OF)).unwrap();

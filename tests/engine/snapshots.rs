@@ -17,7 +17,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
 use smi_sweep::snapshot::{AsOf, AsOfFrom, SEAL_FILE, Seal, Snapshot, encoded::PageWalk, install_sigbus_handler};
-use smi_sweep::sweep::{Expected, SweepOptions, Swept};
+use smi_sweep::sweep::{Expected, SweepOptions, Swept, Uniqueness};
 
 fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snapshot> {
     Snapshot::open(paths, &policy.spellings, &Pool::new(Some(1)), &NoProgress)
@@ -26,7 +26,12 @@ fn open_as(paths: &[PathBuf], policy: &Policy) -> smi_sweep::error::Result<Snaps
 /// A sweep without guards, so that only the snapshot can make it fail.
 fn try_sweep(snapshot: &Snapshot, policy: &Policy, reader: Reader) -> smi_sweep::error::Result<Swept> {
     let policies = std::slice::from_ref(policy);
-    let options = SweepOptions { policies, as_of: at("2026-11-01"), expected: Expected::default(), duplicates: &[] };
+    let options = SweepOptions {
+        policies,
+        as_of: at("2026-11-01"),
+        expected: Expected::default(),
+        uniqueness: Uniqueness::Unproven,
+    };
     Ok(smi_sweep::sweep::sweep(&Scan::new(snapshot, &Pool::new(Some(1)), &NoProgress).with_reader(reader), &options)?
         .remove(0))
 }

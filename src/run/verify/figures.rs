@@ -1,9 +1,11 @@
 //! Verifies the record alone: its figures add up, its cutoffs follow from the policy, and its guards pass.
 
+use crate::estate::Reason;
 use crate::policy::{Policy, Rules};
 use crate::run::record::{Record, TallyRecord, cutoffs};
 use crate::scan::PartyCounts;
-use crate::sweep::guard;
+use crate::snapshot::SealSchema;
+use crate::sweep::{Uniqueness, guard};
 
 /// Refuses figures that do not add up.
 pub(super) fn figures(record: &Record) -> Result<(), String> {
@@ -45,6 +47,33 @@ pub(super) fn figures(record: &Record) -> Result<(), String> {
     Ok(())
 }
 
+/// Refuses a statement on unique Device IDs that the options and seals do not bear out, and a snapshot without what the
+/// policy requires.
+fn agrees(record: &Record, policy: &Policy) -> Result<(), String> {
+    let (options, snapshot) = (&record.options, &record.snapshot);
+    let own_digests = snapshot.seals.iter().all(|seal| seal.schema != SealSchema::V1);
+    let sealed = own_digests && snapshot.files.iter().all(|file| file.blake3.is_some());
+    let borne_out = match record.uniqueness() {
+        Uniqueness::Checked => options.unique,
+        Uniqueness::Proven => !options.unique && !snapshot.seals.is_empty() && sealed,
+        Uniqueness::Unproven => !options.unique,
+    };
+    if !borne_out {
+        return Err("uniqueness does not follow from options and seals".into());
+    }
+    let duplicates = record.tally.quarantine_reasons.get(Reason::DuplicateDeviceId.name());
+    if record.uniqueness() == Uniqueness::Proven && duplicates.is_some() {
+        return Err("Device IDs are proven to be unique, and some are duplicates".into());
+    }
+    if policy.guard.require_unique && record.uniqueness() == Uniqueness::Unproven {
+        return Err("the policy requires that Device IDs are proven to be unique".into());
+    }
+    if policy.guard.require_sealed && !sealed {
+        return Err("the policy requires a sealed snapshot".into());
+    }
+    Ok(())
+}
+
 fn add(sum: &mut TallyRecord, counts: &TallyRecord) {
     sum.rows += counts.rows;
     sum.not_candidate += counts.not_candidate;
@@ -70,6 +99,7 @@ pub(super) fn follows(record: &Record, policy: &Policy, rules: &Rules) -> Result
     if record.cutoffs.len() != wanted.len() {
         return Err("there are cutoffs of types that the policy does not know".into());
     }
+    agrees(record, policy)?;
     match guard::trips(policy, (&record.tally).into(), record.options.into()).into_iter().next() {
         None => Ok(()),
         Some(trip) => Err(format!("a guard would have stopped this run: {}", trip.what)),
