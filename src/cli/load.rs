@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::progress::TerminalProgress;
 use super::terminal::{ask, can_ask};
-use super::{Common, figures, print, print_json, remark};
+use super::{Common, figures, preflight, print, print_json, remark};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::shown;
 use crate::smi::load::Loaded;
 use crate::smi::outcome::{Account, Figures};
 use crate::smi::undo::Undone;
-use crate::smi::{self, Config, LoadOptions, Plan, Target};
+use crate::smi::{self, Config, LoadOptions, Plan, Preflight, Target};
 
 /// The URL of a database, which may have a password: never shown.
 #[derive(Clone)]
@@ -162,10 +162,11 @@ struct LoadedDocument<'a> {
     confirm: String,
     #[serde(flatten)]
     account: &'a Account,
+    preflight: Option<&'a Preflight>,
 }
 
 fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> Result<()> {
-    let Loaded { executed, already, resumed_at, account, table } = loaded;
+    let Loaded { executed, already, resumed_at, account, table, preflight: around } = loaded;
     if common.json {
         return print_json(&LoadedDocument {
             run: &plan.id,
@@ -176,6 +177,7 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
             resumed_at: *resumed_at,
             confirm: plan.confirmation(),
             account,
+            preflight: around.as_ref(),
         });
     }
     let deleted = if *already || *executed { "deleted" } else { "to be deleted" };
@@ -185,6 +187,9 @@ fn print_loaded(common: &Common, plan: &Plan, loaded: &Loaded, seconds: f64) -> 
     }
     if *resumed_at > 0 && !already {
         remark(common, &format!("{} of them had been tried by an earlier attempt", figures::count(*resumed_at)));
+    }
+    for line in around.iter().flat_map(preflight::lines) {
+        remark(common, &shown::message(&line, 1000).to_string());
     }
     let total = &account.total;
     let open = if total.open > 0 { format!(" + {} open", figures::count(total.open)) } else { String::new() };

@@ -14,6 +14,7 @@ mod ledger;
 mod load;
 mod manifest;
 mod policy;
+mod preflight;
 mod progress;
 mod recluster;
 mod regress;

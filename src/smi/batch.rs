@@ -61,7 +61,7 @@ pub(super) struct Attempt {
 
 impl Batch {
     pub(super) fn prepare(session: &mut Session<'_>, load_id: i32) -> Result<Self> {
-        let Session { client, table, names, options } = session;
+        let Session { client, table, names, options, .. } = session;
         let plan = options.plan;
         let (devices, stage) = (DeviceSql::of(table)?, stage_name(options.config, &plan.id));
         let text = GuardedDelete { devices: &devices, tables: names, stage: &stage };

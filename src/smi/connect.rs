@@ -90,8 +90,7 @@ impl Target {
     /// would not be checked.
     pub fn connect(&self) -> Result<Client> {
         // Like libpq: no TLS on Unix sockets.
-        let local = matches!(self.config.get_hosts().first(), None | Some(Host::Unix(_)));
-        let mode = if local { SslMode::Disable } else { self.mode };
+        let mode = if self.is_local() { SslMode::Disable } else { self.mode };
         let mut client = match mode {
             SslMode::Disable => self.without_tls()?,
             SslMode::Allow => match self.without_tls() {
@@ -104,6 +103,11 @@ impl Target {
         self.must_have_settings(&mut client)?;
         client.batch_execute(settings::LATER_TIMEOUTS).map_err(|error| self.refused(&error))?;
         Ok(client)
+    }
+
+    /// Whether the server is reached by a socket of this machine.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self.config.get_hosts().first(), None | Some(Host::Unix(_)))
     }
 
     /// Refuses a connection whose settings are not those that were sent, and switches triggers and foreign keys on where the

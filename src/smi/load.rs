@@ -12,8 +12,10 @@ use super::config::Config;
 use super::entry::{LoadEntry, LoadState};
 use super::fault::{failed, inventory};
 use super::guarded_delete::{LoadTables, LockedRows};
+use super::options::LoadOptions;
 use super::outcome::{self, Account, Kept, KeptRows};
-use super::session::{LoadOptions, Session};
+use super::preflight::Preflight;
+use super::session::Session;
 use super::stage;
 use super::undo_trial::UndoTrial;
 use crate::approval::RequiredApprovals;
@@ -39,6 +41,8 @@ pub struct Loaded {
     pub account: Account,
     /// The device table: schema and name.
     pub table: String,
+    /// What surrounds it; `None` where nothing was to be done.
+    pub preflight: Option<Preflight>,
 }
 
 /// Loads a run: deletes the devices that are still due, archives their rows, writes their alerts, and writes `load.json` and
@@ -123,7 +127,8 @@ fn already_loaded(mut session: Session<'_>, entry: &LoadEntry) -> Result<Loaded>
     } else {
         outcome::recorded_account(&mut session, entry)?
     };
-    Ok(Loaded { executed: execute, already: true, resumed_at: plan.planned, account, table: session.table.shown })
+    let table = session.table.shown;
+    Ok(Loaded { executed: execute, already: true, resumed_at: plan.planned, account, table, preflight: None })
 }
 
 fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress) -> Result<Loaded> {
@@ -131,6 +136,7 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
     if !stage::is_complete(&mut session.client, config, plan)? {
         stage::fill(&mut session.client, config, &session.table, plan, progress)?;
     }
+    session.look_around()?;
     set_timeouts(session, config)?;
     session.plan_by_index()?;
     if execute {
@@ -148,7 +154,9 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
         failed: 0,
         timeout_message: None,
     };
+    let began = load.session.clock()?;
     load.all(entry.done..entry.planned, progress)?;
+    let seconds = load.session.clock()? - began;
     let account = if execute {
         load.retry_locked(entry.planned)?;
         load.finish()?
@@ -160,7 +168,12 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
         account
     };
     let resumed_at = u64::try_from(entry.done).unwrap_or_default();
-    Ok(Loaded { executed: execute, already: false, resumed_at, account, table: load.session.table.shown.clone() })
+    let mut preflight = load.session.preflight.take();
+    if let (Some(preflight), false) = (&mut preflight, execute) {
+        preflight.estimated_seconds = Some(seconds);
+    }
+    let table = load.session.table.shown.clone();
+    Ok(Loaded { executed: execute, already: false, resumed_at, account, table, preflight })
 }
 
 fn set_timeouts(session: &mut Session<'_>, config: &Config) -> Result<()> {

@@ -14,6 +14,7 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use postgres::types::{FromSql, Type};
 use postgres::{Client, Row};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::entry::LoadEntry;
 use super::fault::failed;
@@ -305,6 +306,8 @@ struct LoadDocument<'a> {
     #[serde(flatten)]
     account: &'a Account,
     undone: Option<UndoneRows<'a>>,
+    /// What surrounded the device table when the load last began.
+    preflight: Option<Value>,
     approvals: Vec<ApprovalEntry<'a>>,
     outputs: [OutcomeEntry<'a>; 1],
 }
@@ -351,6 +354,7 @@ pub(super) fn write(session: &mut Session<'_>, entry: &LoadEntry, undone: Option
     let mut file = OutcomeFile::create(&parent, &plan.path.join(rows_name))?;
     let account = account(session, entry, |batch, row, kept| file.push(batch, row, kept))?;
     let written = file.finish()?;
+    let path = plan.path.join(json_name);
     let document = LoadDocument {
         schema: SCHEMA,
         run: &plan.id,
@@ -362,6 +366,7 @@ pub(super) fn write(session: &mut Session<'_>, entry: &LoadEntry, undone: Option
         undone_at: entry.undone_at.as_deref(),
         account: &account,
         undone,
+        preflight: preflight(session, &path),
         approvals: plan.approvals.iter().map(ApprovalEntry::new).collect(),
         outputs: [OutcomeEntry {
             path: rows_name,
@@ -370,12 +375,20 @@ pub(super) fn write(session: &mut Session<'_>, entry: &LoadEntry, undone: Option
             blake3: &written.blake3,
         }],
     };
-    let path = plan.path.join(json_name);
     let file = OutputFile::atomic_through(&parent, &path, Existing::Replace)?;
     // The conversion sorts the keys, those of nested objects too.
     let document = serde_json::to_value(document).map_err(|error| Error::io("write", &path)(error.into()))?;
     json::write(file, &document)?;
     Ok(account)
+}
+
+/// What the session found around the device table, or what `load.json` already has.
+fn preflight(session: &Session<'_>, path: &Path) -> Option<Value> {
+    if let Some(preflight) = &session.preflight {
+        return serde_json::to_value(preflight).ok();
+    }
+    let before: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    before.get("preflight").filter(|preflight| !preflight.is_null()).cloned()
 }
 
 /// `load-outcome.parquet` while it is written.

@@ -2,33 +2,18 @@
 
 use postgres::{Client, GenericClient};
 
-use super::config::Config;
-use super::connect::Target;
 use super::entry::{LoadEntry, LoadState};
 use super::fault::{failed, inventory};
 use super::guarded_delete::LoadTables;
+use super::options::LoadOptions;
+use super::preflight::Preflight;
 use super::settings::{self, PLAN_BY_INDEX};
-use super::stage::{Plan, drop_stage};
+use super::stage::{drop_stage, stage_name};
 use super::table::{DeviceTable, quoted};
 use super::tables::{must_be_there, must_hold_whole_rows};
 use crate::error::{Error, Result};
 use crate::estate::time::{self, DAY_MICROS};
 use crate::output::check_writable;
-
-/// What [`load`](fn@super::load) and [`undo`](fn@super::undo) work on, and how.
-#[derive(Debug, Clone, Copy)]
-pub struct LoadOptions<'a> {
-    /// The verified run.
-    pub plan: &'a Plan,
-    /// The database.
-    pub target: &'a Target,
-    /// The device table, the limits of a load, the approvals that it needs.
-    pub config: &'a Config,
-    /// Whether to commit. Otherwise it is a dry run: the same statements, rolled back.
-    pub execute: bool,
-    /// How many seconds to wait for another load of the same table; 0 waits one.
-    pub wait_seconds: u32,
-}
 
 /// A connection that holds the lock on loads of the device table, which was checked. It is closed at the end.
 pub(super) struct Session<'a> {
@@ -36,6 +21,8 @@ pub(super) struct Session<'a> {
     pub(super) table: DeviceTable,
     pub(super) names: LoadTables,
     pub(super) options: LoadOptions<'a>,
+    /// What surrounds the device table, once a load has looked at it.
+    pub(super) preflight: Option<Preflight>,
 }
 
 impl<'a> Session<'a> {
@@ -54,7 +41,7 @@ impl<'a> Session<'a> {
         table.must_be_unique(&mut client)?;
         must_be_there(&mut client, config)?;
         lock_out_others(&mut client, &table, wait_seconds)?;
-        Ok(Self { client, table, names: LoadTables::of(config), options })
+        Ok(Self { client, table, names: LoadTables::of(config), options, preflight: None })
     }
 
     /// What the database records of the run's load; `None` where it has none.
@@ -73,6 +60,19 @@ impl<'a> Session<'a> {
 
     pub(super) fn drop_stage(&mut self) -> Result<()> {
         drop_stage(&mut self.client, self.options.config, self.options.plan)
+    }
+
+    /// Looks at what surrounds the device table. The staging table must be filled.
+    pub(super) fn look_around(&mut self) -> Result<()> {
+        let stage = stage_name(self.options.config, &self.options.plan.id);
+        self.preflight = Some(Preflight::of(&mut self.client, self.options, &self.table, &stage)?);
+        Ok(())
+    }
+
+    /// The time by the database's clock, in seconds.
+    pub(super) fn clock(&mut self) -> Result<f64> {
+        let now = "SELECT extract(epoch FROM clock_timestamp())::float8";
+        self.client.query_one(now, &[]).map(|row| row.get(0)).map_err(failed("cannot read the clock of the database"))
     }
 
     /// Deletes what a dry run left: the load's entry and its staging table.

@@ -12,10 +12,11 @@ use serde::Serialize;
 
 use super::entry::{LoadEntry, LoadState};
 use super::fault::{failed, inventory};
+use super::options::LoadOptions;
 use super::outcome::{self, UndoneRows};
 pub use super::restore::RestoreFailure;
 use super::restore::{Restore, RestoreEnd, RestoredRange, UNDOING, end_of, impossible};
-use super::session::{LoadOptions, Session};
+use super::session::Session;
 use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::progress::{Progress, Stage};
@@ -150,7 +151,7 @@ impl RunningUndo<'_> {
     }
 
     fn record_failed(&mut self, ord: i64, reason: String) -> Result<()> {
-        let Session { client, table, names, options } = &mut self.session;
+        let Session { client, table, names, options, .. } = &mut self.session;
         let id = table.column(Column::DeviceId)?.text_of("r");
         let find = format!("SELECT {id} FROM {} AS r WHERE load_id = $1 AND load_ord = $2", names.removed);
         let row = client.query_one(&find, &[&self.entry.load_id, &ord]).map_err(failed(UNDOING))?;

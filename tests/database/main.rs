@@ -10,6 +10,7 @@ mod inventory_refusals;
 mod load_account;
 mod load_stops;
 mod manifest_export_postgres;
+mod preflight;
 mod queries;
 mod script_load;
 mod server_errors;
