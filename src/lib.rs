@@ -39,6 +39,7 @@ pub mod shown;
 
 pub mod error;
 pub mod progress;
+pub mod system;
 
 pub mod kernel;
 pub mod pool;

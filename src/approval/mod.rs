@@ -96,7 +96,11 @@ impl Proposal {
         }
         let path = folder.join(format!("{}.txt", public.hex()));
         let (approval, text) = self.statement.sign(key, approved_at);
-        OutputFile::atomic(&path, Existing::Replace)?.finish_with(text.as_bytes())?;
+        let written = OutputFile::atomic(&path, Existing::Replace).and_then(|file| file.finish_with(text.as_bytes()));
+        written.inspect_err(|_| {
+            // A folder of approvals with none in it would say nothing. One that has others is not empty, and remains.
+            let _ = fs::remove_dir(&folder);
+        })?;
         Ok(SignedApproval { path, approval, already: false })
     }
 }

@@ -22,7 +22,8 @@ use super::data::{Ledger, LedgerSource, StoredSize};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{DeviceType, Reason, Role, SmiStatus, TypeNames, time};
 use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
-use crate::output::{Existing, OutputFile, folder_of};
+use crate::output::{Existing, OutputDirectory, OutputFile, folder_of};
+use crate::pool::Pool;
 use crate::scan::Parties;
 use crate::shown;
 
@@ -60,13 +61,22 @@ struct LedgerHead {
 }
 
 impl Ledger {
-    /// Writes the ledger. The file appears whole or not at all, and never replaces an existing file.
+    /// Writes the ledger. The file appears whole or not at all, with the folders above it that do not exist, and never
+    /// replaces an existing file.
     ///
     /// # Errors
     /// A file of this name, or a file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let folder = folder_of(path);
-        std::fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
+        if folder.exists() {
+            return self.write_into(OutputFile::atomic(path, Existing::Refuse)?, path);
+        }
+        let directory = OutputDirectory::create(folder)?;
+        self.write_into(OutputFile::create(&directory.path().join(path.file_name().unwrap_or_default()))?, path)?;
+        directory.publish(&Pool::new(Some(1)))
+    }
+
+    fn write_into(&self, file: OutputFile, path: &Path) -> Result<()> {
         let properties = writer_properties()
             .set_compression(zstd(3))
             .set_key_value_metadata(Some(vec![KeyValue::new(
@@ -75,7 +85,6 @@ impl Ledger {
             )]))
             .build();
         let (schema, columns, _) = self.batch().map_err(|error| Error::write(path)(error.into()))?.into_parts();
-        let file = OutputFile::atomic(path, Existing::Refuse)?;
         let mut file = ParquetFile::new(file, schema, properties, ArrowSchema::Stored)?;
         file.write(columns)?;
         file.finish().map(drop)

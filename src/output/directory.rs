@@ -1,24 +1,21 @@
 //! A directory that appears whole, by one rename, or not at all.
 //!
-//! Files are written into a hidden directory next to the final one or, where its parents do not exist yet, in the nearest
-//! parent that does. It is locked while it is in use. A killed process leaves it behind without a lock; no command reads it,
-//! and the next output of the same name removes it.
+//! Files are written into a hidden directory next to the final one. Where its parents do not exist yet, they are made within the
+//! hidden directory, in the nearest parent that does exist, and the same rename gives all of them their names: no parent is left
+//! behind of an output that is not published.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
-
 use super::folder_of;
+use super::staged::{self, Existing, Staged};
 use crate::error::{Error, Result};
 use crate::pool::Pool;
 use crate::shown;
-
-/// Mode of a directory, before the umask.
-const MODE: u32 = 0o755;
+use crate::system::faults::Call;
+use crate::system::{call, exists, flush};
 
 /// Name of the seal of a snapshot. A directory that has one is a snapshot: no output may be placed inside it.
 pub const SEAL_FILE: &str = "_snapshot.json";
@@ -27,9 +24,11 @@ pub const SEAL_FILE: &str = "_snapshot.json";
 #[derive(Debug)]
 pub struct OutputDirectory {
     out: PathBuf,
-    hidden: PathBuf,
-    /// The lock, which shows other processes that the hidden directory is in use.
-    _lock: Option<File>,
+    /// The directory to write into: the hidden one, or one in it.
+    inside: PathBuf,
+    /// What the hidden directory is renamed to: `out`, or the first of its parents that did not exist.
+    first: PathBuf,
+    hidden: Staged,
 }
 
 impl OutputDirectory {
@@ -47,87 +46,78 @@ impl OutputDirectory {
     /// # Errors
     /// As [`create`](Self::create), and where `out` is below a folder of the snapshot.
     pub fn create_outside(out: &Path, snapshot: &[PathBuf]) -> Result<Self> {
-        if fs::symlink_metadata(out).is_ok() {
+        if exists(out).map_err(Error::io("inspect", out))? {
             return Err(taken(out));
         }
-        let name = out.file_name().ok_or_else(|| Error::Usage {
-            what: format!("{}: not a name for a new directory", shown::path(&out)),
-            remedy: "name a directory that does not exist yet".into(),
-        })?;
-        let home = nearest(out)?;
+        let (home, missing) = nearest(out)?;
         refuse_within(out, &home, snapshot)?;
-        let mut prefix = OsString::from(".");
-        prefix.push(name);
-        prefix.push(".partial-");
-        remove_stale(&home, &prefix);
-        let (hidden, lock) = locked(&home, &prefix)?;
-        Ok(Self { out: out.to_path_buf(), hidden, _lock: lock })
+        let first = missing.first().map(OsString::as_os_str).unwrap_or_default();
+        let hidden = Staged::folder(&home, first).map_err(Error::io("create a directory in", &home))?;
+        let mut inside = hidden.path().to_path_buf();
+        for name in missing.iter().skip(1) {
+            inside.push(name);
+            call(Call::MakeFolder, || fs::create_dir(&inside)).map_err(Error::io("create", out))?;
+        }
+        Ok(Self { out: out.to_path_buf(), inside, first: home.join(first), hidden })
     }
 
     /// The hidden directory to write into.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.hidden
+        &self.inside
     }
 
-    /// Flushes all files to the disk in parallel, creates missing parents, and renames the directory to its final name. The
-    /// directory survives a power failure after that. Nothing is ever replaced: where two processes write the same name, the
-    /// second fails.
+    /// Flushes all files to the disk in parallel, and renames the directory to its final name. The directory survives a
+    /// power failure after that. Nothing is ever replaced: where two processes write the same name, the second fails.
     ///
     /// # Errors
     /// Where the disk reports an error, or the name was taken in the meantime.
     pub fn publish(self, pool: &Pool) -> Result<()> {
-        let mut paths = vec![self.hidden.clone()];
-        walk(&self.hidden, &mut paths)?;
-        pool.map(paths, |path| {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io("flush to disk", &path))
-        })?;
-        let parent = folder_of(&self.out);
-        let made: Vec<&Path> = parent.ancestors().take_while(|folder| !is_there(folder)).collect();
-        let named = fs::create_dir_all(parent).map_err(Error::io("create", parent)).and_then(|()| self.give_name());
-        if named.is_err() {
-            // Innermost first. A parent that another process uses now is not empty, and remains.
-            made.iter().take_while(|folder| fs::remove_dir(folder).is_ok()).for_each(drop);
-            return named;
+        let mut paths = vec![self.hidden.path().to_path_buf()];
+        walk(self.hidden.path(), &mut paths)?;
+        pool.map(paths, |path| flush(&path).map_err(Error::io("flush to disk", &path)))?;
+        match staged::publish(self.hidden.path(), &self.first, Existing::Refuse) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.publish_below()?,
+            named => named.map_err(Error::io("publish", &self.out))?,
         }
-        // The name survives a power failure once the parent is flushed. An error is ignored: the directory is complete.
-        let _ = File::open(parent).and_then(|parent| parent.sync_all());
+        // The name survives a power failure once its folder is flushed. An error is ignored: the directory is complete.
+        let _ = flush(folder_of(&self.first));
         Ok(())
     }
 
-    fn give_name(&self) -> Result<()> {
-        match renameat_with(CWD, &self.hidden, CWD, &self.out, RenameFlags::NOREPLACE) {
-            Ok(()) => Ok(()),
-            Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Err(taken(&self.out)),
-            // Some file systems lack this rename. A plain rename refuses a target directory that is not empty.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                fs::rename(&self.hidden, &self.out).map_err(Error::io("publish", &self.out))
-            }
-            Err(error) => Err(Error::io("publish", &self.out)(io::Error::from(error))),
+    /// Publishes where another process has made the first missing parent in the meantime, or has taken the name.
+    fn publish_below(&self) -> Result<()> {
+        if self.inside == self.hidden.path() {
+            return Err(taken(&self.out));
         }
+        let parent = folder_of(&self.out);
+        fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+        staged::publish(&self.inside, &self.out, Existing::Refuse).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => taken(&self.out),
+            _ => Error::io("publish", &self.out)(error),
+        })?;
+        let _ = flush(parent);
+        Ok(())
     }
 }
 
-impl Drop for OutputDirectory {
-    fn drop(&mut self) {
-        // After publication there is nothing to remove.
-        let _ = fs::remove_dir_all(&self.hidden);
-    }
-}
-
-/// Whether the path exists. An empty path is the working directory.
-fn is_there(path: &Path) -> bool {
-    path.as_os_str().is_empty() || fs::symlink_metadata(path).is_ok()
-}
-
-/// The nearest parent of `out` that exists.
-fn nearest(out: &Path) -> Result<PathBuf> {
+/// The nearest parent of `out` that exists, and the names from there to `out`.
+fn nearest(out: &Path) -> Result<(PathBuf, Vec<OsString>)> {
+    let name_of = |path: &Path| {
+        path.file_name().map(OsStr::to_os_string).ok_or_else(|| Error::Usage {
+            what: format!("{}: not a name for a new directory", shown::path(out)),
+            remedy: "name a directory that does not exist yet, without `..`".into(),
+        })
+    };
+    let mut missing = vec![name_of(out)?];
     let mut home = folder_of(out);
-    while !is_there(home) {
+    while !exists(home).map_err(Error::io("inspect", home))? {
+        missing.push(name_of(home)?);
         home = folder_of(home);
     }
+    missing.reverse();
     if home.is_dir() {
-        Ok(home.to_path_buf())
+        Ok((home.to_path_buf(), missing))
     } else {
         Err(Error::io("create", folder_of(out))(io::ErrorKind::NotADirectory.into()))
     }
@@ -146,49 +136,9 @@ fn refuse_within(out: &Path, home: &Path, snapshot: &[PathBuf]) -> Result<()> {
     })
 }
 
-/// Creates a hidden directory and locks it. On a file system without locks it is not locked, and no directory is removed as
-/// left behind.
-fn locked(home: &Path, prefix: &OsString) -> Result<(PathBuf, Option<File>)> {
-    let refuse = |error| Error::io("create a directory in", home)(error);
-    loop {
-        let hidden = tempfile::Builder::new()
-            .prefix(prefix)
-            .permissions(fs::Permissions::from_mode(MODE))
-            .tempdir_in(home)
-            .map_err(refuse)?
-            .keep();
-        let lock = match File::open(&hidden) {
-            Ok(lock) => lock,
-            Err(_) if hidden.is_dir() => return Ok((hidden, None)),
-            Err(_) => continue,
-        };
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            // Another process may have removed it between its creation and the lock.
-            Ok(()) if hidden.is_dir() => return Ok((hidden, Some(lock))),
-            Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => {}
-            Err(_) => return Ok((hidden, None)),
-        }
-    }
-}
-
-/// Removes hidden directories of the same name without a lock, which killed processes left behind. Errors are ignored.
-fn remove_stale(home: &Path, prefix: &OsString) {
-    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
-        let stale = entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
-        if !stale || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        if let Ok(folder) = File::open(entry.path())
-            && flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
 /// The paths of all entries below a folder.
 fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(Error::io("list", folder))? {
+    for entry in call(Call::List, || fs::read_dir(folder)).map_err(Error::io("list", folder))? {
         let path = entry.map_err(Error::io("list", folder))?.path();
         paths.push(path.clone());
         if path.is_dir() {

@@ -3,21 +3,24 @@
 //! The policy for every file that the engine writes:
 //! - A file of an [`OutputDirectory`](super::OutputDirectory) is written in place ([`OutputFile::create`]); the directory
 //!   is flushed and renamed as a whole.
-//! - Any other file is written into a hidden temporary file on the same file system, flushed to the disk, and renamed
+//! - Any other file is written into a hidden file beside it, flushed to the disk, and renamed
 //!   ([`OutputFile::atomic`]). If the process ends before, there is no file of that name, or the old one.
 //! - The mode is 0644, less what the process's umask takes; private keys have 0600.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, fadvise};
 use serde::Serialize;
-use tempfile::NamedTempFile;
 
+use super::staged::{self, Existing, Staged};
 use crate::error::{Error, Result};
+use crate::system::faults::Call;
+use crate::system::{call, flush, write_all};
 
 /// Bytes that are buffered before they are digested and written.
 const GATHER: usize = 1 << 20;
@@ -35,15 +38,6 @@ pub struct Written {
     pub blake3: String,
 }
 
-/// What happens to a file that has the name already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// Keep it, and refuse the new file.
-    Refuse,
-    /// Replace it.
-    Replace,
-}
-
 /// A file being written. It is there, whole, after [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct OutputFile {
@@ -57,14 +51,14 @@ pub struct OutputFile {
 #[derive(Debug)]
 enum Target {
     InPlace(File),
-    Temporary(NamedTempFile, Existing),
+    Hidden(Staged, Existing),
 }
 
 impl Target {
-    fn file(&self) -> &File {
+    fn file(&self) -> io::Result<&File> {
         match self {
-            Self::InPlace(file) => file,
-            Self::Temporary(file, _) => file.as_file(),
+            Self::InPlace(file) => Ok(file),
+            Self::Hidden(staged, _) => staged.handle().ok_or_else(|| io::ErrorKind::NotFound.into()),
         }
     }
 }
@@ -75,7 +69,7 @@ impl OutputFile {
     /// # Errors
     /// Where there is a file of that name, or the folder cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+        let file = call(Call::Create, || OpenOptions::new().write(true).create_new(true).mode(MODE).open(path));
         Ok(Self::new(path, Target::InPlace(file.map_err(Error::io("create", path))?)))
     }
 
@@ -87,14 +81,14 @@ impl OutputFile {
         Self::atomic_through(folder_of(path), path, existing)
     }
 
-    /// As [`atomic`](Self::atomic), with the temporary file in another folder of the same file system. A killed process may
-    /// leave the temporary file behind; use this where every file of the target folder is read.
+    /// As [`atomic`](Self::atomic), with the hidden file in another folder of the same file system. A killed process may
+    /// leave the hidden file behind; use this where every file of the target folder is read.
     ///
     /// # Errors
     /// Where `folder` cannot be written.
     pub fn atomic_through(folder: &Path, path: &Path, existing: Existing) -> Result<Self> {
-        let file = temporary(folder, MODE).map_err(|error| Error::io("write into", folder)(error.kind().into()))?;
-        Ok(Self::new(path, Target::Temporary(file, existing)))
+        let staged = Staged::file(folder, name_of(path), MODE).map_err(Error::io("write into", folder))?;
+        Ok(Self::new(path, Target::Hidden(staged, existing)))
     }
 
     fn new(path: &Path, target: Target) -> Self {
@@ -110,10 +104,11 @@ impl OutputFile {
 
     fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
-        self.target.file().write_all(bytes)?;
+        let file = self.target.file()?;
+        write_all(file, bytes)?;
         // This advice makes the kernel write these bytes to the disk now, while the next ones are encoded, not only when the
         // file is flushed. An error is ignored: it is only advice.
-        let _ = fadvise(self.target.file(), self.bytes, NonZero::new(bytes.len() as u64), Advice::DontNeed);
+        let _ = fadvise(file, self.bytes, NonZero::new(bytes.len() as u64), Advice::DontNeed);
         self.bytes += bytes.len() as u64;
         Ok(())
     }
@@ -132,8 +127,8 @@ impl OutputFile {
     /// Where the file cannot be written, or its name is taken and [`Existing::Refuse`] was asked for.
     pub fn finish(mut self) -> Result<Written> {
         self.drain().map_err(Error::io("write", &self.path))?;
-        if let Target::Temporary(file, existing) = self.target {
-            publish(file, &self.path, existing)?;
+        if let Target::Hidden(staged, existing) = &self.target {
+            publish(staged, &self.path, *existing)?;
         }
         Ok(Written { bytes: self.bytes, blake3: self.hasher.finalize().to_hex().to_string() })
     }
@@ -174,10 +169,10 @@ impl Write for OutputFile {
 /// # Errors
 /// Where the name is taken, or the folder cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file =
-        temporary(folder_of(path), PRIVATE_MODE).map_err(|error| Error::io("write", path)(error.kind().into()))?;
-    file.write_all(bytes).map_err(Error::io("write", path))?;
-    publish(file, path, Existing::Refuse)
+    let staged = Staged::file(folder_of(path), name_of(path), PRIVATE_MODE).map_err(Error::io("write", path))?;
+    let Some(file) = staged.handle() else { return Err(Error::io("write", path)(io::ErrorKind::NotFound.into())) };
+    write_all(file, bytes).map_err(Error::io("write", path))?;
+    publish(&staged, path, Existing::Refuse)
 }
 
 /// The parent folder of a path; `.` for a bare name.
@@ -191,28 +186,28 @@ pub fn folder_of(path: &Path) -> &Path {
 /// # Errors
 /// Where it cannot.
 pub fn check_writable(folder: &Path) -> Result<()> {
-    temporary(folder, MODE).map(drop).map_err(|error| Error::io("write into", folder)(error.kind().into()))
+    Staged::file(folder, OsStr::new("smi-sweep"), MODE).map(drop).map_err(Error::io("write into", folder))
 }
 
-/// The error omits the name of the temporary file, which means nothing to the user.
-fn temporary(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".smi-sweep-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(folder)
+/// The last part of a path, which names the hidden file.
+fn name_of(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
 }
 
-fn publish(file: NamedTempFile, path: &Path, existing: Existing) -> Result<()> {
-    file.as_file().sync_all().map_err(Error::io("flush to disk", path))?;
-    let named = match existing {
-        Existing::Refuse => file.persist_noclobber(path),
-        Existing::Replace => file.persist(path),
-    };
-    named.map_err(|error| Error::io("write", path)(error.error))?;
+fn publish(staged: &Staged, path: &Path, existing: Existing) -> Result<()> {
+    let file = staged.handle().ok_or_else(|| io::ErrorKind::NotFound.into());
+    file.and_then(|file| call(Call::Flush, || file.sync_all())).map_err(Error::io("flush to disk", path))?;
+    staged::publish(staged.path(), path, existing).map_err(Error::io("write", path))?;
     // The name survives a power failure once the folder is flushed. An error is ignored: the file is complete.
-    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    let _ = flush(folder_of(path));
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

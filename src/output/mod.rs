@@ -8,6 +8,8 @@ mod file;
 pub mod html;
 pub mod json;
 pub mod parquet;
+mod staged;
 
 pub use directory::{OutputDirectory, SEAL_FILE};
-pub use file::{Existing, OutputFile, Written, check_writable, folder_of, write_private};
+pub use file::{OutputFile, Written, check_writable, folder_of, write_private};
+pub use staged::{Existing, abandon};

@@ -5,5 +5,6 @@ mod common;
 
 mod cli;
 mod examples;
+mod faults;
 mod hostile_text;
 mod shown;

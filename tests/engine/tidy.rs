@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["shown"],
     &["error"],
-    &["progress", "pool", "kernel"],
+    &["progress", "pool", "kernel", "system"],
     &["estate"],
     &["config", "output"],
     &["plot", "policy", "snapshot"],
