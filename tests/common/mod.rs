@@ -4,6 +4,7 @@
 pub mod columns;
 pub mod estates;
 pub mod prepared;
+pub mod queries;
 pub mod server;
 
 use std::fs;
