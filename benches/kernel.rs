@@ -92,7 +92,7 @@ fn kernel(criterion: &mut Criterion) {
         let (mut buffers, mut dictionary) = (Buffers::default(), Dictionary::default());
         group.bench_function(format!("decode_only, {}", layout.name()), |bencher| {
             bencher.iter(|| {
-                let encoded = chunk.file.chunk(0, chunk.bound).expect("a chunk").expect("an encoded chunk");
+                let encoded = chunk.file.chunk(0, chunk.bound).expect("a chunk");
                 let mut cursor = PageCursor::new(encoded, PageStart::default(), &mut buffers, &mut dictionary);
                 let mut row = 0;
                 while row < rows {

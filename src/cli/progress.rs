@@ -12,8 +12,8 @@ use signal_hook::flag;
 use super::Common;
 use super::terminal::{report_defect, watched};
 use crate::error::ExitCode;
+use crate::error::expecting_panic;
 use crate::progress::{Progress, Stage};
-use crate::scan::columns::reference::expecting_panic;
 
 /// Set by the first signal that asks the process to end; operations then stop with `Error::Interrupted`.
 static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
@@ -37,7 +37,7 @@ pub fn now() -> i64 {
 }
 
 /// Prints a panic as one line. Prints nothing for panics of the `parquet` crate that are caught and become errors; see
-/// [`expecting_panic`](crate::scan::columns::reference::expecting_panic).
+/// [`expecting_panic`].
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(move |panic| {
         if !expecting_panic() {

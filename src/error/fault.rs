@@ -60,6 +60,9 @@ pub enum Fault {
     /// The file has no valid Parquet footer.
     #[error("not a Parquet file ({0})")]
     NotParquet(String),
+    /// The file is Parquet, and its footer cannot be read.
+    #[error("its footer cannot be read: {0}")]
+    Footer(String),
     /// The path does not exist.
     #[error("no such file or folder")]
     Absent,
@@ -206,7 +209,7 @@ impl Fault {
             Self::OutsideOfSeal(_) => "seal a folder above it, with `smi-sweep check --seal`",
             Self::BadPartition { .. } => "export the column in the files, or percent-encode the value",
             Self::WrongKind { .. } => "export the column in an accepted type, or map another column to it",
-            Self::Corrupt(_) => "export or copy the file again",
+            Self::Corrupt(_) | Self::Footer(_) => "export or copy the file again",
             Self::NoAsOf => "give --as-of DATE, or seal the snapshot with `smi-sweep check --seal --taken-at TIME`",
             Self::MixedAsOf { .. } => "sweep files of one moment only, or give --as-of",
             Self::BadTime(_) => "write 2026-11-01 or 2026-11-01T06:30:00Z",

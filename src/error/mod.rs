@@ -6,6 +6,7 @@
 mod document;
 mod exit;
 mod fault;
+mod panic;
 mod stopped;
 mod table_format;
 
@@ -17,6 +18,7 @@ use crate::shown;
 pub use document::{DocumentKind, DocumentPlace, Position, did_you_mean, nearest};
 pub use exit::ExitCode;
 pub use fault::{Fault, Place};
+pub use panic::{contained, expecting_panic};
 pub use stopped::{GuardTrip, Stopped};
 pub use table_format::TableFormat;
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use parquet::file::metadata::RowGroupMetaData;
 use serde::{Deserialize, Serialize};
 
 use super::count::{CandidateCounts, RowClass, count_candidates};
@@ -89,7 +88,7 @@ impl Ledger {
             types: policy.types.clone(),
             candidates: policy.candidate_statuses,
             counts,
-            size: stored_size(snapshot),
+            size: stored_size(snapshot)?,
             sources: sources.collect(),
         })
     }
@@ -123,21 +122,18 @@ impl Ledger {
 
 /// The value under a key of the files' metadata, where all files have the same.
 fn common_value<'s>(snapshot: &'s Snapshot, key: &str) -> Option<&'s str> {
-    let mut values = snapshot.files().iter().map(|file| {
-        let pairs = file.footer.file_metadata().key_value_metadata()?;
-        pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
-    });
+    let mut values = snapshot.files().iter().map(|file| file.metadata(key));
     let first = values.next()??;
     values.all(|value| value == Some(first)).then_some(first)
 }
 
 /// Storage of a snapshot, from the footers of its files.
-fn stored_size(snapshot: &Snapshot) -> StoredSize {
+fn stored_size(snapshot: &Snapshot) -> Result<StoredSize> {
     let mut by_column: BTreeMap<String, u64> = BTreeMap::new();
-    let chunks = snapshot.files().iter().flat_map(|file| file.footer.row_groups()).flat_map(RowGroupMetaData::columns);
-    for column in chunks {
-        let bytes = u64::try_from(column.compressed_size()).unwrap_or_default();
-        *by_column.entry(column.column_path().string()).or_default() += bytes;
+    for file in snapshot.files() {
+        for (column, bytes) in file.column_bytes()? {
+            *by_column.entry(column).or_default() += bytes;
+        }
     }
-    StoredSize { rows: snapshot.rows(), bytes: snapshot.bytes(), by_column }
+    Ok(StoredSize { rows: snapshot.rows(), bytes: snapshot.bytes(), by_column })
 }

@@ -131,7 +131,7 @@ impl Candidates {
         }
         let bound = file.bound(Column::StatusSince)?;
         let pages =
-            NotDuePages::new(ColumnChunk { file, group: range.range.group, bound }, plan.latest_due, plan.as_of());
+            NotDuePages::new(ColumnChunk { file, group: range.range.group, bound }, plan.latest_due, plan.as_of())?;
         if let Some(substitute) = pages.whole_chunk() {
             since.resize(open.rows.len(), substitute);
             range.skip_chunk(SkipReason::DateStatistics, Column::StatusSince)?;
@@ -143,7 +143,7 @@ impl Candidates {
         }
         let mut skipped = Skipped::default();
         let mut substitute = |page: &DataPage<'_>, rows: usize| {
-            let date = pages.page(page.ordinal)?;
+            let date = pages.page(page)?;
             skipped += Skipped { row_groups: 0, pages: 1, rows: rows as u64, bytes: page.bytes() as u64 };
             Some(date)
         };

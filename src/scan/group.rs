@@ -53,7 +53,7 @@ impl SharedGroup {
     /// # Errors
     /// A footer that points beyond the file.
     pub fn start(&self, file: &SourceFile, bound: &FileColumn, column: Column, range: &RowRange) -> Result<PageStart> {
-        let Some(chunk) = file.chunk(range.group, bound)? else { return Ok(PageStart::default()) };
+        let chunk = file.chunk(range.group, bound)?;
         let at = file.chunk_range(range.group, bound)?.start;
         let starts = self.starts[column as usize].get_or_init(|| {
             let mut mapped = at..at;

@@ -2,9 +2,6 @@
 //!
 //! Statistics may only be used to skip rows, never to delete one: with wrong statistics a device is then kept too long.
 
-use parquet::file::page_index::column_index::ColumnIndexMetaData;
-use parquet::file::statistics::Statistics;
-
 use super::columns::ColumnChunk;
 use super::dates::micros;
 use super::driver::RangeReader;
@@ -12,6 +9,9 @@ use super::metrics::{SkipReason, Skipped};
 use super::plan::CandidatePlan;
 use crate::error::Result;
 use crate::estate::Column;
+use crate::snapshot::PhysicalForm;
+use crate::snapshot::encoded::DataPage;
+use crate::snapshot::footer::{ChunkFooter, ChunkStatistics, DatePages};
 
 impl RangeReader<'_> {
     /// Whether statistics or the dictionary show that every status of the range is closed under the plan. The caller
@@ -39,9 +39,9 @@ impl RangeReader<'_> {
     /// Counts a chunk of which the range reads no page, for a reason that applies to the whole row group.
     pub(super) fn skip_chunk(&mut self, reason: SkipReason, column: Column) -> Result<()> {
         let chunk = self.chunk(column)?;
-        let bytes = u64::try_from(chunk.file.chunk_footer(chunk.group, chunk.bound).compressed_size());
+        let bytes = chunk.file.chunk_footer(chunk.group, chunk.bound).map_or(0, ChunkFooter::bytes);
         let is_first = self.range.rows.start == 0;
-        self.skip(reason, if is_first { bytes.unwrap_or_default() } else { 0 });
+        self.skip(reason, if is_first { bytes } else { 0 });
         Ok(())
     }
 
@@ -54,16 +54,20 @@ impl RangeReader<'_> {
 
 /// Whether statistics show that all rows of the chunk have one status, and that it is closed.
 fn one_closed_status(chunk: ColumnChunk<'_>, plan: &CandidatePlan<'_>) -> bool {
-    let Some(statistics) = chunk.file.chunk_footer(chunk.group, chunk.bound).statistics() else { return false };
-    if chunk.bound.optional && statistics.null_count_opt() != Some(0) {
+    let Some(statistics) = statistics_of(chunk) else { return false };
+    if chunk.bound.optional && statistics.nulls != Some(0) {
         return false;
     }
-    match (statistics.min_bytes_opt(), statistics.max_bytes_opt()) {
-        (Some(lowest), Some(highest)) if statistics.min_is_exact() && statistics.max_is_exact() => {
+    match (&statistics.lowest, &statistics.highest) {
+        (Some(lowest), Some(highest)) if statistics.exact => {
             lowest == highest && plan.is_closed(plan.status_code(Some(lowest)))
         }
         _ => false,
     }
+}
+
+fn statistics_of(chunk: ColumnChunk<'_>) -> Option<&ChunkStatistics> {
+    chunk.file.chunk_footer(chunk.group, chunk.bound)?.statistics.as_deref()
 }
 
 /// Lowest and highest date of rows without nulls, UTC microseconds since 1970, from statistics.
@@ -78,15 +82,26 @@ pub struct NotDuePages<'a> {
     latest_due: i64,
     as_of: i64,
     whole_chunk: Option<i64>,
+    /// The page index, if the chunk must be read.
+    pages: Option<DatePages>,
+    /// Offset of the chunk in the file.
+    start: u64,
 }
 
 impl<'a> NotDuePages<'a> {
     /// For the date column of a row group; times are UTC microseconds since 1970.
-    #[must_use]
-    pub fn new(chunk: ColumnChunk<'a>, latest_due: i64, as_of: i64) -> Self {
-        let mut pages = Self { chunk, latest_due, as_of, whole_chunk: None };
-        pages.whole_chunk = pages.chunk_bounds().and_then(|bounds| pages.substitute(bounds));
-        pages
+    ///
+    /// # Errors
+    /// A footer that points beyond the file.
+    pub fn new(chunk: ColumnChunk<'a>, latest_due: i64, as_of: i64) -> Result<Self> {
+        let start = chunk.file.chunk_range(chunk.group, chunk.bound)?.start as u64;
+        let mut pages = Self { chunk, latest_due, as_of, whole_chunk: None, pages: None, start };
+        let Some(statistics) = statistics_of(chunk) else { return Ok(pages) };
+        pages.whole_chunk = pages.chunk_bounds(statistics).and_then(|bounds| pages.substitute(bounds));
+        if pages.whole_chunk.is_none() && ordered(chunk.bound.form) {
+            pages.pages = DatePages::read(chunk.file.map().as_slice(), statistics);
+        }
+        Ok(pages)
     }
 
     /// A date that is judged like every date of the chunk; `None` if the chunk must be read.
@@ -95,52 +110,36 @@ impl<'a> NotDuePages<'a> {
         self.whole_chunk
     }
 
-    /// A date that is judged like every date of the data page with this zero-based number; `None` if it must be read.
+    /// A date that is judged like every date of the data page; `None` if it must be read.
     #[must_use]
-    pub fn page(&self, ordinal: usize) -> Option<i64> {
-        self.page_bounds(ordinal).and_then(|bounds| self.substitute(bounds))
+    pub fn page(&self, page: &DataPage<'_>) -> Option<i64> {
+        let offset = self.start + page.offset as u64;
+        let values = self.pages.as_ref()?.values(offset, page.first_row as u64, self.chunk.bound.optional)?;
+        self.bounds(values.0, values.1).and_then(|bounds| self.substitute(bounds))
     }
 
     fn substitute(&self, (lowest, highest): DateBounds) -> Option<i64> {
         (lowest > self.latest_due && highest <= self.as_of).then_some(lowest)
     }
 
-    fn chunk_bounds(&self) -> Option<DateBounds> {
-        let statistics = self.chunk.file.chunk_footer(self.chunk.group, self.chunk.bound).statistics()?;
-        if self.chunk.bound.optional && statistics.null_count_opt() != Some(0) {
+    fn chunk_bounds(&self, statistics: &ChunkStatistics) -> Option<DateBounds> {
+        if (self.chunk.bound.optional && statistics.nulls != Some(0)) || !ordered(self.chunk.bound.form) {
             return None;
         }
-        match statistics {
-            Statistics::Int64(values) => {
-                self.bounds(&values.min_opt()?.to_le_bytes(), &values.max_opt()?.to_le_bytes())
-            }
-            Statistics::Int32(values) => {
-                self.bounds(&values.min_opt()?.to_le_bytes(), &values.max_opt()?.to_le_bytes())
-            }
-            // The order of INT96 in statistics is not defined.
-            _ => None,
-        }
-    }
-
-    fn page_bounds(&self, ordinal: usize) -> Option<DateBounds> {
-        let index = self.chunk.file.footer.page_index()?.column_index(self.chunk.group, self.chunk.bound.leaf)?;
-        if ordinal as u64 >= index.num_pages() || (self.chunk.bound.optional && index.null_count(ordinal) != Some(0)) {
-            return None;
-        }
-        match index {
-            ColumnIndexMetaData::INT64(values) => {
-                self.bounds(&values.min_value(ordinal)?.to_le_bytes(), &values.max_value(ordinal)?.to_le_bytes())
-            }
-            ColumnIndexMetaData::INT32(values) => {
-                self.bounds(&values.min_value(ordinal)?.to_le_bytes(), &values.max_value(ordinal)?.to_le_bytes())
-            }
-            _ => None,
-        }
+        self.bounds(statistics.lowest.as_deref()?, statistics.highest.as_deref()?)
     }
 
     fn bounds(&self, lowest: &[u8], highest: &[u8]) -> Option<DateBounds> {
         let form = self.chunk.bound.form;
+        if [lowest, highest].iter().any(|value| Some(value.len()) != form.width()) {
+            return None;
+        }
         let bounds = (micros(form, lowest), micros(form, highest));
         (bounds.0 <= bounds.1).then_some(bounds)
     }
+}
+
+/// Whether statistics of the form have an order; that of INT96 is not defined.
+fn ordered(form: PhysicalForm) -> bool {
+    matches!(form, PhysicalForm::Timestamp(_) | PhysicalForm::Date)
 }

@@ -78,8 +78,8 @@ impl RangeSize {
         let mut ranges = Vec::new();
         for (index, file) in snapshot.files().iter().enumerate() {
             let mut group_first_row = file.first_row;
-            for group in 0..file.footer.num_row_groups() {
-                let group_rows = file.group_rows(group) as u32;
+            for group in 0..file.groups.len() {
+                let group_rows = file.groups.rows(group);
                 let range = |rows| RowRange { file: index, group, rows, group_first_row };
                 ranges.extend(self.cut(group_rows).map(range));
                 group_first_row += u64::from(group_rows);

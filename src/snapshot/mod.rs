@@ -6,6 +6,7 @@
 mod contract;
 mod discover;
 pub mod encoded;
+pub mod footer;
 mod form;
 mod mapping;
 mod moment;

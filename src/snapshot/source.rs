@@ -1,18 +1,17 @@
 //! One file of a snapshot: mapped into memory, with its footer and its columns of the contract.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use parquet::file::metadata::{
-    ColumnChunkMask, ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader,
-};
+use parquet::file::metadata::KeyValue;
 
 use super::contract::{Columns, FileColumn};
 use super::discover::FoundFile;
-use super::encoded::{Chunk, Codec};
+use super::encoded::Chunk;
+use super::footer::{ChunkFooter, FooterOutline, RowGroups, column_bytes};
 use super::mapping::Mapped;
 use super::tables;
 use crate::error::{Error, Fault, Place, Result};
@@ -50,8 +49,8 @@ pub struct SourceFile {
     pub name: String,
     /// The folder that the user named, if the file was found in one.
     pub root: Option<PathBuf>,
-    /// Its footer.
-    pub footer: Arc<ParquetMetaData>,
+    /// Its row groups, as far as columns of the contract are concerned.
+    pub groups: RowGroups,
     /// Its columns.
     pub columns: Columns,
     /// Its number of rows.
@@ -60,9 +59,14 @@ pub struct SourceFile {
     pub first_row: u64,
     /// Its BLAKE3 digest in hex, if a seal was verified.
     pub digest: Option<String>,
+    /// Pairs of its metadata whose key begins with [`KEYS`].
+    pairs: Vec<KeyValue>,
     map: Mapped,
     identity: FileIdentity,
 }
+
+/// How the keys of the metadata begin that the engine reads.
+const KEYS: &str = "smi.";
 
 impl SourceFile {
     /// Maps a file, reads its footer and binds its columns.
@@ -73,35 +77,27 @@ impl SourceFile {
         let FoundFile { path, name, root, keys } = found;
         let place = Place::file(&path);
         let (map, metadata) = Mapped::open(&path)?;
-        let bytes = map.as_slice();
-        if !bytes.starts_with(b"PAR1") {
-            let what = match bytes {
-                [] => "it is empty",
-                _ if bytes.starts_with(b"PARE") => "its footer is encrypted",
-                _ => "it does not begin with PAR1",
-            };
-            return Err(place.refuse(Fault::NotParquet(what.into())));
-        }
-        if !bytes.ends_with(b"PAR1") || bytes.len() < 12 {
-            return Err(place.refuse(Fault::NotParquet("it does not end with PAR1: the file is cut short".into())));
-        }
-        let mut reader = ParquetMetaDataReader::new();
-        reader.try_parse(&map.bytes()).map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
-        let footer = reader.finish().map_err(|error| place.clone().refuse(Fault::NotParquet(error.to_string())))?;
-        tables::check_footer(footer.file_metadata().key_value_metadata(), &place)?;
-        let columns = Columns::bind(footer.file_metadata(), &keys, spellings, &place)?;
-        let footer = with_date_index(footer, &columns, &map);
-        let rows = count_rows(&footer, &place)?;
+        let passed = |range| map.release(range);
+        let outline = FooterOutline::of(map.as_slice(), &passed).map_err(|fault| place.clone().refuse(fault))?;
+        tables::check_footer(outline.file.key_value_metadata(), &place)?;
+        readable(&outline, spellings, &place)?;
+        let columns = Columns::bind(&outline.file, &keys, spellings, &place)?;
+        let groups = RowGroups::read(&outline, &columns, &place, &passed)?;
+        let pairs = outline.file.key_value_metadata().into_iter().flatten();
+        let pairs = pairs.filter(|pair| pair.key.starts_with(KEYS)).cloned().collect();
+        // The pages of the footer that are mapped now would stay in memory as long as the file is open.
+        map.release(0..map.as_slice().len());
         let identity = FileIdentity::of(&metadata);
         Ok(Self {
             path,
             name,
             root,
-            footer: Arc::new(footer),
+            rows: groups.total_rows(),
+            groups,
             columns,
-            rows,
             first_row: 0,
             digest: None,
+            pairs,
             map,
             identity,
         })
@@ -163,14 +159,31 @@ impl SourceFile {
     /// When the snapshot was taken, as written in the file's metadata; RFC 3339, not yet parsed.
     #[must_use]
     pub fn taken_at(&self) -> Option<&str> {
-        let pairs = self.footer.file_metadata().key_value_metadata()?;
-        pairs.iter().find(|pair| pair.key == TAKEN_AT_KEY)?.value.as_deref()
+        self.metadata(TAKEN_AT_KEY)
+    }
+
+    /// The value of the file's metadata under a key that begins with `smi.`.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+    }
+
+    /// Compressed bytes of each leaf column, by its path in the schema; columns that no rule reads are included.
+    ///
+    /// # Errors
+    /// A footer that was changed since the file was opened.
+    pub fn column_bytes(&self) -> Result<BTreeMap<String, u64>> {
+        let passed = |range| self.map.release(range);
+        let outline = FooterOutline::of(self.map.as_slice(), &passed).map_err(|fault| self.place().refuse(fault))?;
+        let bytes = column_bytes(&outline).map_err(|_| self.place().refuse(Fault::Changed))?;
+        self.map.release(0..self.map.as_slice().len());
+        Ok(bytes)
     }
 
     /// Number of rows of a row group.
     #[must_use]
     pub fn group_rows(&self, group: usize) -> usize {
-        usize::try_from(self.footer.row_group(group).num_rows()).unwrap_or_default()
+        self.groups.rows(group) as usize
     }
 
     /// The place of a column in a row group, for errors.
@@ -179,42 +192,42 @@ impl SourceFile {
         self.place().row_group(group).column(&bound.name)
     }
 
-    /// The footer's entry for a column chunk.
+    /// What the footer says about a column chunk; `None` if there is no such chunk.
     #[must_use]
-    pub fn chunk_footer(&self, group: usize, bound: &FileColumn) -> &ColumnChunkMetaData {
-        self.footer.row_group(group).column(bound.leaf)
+    pub fn chunk_footer(&self, group: usize, bound: &FileColumn) -> Option<&ChunkFooter> {
+        self.groups.chunk(group, bound.leaf)
     }
 
-    /// The bytes of a column chunk within the file.
+    /// The bytes of a column chunk within the file, as the footer says.
     ///
     /// # Errors
     /// A footer that points beyond the file.
     pub fn chunk_range(&self, group: usize, bound: &FileColumn) -> Result<Range<usize>> {
-        let chunk = self.chunk_footer(group, bound);
-        let data = chunk.data_page_offset();
-        // Old writers store a dictionary offset of 0, or one after the data, if there is no dictionary.
-        let start = chunk.dictionary_page_offset().filter(|&offset| offset > 0 && offset < data).unwrap_or(data);
-        let corrupt =
-            || self.chunk_place(group, bound).refuse(Fault::Corrupt("its pages lie outside of the file".into()));
-        let start = usize::try_from(start).map_err(|_| corrupt())?;
-        let len = usize::try_from(chunk.compressed_size()).map_err(|_| corrupt())?;
-        let end = start.checked_add(len).filter(|&end| end <= self.map.as_slice().len()).ok_or_else(corrupt)?;
-        Ok(start..end)
+        let range = self.chunk_footer(group, bound).and_then(|chunk| chunk.range(self.map.as_slice().len()));
+        range.ok_or_else(|| {
+            self.chunk_place(group, bound).refuse(Fault::Corrupt("its pages lie outside of the file".into()))
+        })
     }
 
-    /// A column chunk in its encoded form; `None` if only the reference reader supports its codec.
+    /// A column chunk in its encoded form.
     ///
     /// # Errors
-    /// As [`chunk_range`](Self::chunk_range).
-    pub fn chunk(&self, group: usize, bound: &FileColumn) -> Result<Option<Chunk<'_>>> {
-        let range = self.chunk_range(group, bound)?;
-        Ok(Codec::of(self.chunk_footer(group, bound).compression()).map(|codec| Chunk {
-            bytes: &self.map.as_slice()[range],
+    /// As [`chunk_range`](Self::chunk_range), and a codec that is not supported.
+    pub fn chunk(&self, group: usize, bound: &FileColumn) -> Result<Chunk<'_>> {
+        let chunk = self.chunk_footer(group, bound);
+        let codec = chunk.and_then(|chunk| chunk.codec).ok_or_else(|| {
+            let what = "its pages are compressed with a codec that is not supported".into();
+            self.chunk_place(group, bound).refuse(Fault::Corrupt(what))
+        })?;
+        let at = self.chunk_range(group, bound)?;
+        let pages = chunk.and_then(|chunk| chunk.range_of_pages(self.map.as_slice().len())).unwrap_or(at);
+        Ok(Chunk {
+            bytes: &self.map.as_slice()[pages],
             codec,
             optional: bound.optional,
             rows: self.group_rows(group),
             width: bound.form.width(),
-        }))
+        })
     }
 
     /// Whether the file is still the one that was opened.
@@ -227,36 +240,13 @@ impl SourceFile {
     }
 }
 
-/// Reads the page index of the date column, the only one that is used for pruning. An unreadable index is ignored.
-fn with_date_index(footer: ParquetMetaData, columns: &Columns, map: &Mapped) -> ParquetMetaData {
-    let Some(date) = columns.in_file(Column::StatusSince) else { return footer };
-    if footer.row_groups().iter().all(|group| group.column(date.leaf).column_index_range().is_none()) {
-        return footer;
-    }
-    let without = footer.clone();
-    let mut reader = ParquetMetaDataReader::new_with_metadata(footer)
-        .with_page_index_policy(PageIndexPolicy::Optional)
-        .with_page_index_mask(ColumnChunkMask::columns([date.leaf]));
-    match reader.read_page_indexes(&map.bytes()) {
-        Ok(()) => reader.finish().unwrap_or(without),
-        Err(_) => without,
-    }
-}
-
-fn count_rows(footer: &ParquetMetaData, place: &Place) -> Result<u64> {
-    let mut total = 0u64;
-    for (index, group) in footer.row_groups().iter().enumerate() {
-        let corrupt = |what: &str| place.clone().row_group(index).refuse(Fault::Corrupt(what.into()));
-        let rows = u32::try_from(group.num_rows())
-            .map_err(|_| corrupt("its number of rows is not between 0 and 4294967295"))?;
-        if group.columns().iter().any(|chunk| chunk.file_path().is_some()) {
-            return Err(corrupt("its columns are in another file"));
+/// Refuses a file in which a column of the contract has a type that cannot be read.
+fn readable(outline: &FooterOutline<'_>, spellings: &Spellings, place: &Place) -> Result<()> {
+    for column in Column::ALL {
+        let name = spellings.name_of(column).unwrap_or(column.name());
+        if let Some(why) = outline.unreadable(name) {
+            return Err(place.clone().column(name).refuse(Fault::Footer(why.into())));
         }
-        total += u64::from(rows);
     }
-    if u64::try_from(footer.file_metadata().num_rows()) != Ok(total) {
-        let what = format!("the footer has {} rows, its row groups have {total}", footer.file_metadata().num_rows());
-        return Err(place.clone().refuse(Fault::Corrupt(what)));
-    }
-    Ok(total)
+    Ok(())
 }

@@ -14,9 +14,8 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 
 use super::order::{COLUMNS, Order, OrderField, TakeOrder};
 use super::table::columns;
-use crate::error::{DocumentPlace, Error, Position, Result};
+use crate::error::{DocumentPlace, Error, Position, Result, contained};
 use crate::estate::{DeviceId, time};
-use crate::scan::columns::reference::guarded;
 
 /// Rows in memory at a time.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -38,7 +37,7 @@ pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
         builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(format!("cannot be read: {error}")))?;
     let mut before = 0;
     loop {
-        let next = guarded(|| reader.next());
+        let next = contained(|| reader.next());
         let next = next.ok_or_else(|| damaged("has a page with contradicting lengths".into()))?;
         let Some(batch) = next else { return Ok(()) };
         let batch = batch.map_err(|error| damaged(format!("cannot be read: {error}")))?;

@@ -22,5 +22,6 @@ mod snapshots;
 mod stock;
 mod stock_laws;
 mod tidy;
+mod tolerance;
 mod unique;
 mod writers;

@@ -111,16 +111,15 @@ impl<'a> ColumnReader<'a> {
         }
     }
 
-    /// Opens the pages of the chunk; `None` if the encoded reader does not support the codec or is not to be used.
+    /// Opens the pages of the chunk; `None` if the encoded reader is not to be used.
     ///
     /// # Errors
-    /// A footer that points beyond the file.
+    /// A footer that points beyond the file, or a codec that is not supported.
     pub(super) fn open(&mut self) -> Result<Option<OpenChunk<'_>>> {
         let chunk = match self.reader {
             Reader::Encoded => self.chunk.file.chunk(self.chunk.group, self.chunk.bound)?,
-            Reader::Reference => None,
+            Reader::Reference => return Ok(None),
         };
-        let Some(chunk) = chunk else { return Ok(None) };
         let ColumnBuffers { pages, dictionaries, codes, .. } = &mut *self.buffers;
         let dictionary = &mut dictionaries[self.column as usize];
         Ok(Some(OpenChunk { chunk, cursor: PageCursor::new(chunk, self.start, pages, dictionary), codes }))

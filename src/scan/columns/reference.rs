@@ -6,21 +6,22 @@
 //! The crate's decoders do not check all lengths within a page, and panic on some wrong ones. Such a panic is caught
 //! here and reported as damage.
 
-use std::cell::Cell;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parquet::basic::Type;
+use parquet::basic::{Repetition, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FixedLenByteArray, FixedLenByteArrayType};
 use parquet::data_type::{Int32Type, Int64Type, Int96, Int96Type};
 use parquet::errors::ParquetError;
-use parquet::file::serialized_reader::SerializedPageReader;
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, ColumnPath, Type as SchemaType};
 
 use super::codes::{Classifier, Codes};
 use super::reader::{ColumnChunk, ColumnValue};
+use crate::error::contained;
+use crate::snapshot::encoded::checked::CheckedPages;
 use crate::snapshot::encoded::{self, Damage};
+use crate::snapshot::{FileColumn, PhysicalForm};
 
 /// Number of rows that are read at a time.
 const BATCH: usize = 8192;
@@ -92,30 +93,11 @@ trait RowSource {
     fn each(&self, take: &mut dyn FnMut(usize, Option<&[u8]>));
 }
 
-thread_local! {
-    static EXPECTING_PANIC: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread will be caught and reported as damage, so that a panic hook need not report it.
-#[must_use]
-pub fn expecting_panic() -> bool {
-    EXPECTING_PANIC.get()
-}
-
-/// Runs `work`, which panics on some damaged pages; `None` if it panicked.
-pub fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    EXPECTING_PANIC.set(true);
-    // Unwind safety: after a panic the reader is dropped, and the whole operation fails.
-    let outcome = catch_unwind(AssertUnwindSafe(work));
-    EXPECTING_PANIC.set(false);
-    outcome.ok()
-}
-
 fn read(
     chunk: ColumnChunk<'_>,
     work: &mut dyn FnMut(&mut dyn RowSource) -> encoded::Result<()>,
 ) -> encoded::Result<()> {
-    guarded(|| read_chunk(chunk, work))
+    contained(|| read_chunk(chunk, work))
         .unwrap_or_else(|| Err(Damage::corrupt("a page whose lengths contradict each other")))
 }
 
@@ -124,12 +106,11 @@ fn read_chunk(
     work: &mut dyn FnMut(&mut dyn RowSource) -> encoded::Result<()>,
 ) -> encoded::Result<()> {
     let file = chunk.file;
-    let footer = file.chunk_footer(chunk.group, chunk.bound);
-    // Checks the footer's offsets against the file first, because the crate's reader panics on some wrong ones.
-    file.chunk_range(chunk.group, chunk.bound).map_err(|error| Damage::corrupt(error.to_string()))?;
-    let pages = SerializedPageReader::new(Arc::new(file.map().bytes()), footer, file.group_rows(chunk.group), None)?;
+    let pages = file.chunk(chunk.group, chunk.bound).map_err(|error| Damage::corrupt(error.to_string()))?;
+    let bytes = file.map().bytes().slice_ref(pages.bytes);
+    let pages = CheckedPages::new(pages, bytes);
     let levels = Levels { optional: chunk.bound.optional, levels: Vec::new() };
-    match (get_column_reader(footer.column_descr_ptr(), Box::new(pages)), footer.column_type()) {
+    match (get_column_reader(descriptor(chunk.bound)?, Box::new(pages)), chunk.bound.form) {
         (ColumnReader::ByteArrayColumnReader(reader), _) => {
             work(&mut TypedReader::<ByteArrayType> { reader, levels, values: Vec::new() })
         }
@@ -145,10 +126,23 @@ fn read_chunk(
         (ColumnReader::Int96ColumnReader(reader), _) => {
             work(&mut TypedReader::<Int96Type> { reader, levels, values: Vec::new() })
         }
-        (_, physical @ (Type::BOOLEAN | Type::FLOAT | Type::DOUBLE) | physical) => {
-            Err(Damage::corrupt(format!("a column of {physical}")))
-        }
+        (_, form) => Err(Damage::corrupt(format!("a column of {form:?}"))),
     }
+}
+
+/// The column for the crate, which reads values of a physical type only: an annotation does not matter.
+fn descriptor(bound: &FileColumn) -> Result<ColumnDescPtr, ParquetError> {
+    let physical = match bound.form {
+        PhysicalForm::Text | PhysicalForm::Raw => Type::BYTE_ARRAY,
+        PhysicalForm::Fixed8 => Type::FIXED_LEN_BYTE_ARRAY,
+        PhysicalForm::Number | PhysicalForm::Timestamp(_) => Type::INT64,
+        PhysicalForm::Int96 => Type::INT96,
+        PhysicalForm::Date | PhysicalForm::Null => Type::INT32,
+    };
+    let repetition = if bound.optional { Repetition::OPTIONAL } else { Repetition::REQUIRED };
+    let column = SchemaType::primitive_type_builder(&bound.name, physical).with_repetition(repetition).with_length(8);
+    let path = ColumnPath::new(vec![bound.name.clone()]);
+    Ok(Arc::new(ColumnDescriptor::new(Arc::new(column.build()?), i16::from(bound.optional), 0, path)))
 }
 
 struct Levels {

@@ -1,13 +1,11 @@
 //! Decompresses page bodies into reusable buffers.
 //!
-//! Uncompressed pages, snappy and zstd are supported, because nearly all snapshots use one of them. The reference
-//! reader reads chunks with other codecs.
+//! Uncompressed pages, snappy and zstd are unpacked here, because nearly all snapshots use one of them. Other codecs go
+//! through the `parquet` crate.
 
-use parquet::basic::Compression;
+use super::{Damage, Result, foreign, snappy};
 
-use super::{Damage, Result, snappy};
-
-/// The supported codecs.
+/// The codecs of the format, except for LZO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
     /// Not compressed.
@@ -16,16 +14,28 @@ pub enum Codec {
     Snappy,
     /// Zstandard.
     Zstd,
+    /// Gzip, of one member or several.
+    Gzip,
+    /// Brotli.
+    Brotli,
+    /// LZ4 in the deprecated framing of Hadoop.
+    Lz4Hadoop,
+    /// LZ4 blocks.
+    Lz4,
 }
 
 impl Codec {
-    /// The codec of a chunk; `None` if it is not supported.
+    /// The codec with this number in the format; `None` if it is not supported.
     #[must_use]
-    pub const fn of(compression: Compression) -> Option<Self> {
-        match compression {
-            Compression::UNCOMPRESSED => Some(Self::Plain),
-            Compression::SNAPPY => Some(Self::Snappy),
-            Compression::ZSTD(_) => Some(Self::Zstd),
+    pub const fn of(number: i64) -> Option<Self> {
+        match number {
+            0 => Some(Self::Plain),
+            1 => Some(Self::Snappy),
+            2 => Some(Self::Gzip),
+            4 => Some(Self::Brotli),
+            5 => Some(Self::Lz4Hadoop),
+            6 => Some(Self::Zstd),
+            7 => Some(Self::Lz4),
             _ => None,
         }
     }
@@ -64,6 +74,13 @@ impl Unpacker {
                 grow(into, expected)?;
                 zstd.decompress_to_buffer(packed, &mut into[..expected])
                     .map_err(|e| Damage::corrupt(format!("zstd: {e}")))?
+            }
+            Codec::Gzip | Codec::Brotli | Codec::Lz4Hadoop | Codec::Lz4 => {
+                let unpacked = foreign::unpack(codec, packed, expected)?;
+                grow(into, expected)?;
+                let found = unpacked.len().min(expected);
+                into[..found].copy_from_slice(&unpacked[..found]);
+                unpacked.len()
             }
         };
         require(written, expected)

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::levels::{StoredBody, levels_and_values, read_levels};
 use super::{
-    Codec, Damage, Dictionary, Encoding, PageHeader, PageKind, PageStart, PageWalk, Result, Run, Runs, Unpacker, snappy,
+    Codec, Damage, Dictionary, Encoding, PageHeader, PageKind, PageStart, PageWalk, Result, Runs, Unpacker, snappy,
 };
 
 /// One column chunk as stored in the file.
@@ -116,17 +117,15 @@ pub struct PageCursor<'a, 'b> {
     start: PageStart,
     /// First row of the next data page.
     next_row: usize,
-    /// Zero-based number of the next data page among the data pages of the chunk.
-    ordinal: usize,
-    /// Number of the data page whose decompressed body is in `Buffers::ahead`.
+    /// Offset within the chunk of the data page whose decompressed body is in `Buffers::ahead`.
     ahead: Option<usize>,
 }
 
 /// A data page that is not decompressed.
 #[derive(Debug, Clone, Copy)]
 pub struct DataPage<'a> {
-    /// Zero-based number among the data pages of the chunk.
-    pub ordinal: usize,
+    /// Byte offset of its header within the chunk.
+    pub offset: usize,
     /// Zero-based number of its first row within the row group.
     pub first_row: usize,
     header: PageHeader,
@@ -165,7 +164,6 @@ impl<'a, 'b> PageCursor<'a, 'b> {
             has_dictionary: false,
             start,
             next_row: start.first_row,
-            ordinal: start.ordinal,
             ahead: None,
         }
     }
@@ -199,6 +197,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
     /// A damaged page, or a chunk that ends before that row.
     pub fn find(&mut self, row: usize) -> Result<DataPage<'a>> {
         loop {
+            let offset = self.chunk.bytes.len() - self.walk.bytes_left();
             let Some((header, body)) = self.walk.next_page()? else {
                 return Err(Damage::corrupt(format!(
                     "the pages end after {} rows of {}",
@@ -210,8 +209,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
                 PageKind::Dictionary if self.start.dictionary.is_some() => return Err(second_dictionary()),
                 PageKind::Dictionary => self.read_dictionary(&header, body)?,
                 PageKind::Data | PageKind::DataV2 { .. } => {
-                    let head = DataPage { ordinal: self.ordinal, first_row: self.next_row, header, body };
-                    self.ordinal += 1;
+                    let head = DataPage { offset, first_row: self.next_row, header, body };
                     // Flat columns have as many values as rows.
                     self.next_row += header.values;
                     if self.next_row > self.chunk.rows {
@@ -242,12 +240,13 @@ impl<'a, 'b> PageCursor<'a, 'b> {
     /// # Errors
     /// A damaged page, or one in a form that is not supported.
     pub fn open<'p>(&'p mut self, head: &DataPage<'p>, next: impl FnOnce(Range<usize>) -> bool) -> Result<Page<'p>> {
-        let DataPage { header, body, first_row, ordinal } = *head;
+        let DataPage { header, body, first_row, offset } = *head;
         if header.encoding == Encoding::Codes && self.start.dictionary.is_some() {
             // The walk began after the dictionary page, and has not read it.
             self.dictionary()?;
         }
         header.check(body)?;
+        let next_offset = self.chunk.bytes.len() - self.walk.bytes_left();
         let following = if self.ahead.is_none() { self.following_page(head, next) } else { None };
         let Buffers { unpacker, page, ahead, words, ranks, bytes_read } = &mut *self.buffers;
         *bytes_read += body.len() as u64;
@@ -258,35 +257,27 @@ impl<'a, 'b> PageCursor<'a, 'b> {
             }
             stored.packed
         } else {
-            match (following, self.ahead.take_if(|ready| *ready == ordinal)) {
+            match (following, self.ahead.take_if(|ready| *ready == offset)) {
                 (_, Some(_)) => std::mem::swap(page, ahead),
                 (Some((body, len)), None) => {
                     let (this, ahead_outcome) =
                         snappy::unpack_two((stored.packed, stored.expected, page), (body, len, ahead));
                     this?;
                     // If the following page is damaged, opening it reports that.
-                    self.ahead = ahead_outcome.is_ok().then_some(ordinal + 1);
+                    self.ahead = ahead_outcome.is_ok().then_some(next_offset);
                 }
                 (None, None) => unpacker.unpack(stored.codec, stored.packed, stored.expected, page)?,
             }
             &page[..stored.expected]
         };
         let (levels, values) = levels_and_values(&header, self.chunk.optional, stored.levels, unpacked)?;
-        let present = match levels {
-            Some(levels) => read_levels(levels, header.values, words, ranks)?,
-            None => None,
-        };
+        let present = read_levels(levels, header.values, words, ranks)?;
         let count = present.unwrap_or(header.values);
-        if let PageKind::DataV2 { nulls, .. } = header.kind
-            && nulls != header.values - count
-        {
-            return Err(Damage::corrupt("a page has another number of nulls than its header says"));
-        }
         let body = match header.encoding {
             Encoding::Plain => Values::Plain(values),
             Encoding::Codes if self.has_dictionary => Values::Codes(Runs::of_codes(values, count)?, self.dictionary),
             Encoding::Codes => return Err(Damage::corrupt("codes without a dictionary")),
-            Encoding::Other => return Err(Damage::Unhandled),
+            Encoding::Other(_) => return Err(Damage::Unhandled),
         };
         let validity = if present.is_some() { Validity::Bits { words, ranks } } else { Validity::All };
         Ok(Page { first_row, rows: header.values, validity, values: count, body })
@@ -309,112 +300,6 @@ impl<'a> PageCursor<'a, '_> {
     }
 }
 
-/// The body of a data page as it is stored.
-struct StoredBody<'p> {
-    /// Definition levels, if they are stored separately: v2 pages store them uncompressed before the values, v1 pages
-    /// compress levels and values together.
-    levels: Option<&'p [u8]>,
-    /// The rest of the body.
-    packed: &'p [u8],
-    /// How `packed` is compressed.
-    codec: Codec,
-    /// The decompressed length of `packed`.
-    expected: usize,
-}
-
-impl<'p> StoredBody<'p> {
-    fn of(header: &PageHeader, body: &'p [u8], codec: Codec) -> Result<Self> {
-        let (levels, packed, codec) = match header.kind {
-            PageKind::DataV2 { repetition_bytes, definition_bytes, compressed, .. } => {
-                let (levels, packed) =
-                    body.split_at_checked(repetition_bytes + definition_bytes).ok_or_else(levels_too_long)?;
-                let codec = if compressed && !packed.is_empty() { codec } else { Codec::Plain };
-                (Some(&levels[repetition_bytes..]), packed, codec)
-            }
-            _ => (None, body, codec),
-        };
-        let expected = header.uncompressed.checked_sub(body.len() - packed.len()).ok_or_else(levels_too_long)?;
-        Ok(Self { levels, packed, codec, expected })
-    }
-}
-
-/// Splits a decompressed page into definition levels, if it has any, and values.
-fn levels_and_values<'p>(
-    header: &PageHeader,
-    optional: bool,
-    separate_levels: Option<&'p [u8]>,
-    unpacked: &'p [u8],
-) -> Result<(Option<&'p [u8]>, &'p [u8])> {
-    Ok(match (header.kind, separate_levels) {
-        _ if !optional => (None, unpacked),
-        // Some writers omit the levels if no row is null.
-        (PageKind::DataV2 { nulls: 0, .. }, Some([])) => (None, unpacked),
-        (_, Some(levels)) => (Some(levels), unpacked),
-        _ if !header.hybrid_levels => return Err(Damage::Unhandled),
-        _ => {
-            let (length, rest) = unpacked.split_first_chunk::<4>().ok_or_else(levels_too_long)?;
-            let (levels, values) =
-                rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or_else(levels_too_long)?;
-            (Some(levels), values)
-        }
-    })
-}
-
 fn second_dictionary() -> Damage {
     Damage::corrupt("a second dictionary")
-}
-
-fn levels_too_long() -> Damage {
-    Damage::corrupt("the levels of a page are longer than the page")
-}
-
-/// Decodes definition levels into a bitmap with ranks. Returns the number of rows that have a value; `None` if all have
-/// one.
-fn read_levels(levels: &[u8], rows: usize, words: &mut Vec<u64>, ranks: &mut Vec<u32>) -> Result<Option<usize>> {
-    let mut runs = Runs::new(levels, 1, rows)?;
-    words.clear();
-    words.resize(rows.div_ceil(64), 0);
-    let mut at = 0;
-    while let Some(run) = runs.next_run()? {
-        match run {
-            Run::Same { code: 1, len } if len == rows => return Ok(None),
-            Run::Same { code: 0, .. } => {}
-            Run::Same { code: 1, len } => set_bits(words, at, len),
-            Run::Same { code, .. } => return Err(Damage::corrupt(format!("a definition level of {code}"))),
-            Run::Packed { bytes, len } => copy_bits(words, at, bytes, len),
-        }
-        at += run.len();
-    }
-    ranks.clear();
-    let mut total = 0u32;
-    for word in words.iter() {
-        ranks.push(total);
-        total += word.count_ones();
-    }
-    Ok((total as usize != rows).then_some(total as usize))
-}
-
-/// Sets `len` bits, from bit `at` on.
-fn set_bits(words: &mut [u64], mut at: usize, len: usize) {
-    let end = at + len;
-    while at < end {
-        let here = (64 - at % 64).min(end - at);
-        words[at / 64] |= (u64::MAX >> (64 - here)) << (at % 64);
-        at += here;
-    }
-}
-
-/// Copies the first `len` bits of `bytes` to bit `at`, where all bits must be zero.
-fn copy_bits(words: &mut [u64], at: usize, bytes: &[u8], len: usize) {
-    let mut done = 0;
-    while done < len {
-        let here = (len - done).min(32);
-        let bits = u64::from(super::code_at(bytes, 32, done / 32)) & (u64::MAX >> (64 - here));
-        let (word, bit) = ((at + done) / 64, (at + done) % 64);
-        words[word] |= bits << bit;
-        if bit + here > 64 {
-            words[word + 1] |= bits >> (64 - bit);
-        }
-        done += here;
-    }
 }

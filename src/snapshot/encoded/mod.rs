@@ -8,19 +8,23 @@
 //! [`Damage`], never a panic. Valid forms that are not supported here, such as delta encodings, are
 //! [`Damage::Unhandled`]; the caller then reads the chunk with the reference reader.
 
+pub mod checked;
 mod codec;
 mod cursor;
 mod dictionary;
+pub mod foreign;
 mod hybrid;
+pub mod levels;
 mod pages;
 pub mod snappy;
 mod starts;
+pub mod thrift;
 
 pub use codec::{Codec, Unpacker};
 pub use cursor::{Buffers, Chunk, DataPage, Page, PageCursor, Validity, Values};
 pub use dictionary::Dictionary;
 pub use hybrid::{Run, Runs, code_at};
-pub use pages::{Encoding, PageHeader, PageKind, PageWalk};
+pub use pages::{Encoding, LevelEncoding, PageHeader, PageKind, PageWalk};
 pub use starts::{PageStart, page_starts};
 
 /// Why an encoded chunk cannot be read.
@@ -40,4 +44,4 @@ impl Damage {
 }
 
 /// A result whose error is [`Damage`].
-pub type Result<T> = std::result::Result<T, Damage>;
+pub type Result<T, E = Damage> = std::result::Result<T, E>;

@@ -11,8 +11,6 @@ pub struct PageStart {
     pub offset: usize,
     /// Zero-based number within the row group of its first row.
     pub first_row: usize,
-    /// Number of data pages before it.
-    pub ordinal: usize,
     /// Byte offset of the dictionary page within the chunk, if there is one before this page.
     pub dictionary: Option<usize>,
 }
@@ -33,7 +31,7 @@ pub fn page_starts(chunk: Chunk<'_>, every: usize, mut passed: impl FnMut(Range<
         let end = chunk.bytes.len() - walk.bytes_left();
         match header.kind {
             PageKind::Other => {}
-            PageKind::Dictionary if here.ordinal == 0 && here.dictionary.is_none() => {
+            PageKind::Dictionary if here.first_row == 0 && here.dictionary.is_none() => {
                 here.dictionary = Some(here.offset);
             }
             PageKind::Dictionary => break,
@@ -46,7 +44,6 @@ pub fn page_starts(chunk: Chunk<'_>, every: usize, mut passed: impl FnMut(Range<
                     starts.push(here);
                 }
                 here.first_row = next_row;
-                here.ordinal += 1;
             }
         }
         passed(here.offset..end);
@@ -80,7 +77,7 @@ mod tests {
         let rows: Vec<usize> = starts.iter().map(|start| start.first_row).collect();
         assert_eq!(rows, [0, 0, 10, 20, 20], "for rows 0, 7, 14, 21 and 28");
         assert_eq!(starts[0], PageStart::default(), "the first range reads from the beginning of the chunk");
-        assert_eq!(starts[4], PageStart { offset: 3 * len, first_row: 20, ordinal: 2, dictionary: Some(0) });
+        assert_eq!(starts[4], PageStart { offset: 3 * len, first_row: 20, dictionary: Some(0) });
         assert_eq!(passed[0], 0..len);
     }
 
@@ -96,7 +93,7 @@ mod tests {
         // A dictionary page in the middle is not refused here; the reader refuses it.
         let bytes = [page(2), page(0), page(2), page(0)].concat();
         let starts = page_starts(chunk(&bytes, 20), 5, |_| {});
-        assert_eq!(starts[3], PageStart { offset: 2 * len, first_row: 10, ordinal: 1, dictionary: Some(0) });
+        assert_eq!(starts[3], PageStart { offset: 2 * len, first_row: 10, dictionary: Some(0) });
         assert_eq!(page_starts(chunk(&[], 0), 5, |_| {}), [PageStart::default()]);
     }
 }
