@@ -69,8 +69,8 @@ impl Batch {
         let of_range = DeleteParameters { load_id: "$3::integer".into(), ..DeleteParameters::bound() };
         let mut prepare = |sql: &str| client.prepare(sql).map_err(failed("cannot prepare the load"));
         Ok(Self {
-            waiting: prepare(&text.delete(LockedRows::Wait, &parameters))?,
-            skipping: prepare(&text.delete(LockedRows::Skip, &parameters))?,
+            waiting: prepare(&text.counted(LockedRows::Wait, &parameters))?,
+            skipping: prepare(&text.counted(LockedRows::Skip, &parameters))?,
             keep: prepare(&format!("{} RETURNING {}", text.keep(&parameters), Kept::FIELDS))?,
             written: prepare(&text.written(&of_range))?,
             spellings: GuardSpellings::of(&plan.policy),

@@ -5,6 +5,7 @@ use postgres::{Client, GenericClient};
 use super::config::Config;
 use super::fault::failed;
 use super::guarded_delete::LoadTables;
+use super::shape::{TableColumns, parse};
 use super::stage::{Plan, drop_stage};
 use super::table::DeviceTable;
 use crate::error::{Error, Result};
@@ -64,6 +65,8 @@ pub(super) struct LoadEntry {
     pub(super) started_at: String,
     pub(super) finished_at: Option<String>,
     pub(super) undone_at: Option<String>,
+    /// The columns that the load archives. `None` before its first transaction, and for loads of earlier versions.
+    pub(super) columns: Option<TableColumns>,
 }
 
 impl LoadEntry {
@@ -73,7 +76,7 @@ impl LoadEntry {
                               (extract(epoch FROM finished_at) * 1000000)::bigint, \
                               (extract(epoch FROM undone_at) * 1000000)::bigint";
         let sql = format!(
-            "SELECT load_id, state, planned, done, deleted, alerts, {MICROS} FROM {} WHERE run_id = $1",
+            "SELECT load_id, state, planned, done, deleted, alerts, {MICROS}, columns::text FROM {} WHERE run_id = $1",
             names.loads
         );
         let row = client.query_opt(&sql, &[&plan.id]).map_err(failed("cannot read earlier loads"))?;
@@ -89,6 +92,7 @@ impl LoadEntry {
             started_at: time(row.get(6)).unwrap_or_default(),
             finished_at: time(row.get(7)),
             undone_at: time(row.get(8)),
+            columns: row.get::<_, Option<&str>>(9).map(parse).transpose()?,
         }))
     }
 
@@ -105,6 +109,18 @@ impl LoadEntry {
             .map_err(failed("cannot begin a load"))?;
         Self::find(client, names, plan)?
             .ok_or_else(|| Error::Unbalanced("the load that was begun is not in sweep_load".into()))
+    }
+
+    /// Begins the transactions of a load whose device table has these columns.
+    pub(super) fn set_loading(&self, client: &mut Client, names: &LoadTables, columns: &TableColumns) -> Result<()> {
+        let recording = "cannot record the state of the load";
+        let columns = serde_json::to_string(columns).map_err(|error| Error::Unbalanced(error.to_string()))?;
+        let sql =
+            format!("UPDATE {} SET columns = $2::text::jsonb WHERE load_id = $1 AND state = 'staged'", names.loads);
+        let mut work = client.transaction().map_err(failed(recording))?;
+        work.execute(&sql, &[&self.load_id, &columns]).map_err(failed(recording))?;
+        Self::set_state(&mut work, names, self.load_id, LoadState::Loading)?;
+        work.commit().map_err(failed(recording))
     }
 
     /// Sets the state, and with `Loaded` and `Undone` the time.

@@ -229,23 +229,22 @@ impl GuardedDelete<'_> {
     }
 
     /// Deletes what is still due of a range, archives it, writes its alerts and advances `done`, in one statement. It ends
-    /// as an UPDATE of `sweep_load`, which updates no row where `done` is elsewhere: the caller then rolls back. Otherwise
-    /// it returns three numbers: rows deleted, alerts written, and, with [`LockedRows::Skip`], rows that were due and free.
+    /// as an UPDATE of `sweep_load`, which updates no row where `done` is elsewhere: the caller then rolls back.
+    /// [`counted`](Self::counted) may follow.
     pub(crate) fn delete(&self, locked: LockedRows, parameters: &DeleteParameters) -> String {
         let Self { devices, tables, stage } = self;
         let DeviceSql { table, id, .. } = devices;
         let DeleteParameters { from, to, load_id, alert_code, done_before, done_after, .. } = parameters;
         let guard = self.conditions(parameters).map(|(_, condition)| condition).join("\n    AND ");
         let due = format!("s.ord >= {from} AND s.ord < {to} AND {id} = s.key\n    AND {guard}");
-        let (free, source, tried) = match locked {
-            LockedRows::Wait => (String::new(), format!("USING {stage} AS s\n  WHERE {due}"), "NULL::bigint"),
+        let (free, source) = match locked {
+            LockedRows::Wait => (String::new(), format!("USING {stage} AS s\n  WHERE {due}")),
             LockedRows::Skip => (
                 format!(
                     "free AS (\n  SELECT s.*, d.tableoid AS part, d.ctid AS place FROM {stage} AS s JOIN {table} AS d ON true\n  \
                      WHERE {due} FOR UPDATE OF d SKIP LOCKED\n), "
                 ),
                 format!("USING free AS s\n  WHERE d.ctid = s.place AND d.tableoid = s.part AND {id} = s.key"),
-                "(SELECT count(*) FROM free)",
             ),
         };
         let eui = match devices.id_form {
@@ -263,8 +262,7 @@ impl GuardedDelete<'_> {
              SELECT {load_id}, ord, {alert_code}, party, eui, device_type, status_since, due_on FROM gone WHERE alert\n)\n\
              UPDATE {loads} SET done = {done_after}, deleted = deleted + (SELECT count(*) FROM gone),\n  \
              alerts = alerts + (SELECT count(*) FROM gone WHERE alert)\n\
-             WHERE load_id = {load_id} AND done = {done_before} AND state IN ('staged', 'loading')\n\
-             RETURNING (SELECT count(*) FROM gone), (SELECT count(*) FROM gone WHERE alert), {tried}",
+             WHERE load_id = {load_id} AND done = {done_before} AND state IN ('staged', 'loading')",
             names = archived.names,
             values = archived.values,
             columns = archived.columns,
@@ -272,6 +270,16 @@ impl GuardedDelete<'_> {
             removed = tables.removed,
             outbox = tables.outbox,
             loads = tables.loads,
+        )
+    }
+
+    /// [`delete`](Self::delete) with the numbers that it returns: rows deleted, alerts written, and, with
+    /// [`LockedRows::Skip`], rows that were due and free.
+    pub(crate) fn counted(&self, locked: LockedRows, parameters: &DeleteParameters) -> String {
+        let free = if locked == LockedRows::Skip { "(SELECT count(*) FROM free)" } else { "NULL::bigint" };
+        format!(
+            "{}\nRETURNING (SELECT count(*) FROM gone), (SELECT count(*) FROM gone WHERE alert), {free}",
+            self.delete(locked, parameters)
         )
     }
 

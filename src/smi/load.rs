@@ -16,7 +16,9 @@ use super::options::LoadOptions;
 use super::outcome::{self, Account, Kept, KeptRows};
 use super::preflight::Preflight;
 use super::session::Session;
+use super::shape::ArchiveShape;
 use super::stage;
+use super::table::DeviceTable;
 use super::undo_trial::UndoTrial;
 use crate::approval::RequiredApprovals;
 use crate::error::{Error, Result};
@@ -76,7 +78,7 @@ pub fn load(options: &LoadOptions<'_>, progress: &dyn Progress) -> Result<Loaded
             }
         }
     }
-    if let Err(error) = session.must_be_timely().and_then(|()| session.must_archive_whole_rows()) {
+    if let Err(error) = session.must_be_timely() {
         return Err(stopped(session, error));
     }
     let entry = session.entry_or_new()?;
@@ -133,6 +135,10 @@ fn already_loaded(mut session: Session<'_>, entry: &LoadEntry) -> Result<Loaded>
 
 fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress) -> Result<Loaded> {
     let LoadOptions { plan, config, execute, .. } = session.options;
+    let shape = ArchiveShape::of(&mut session.client, &session.table, &session.names)?;
+    if let (LoadState::Loading, Some(recorded)) = (entry.state, &entry.columns) {
+        shape.must_equal(recorded, &session.table)?;
+    }
     if !stage::is_complete(&mut session.client, config, plan)? {
         stage::fill(&mut session.client, config, &session.table, plan, progress)?;
     }
@@ -140,7 +146,7 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
     set_timeouts(session, config)?;
     session.plan_by_index()?;
     if execute {
-        session.set_state(entry, LoadState::Loading)?;
+        entry.set_loading(&mut session.client, &session.names, &shape.columns)?;
     }
     let batch = Batch::prepare(session, entry.load_id)?;
     let trial = UndoTrial::prepare(session, entry.load_id)?;
@@ -148,6 +154,7 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
         session,
         batch,
         trial,
+        shape,
         load_id: entry.load_id,
         base: entry.done,
         kept: Vec::new(),
@@ -189,6 +196,7 @@ struct RunningLoad<'s, 'a> {
     session: &'s mut Session<'a>,
     batch: Batch,
     trial: UndoTrial,
+    shape: ArchiveShape,
     load_id: i32,
     /// `done` as an earlier attempt left it. In a dry run it never advances.
     base: i64,
@@ -267,8 +275,12 @@ impl RunningLoad<'_, '_> {
     }
 
     fn transact(&mut self, attempt: &Attempt) -> Result<BatchEnd, BatchError> {
-        let Session { client, names, options, .. } = &mut *self.session;
+        let Session { client, names, options, table, .. } = &mut *self.session;
         let mut work = client.transaction()?;
+        if !self.shape.holds(&mut work)? {
+            let difference = ArchiveShape::of(&mut work, table, names).err();
+            return Err(BatchError::Stop(difference.unwrap_or_else(|| table_changed(table))));
+        }
         if attempt.done.is_empty() {
             // The record of the first attempt is replaced: where the device is kept again, it is written again.
             let clear = format!("DELETE FROM {} WHERE load_id = $1 AND load_ord >= $2 AND load_ord < $3", names.kept);
@@ -378,6 +390,13 @@ impl RunningLoad<'_, '_> {
         work.commit().map_err(failed(LOADING))?;
         let entry = self.session.entry_or_new()?;
         outcome::write(self.session, &entry, None)
+    }
+}
+
+fn table_changed(table: &DeviceTable) -> Error {
+    Error::Inventory {
+        what: format!("{LOADING}: table {}, or its archive, was altered while the load ran", table.shown),
+        remedy: "run the same command again: it compares the tables anew".into(),
     }
 }
 

@@ -42,6 +42,7 @@ pub mod preflight;
 mod restore;
 mod session;
 pub(crate) mod settings;
+mod shape;
 pub mod stage;
 mod table;
 mod tables;

@@ -264,7 +264,12 @@ impl ArchivedColumn {
     /// the column is younger than the row, and there is nothing to compare.
     fn found(&self) -> String {
         let value = format!("d.{}::{}", self.quoted, self.archived_type);
-        if self.required { format!("CASE WHEN r.{} IS NOT NULL THEN {value} END", self.quoted) } else { value }
+        if self.required {
+            // The cast once more: a CASE over a domain has the type under the domain.
+            format!("(CASE WHEN r.{} IS NOT NULL THEN {value} END)::{}", self.quoted, self.archived_type)
+        } else {
+            value
+        }
     }
 }
 

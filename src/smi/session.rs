@@ -10,7 +10,7 @@ use super::preflight::Preflight;
 use super::settings::{self, PLAN_BY_INDEX};
 use super::stage::{drop_stage, stage_name};
 use super::table::{DeviceTable, quoted};
-use super::tables::{must_be_there, must_hold_whole_rows};
+use super::tables::must_be_there;
 use crate::error::{Error, Result};
 use crate::estate::time::{self, DAY_MICROS};
 use crate::output::check_writable;
@@ -83,11 +83,6 @@ impl<'a> Session<'a> {
     /// Makes the server plan every batch for its own size, and by index.
     pub(super) fn plan_by_index(&mut self) -> Result<()> {
         self.client.batch_execute(PLAN_BY_INDEX).map_err(failed("cannot begin a load"))
-    }
-
-    /// Refuses where the archive could not hold a row of the device table.
-    pub(super) fn must_archive_whole_rows(&mut self) -> Result<()> {
-        must_hold_whole_rows(&mut self.client, self.options.config, &self.table)
     }
 
     /// Refuses a run that is too old by the database's clock, or older than one that was loaded already.

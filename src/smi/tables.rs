@@ -1,13 +1,12 @@
 //! The tables that a load keeps beside the inventory: `smi-sweep load --init` makes them, every load checks them.
 
-use std::collections::BTreeSet;
-
-use postgres::{Client, GenericClient};
+use postgres::Client;
 
 use super::config::Config;
 use super::connect::Target;
 use super::fault::failed;
 use super::guarded_delete::LoadTables;
+use super::shape::{ArchiveShape, columns_of};
 use super::table::{DeviceTable, quoted};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
@@ -16,12 +15,13 @@ use crate::policy::Policy;
 pub const MIGRATION: &str = include_str!("migrations/001_load.sql");
 
 /// Makes the tables of a load where they are missing, and adds to the table of removed rows the columns that the device
-/// table has gained since. Existing tables and rows are not changed. Returns the name of the device table.
+/// table has gained since. Existing columns and rows are not changed. Returns the name of the device table.
 ///
 /// The policy gives the names of the columns where the configuration gives none.
 ///
 /// # Errors
-/// A server that cannot be reached or refuses, a device table that is not as configured.
+/// A server that cannot be reached or refuses, a device table that is not as configured, an archive that cannot keep its rows
+/// whole; nothing is made then.
 pub fn init(target: &Target, config: &Config, policy: &Policy) -> Result<String> {
     let mut client = target.connect()?;
     let table = DeviceTable::find(&mut client, config, policy)?;
@@ -31,18 +31,34 @@ pub fn init(target: &Target, config: &Config, policy: &Policy) -> Result<String>
         MIGRATION,
         &[
             (":inventory", &table.name),
+            (":removed_index", &quoted(&index_name(&config.load.removed))),
             (":removed", &quoted(&config.load.removed)),
             (":outbox", &quoted(&config.load.outbox)),
             (":schema", &quoted(&config.load.schema)),
         ],
     );
     work.batch_execute(&sql).map_err(failed(trying))?;
-    for (name, type_name) in missing(&mut work, config, &table)? {
-        let add = format!("ALTER TABLE {} ADD COLUMN {} {type_name}", LoadTables::of(config).removed, quoted(&name));
+    let names = LoadTables::of(config);
+    let archived = columns_of(&mut work, &names.removed)?;
+    for (name, type_name) in
+        columns_of(&mut work, &table.name)?.iter().filter(|(name, _)| !archived.contains_key(*name))
+    {
+        let add = format!("ALTER TABLE {} ADD COLUMN {} {type_name}", names.removed, quoted(name));
         work.batch_execute(&add).map_err(failed(trying))?;
     }
+    ArchiveShape::of(&mut work, &table, &names)?;
     work.commit().map_err(failed(trying))?;
     Ok(table.shown)
+}
+
+/// The name of the archive's index. Each archive of a schema has its own; names have at most 63 bytes.
+fn index_name(removed: &str) -> String {
+    const END: &str = "_load_ord";
+    let mut length = removed.len().min(63 - END.len());
+    while !removed.is_char_boundary(length) {
+        length -= 1;
+    }
+    format!("{}{END}", &removed[..length])
 }
 
 /// Replaces variables by names, in one pass, so that a name that contains a variable is not replaced again.
@@ -66,50 +82,23 @@ fn with_names(sql: &str, names: &[(&str, &str)]) -> String {
     out
 }
 
-/// Columns of the device table that the table of removed rows does not have: name and type.
-fn missing(client: &mut impl GenericClient, config: &Config, table: &DeviceTable) -> Result<Vec<(String, String)>> {
-    const COLUMNS: &str = "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a \
-                           JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-                           WHERE n.nspname = $1::text AND c.relname = $2::text AND a.attnum > 0 AND NOT a.attisdropped \
-                           ORDER BY a.attnum";
-    let mut columns = |schema: &str, name: &str| -> Result<Vec<(String, String)>> {
-        let rows = client.query(COLUMNS, &[&schema, &name]).map_err(failed("cannot inspect the tables of a load"))?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-    };
-    let there: BTreeSet<String> =
-        columns(&config.load.schema, &config.load.removed)?.into_iter().map(|(name, _)| name).collect();
-    let mut wanted = columns(&config.inventory.schema, &config.inventory.table)?;
-    wanted.retain(|(name, _)| table.writable.contains(&quoted(name)) && !there.contains(name));
-    Ok(wanted)
-}
-
-/// Refuses where a table of a load is missing.
+/// Refuses where a table of a load is missing, or is of an earlier version.
 pub(super) fn must_be_there(client: &mut Client, config: &Config) -> Result<()> {
-    const THERE: &str = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+    const THERE: &str = "SELECT count(DISTINCT c.oid), bool_or(c.relname = 'sweep_load' AND a.attname = 'columns') \
+                         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid \
                          WHERE n.nspname = $1::text AND c.relname = ANY($2::text[])";
     let load = &config.load;
     let tables = ["sweep_load", "sweep_load_kept", &load.outbox, &load.removed].map(str::to_owned).to_vec();
-    let looking = "cannot inspect the tables of a load";
-    let there: i64 = client.query_one(THERE, &[&load.schema, &tables]).map_err(failed(looking))?.get(0);
-    if there < 4 {
-        return Err(not_ready(format!("not all of the tables {} are in schema `{}`", tables.join(", "), load.schema)));
-    }
-    Ok(())
-}
-
-/// Refuses where the table of removed rows lacks a column of the device table.
-pub(super) fn must_hold_whole_rows(client: &mut Client, config: &Config, table: &DeviceTable) -> Result<()> {
-    match missing(client, config, table)?.first() {
-        Some((name, _)) => {
-            let what = format!("table {} has no column `{name}`, which the inventory has", config.load.removed);
-            Err(not_ready(what))
-        }
-        None => Ok(()),
-    }
-}
-
-fn not_ready(what: String) -> Error {
-    Error::Inventory { what, remedy: "run `smi-sweep load --init` once".into() }
+    let row =
+        client.query_one(THERE, &[&load.schema, &tables]).map_err(failed("cannot inspect the tables of a load"))?;
+    let (there, current): (i64, Option<bool>) = (row.get(0), row.get(1));
+    let what = match (there, current) {
+        (4, Some(true)) => return Ok(()),
+        (4, _) => "table sweep_load was made by an earlier version: it has no column `columns`".to_owned(),
+        _ => format!("not all of the tables {} are in schema `{}`", tables.join(", "), load.schema),
+    };
+    Err(Error::Inventory { what, remedy: "run `smi-sweep load --init` once".into() })
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub(super) enum TriggerEvent {
     /// Before a row is deleted: the only kind that can prevent it.
     BeforeDelete,
     Delete,
+    /// Before a row is inserted: it can be changed, or kept out.
+    BeforeInsert,
     Insert,
     Update,
 }
@@ -24,6 +26,7 @@ impl TriggerEvent {
         match self {
             Self::BeforeDelete => 1 | 2 | 8,
             Self::Delete => 8,
+            Self::BeforeInsert => 1 | 2 | 4,
             Self::Insert => 4,
             Self::Update => 16,
         }
@@ -33,7 +36,7 @@ impl TriggerEvent {
     const fn rule(self) -> &'static str {
         match self {
             Self::BeforeDelete | Self::Delete => "4",
-            Self::Insert => "3",
+            Self::BeforeInsert | Self::Insert => "3",
             Self::Update => "2",
         }
     }
@@ -57,4 +60,18 @@ pub(super) fn acting_on(
         rule = event.rule(),
     );
     client.query_one(&sql, &[]).map(|row| row.get(0))
+}
+
+/// The rules of a table for an event: "rule a, rule b"; `None` where there are none. `table` is an SQL name.
+pub(super) fn rules_of(
+    client: &mut impl GenericClient,
+    table: &str,
+    event: TriggerEvent,
+) -> Result<Option<String>, postgres::Error> {
+    let sql = format!(
+        "SELECT string_agg(format('rule %I', rulename), ', ' ORDER BY rulename) FROM pg_catalog.pg_rewrite \
+         WHERE ev_class = $1::text::pg_catalog.regclass AND rulename <> '_RETURN' AND ev_type = '{}'",
+        event.rule()
+    );
+    client.query_one(&sql, &[&table]).map(|row| row.get(0))
 }

@@ -167,7 +167,7 @@ fn runs_that_may_not_be_loaded() {
         let out = folder.path().join(name);
         let (snapshot, policy) = (folder.path().join("snapshot"), folder.path().join("policy.toml"));
         let [snapshot, policy, out] = [&snapshot, &policy, &out].map(|path| path.to_str().unwrap().to_owned());
-        database.well(&["sweep", &snapshot, "--policy", &policy, "--out", &out, "--as-of", as_of]);
+        database.well(&["sweep", &snapshot, "--policy", &policy, "--out", &out, "--as-of", as_of, "--as-of-later"]);
         out
     };
     let record: Value = serde_json::from_slice(&fs::read(format!("{run}/run.json")).unwrap()).unwrap();

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod archive;
 mod inventory;
 mod inventory_forms;
 mod inventory_kills;

@@ -101,7 +101,13 @@ impl Trial {
         ok(&["manifest", "export", &source, "--format", "sql", "--batch", &batch, "--out", &trial.text("sql")]);
         trial.database.ask(DEVICE);
         let tables = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/smi/migrations/001_load.sql");
-        let names = ["schema=public", "removed=device_removed", "outbox=alert_outbox", "inventory=public.device"];
+        let names = [
+            "schema=public",
+            "removed=device_removed",
+            "removed_index=device_removed_load_ord",
+            "outbox=alert_outbox",
+            "inventory=public.device",
+        ];
         trial.database.run_file(&tables, &names).unwrap();
         let json = estate.iter().map(|device| serde_json::to_string(device).unwrap()).collect::<Vec<_>>().join(",");
         trial.database.ask(&format!(

@@ -1,7 +1,8 @@
 -- The tables of a load, beside the device table. Every statement may be run again.
 --
 -- `smi-sweep load --init` runs this, with quoted names for the variables that begin with a colon. By hand:
---   psql -v schema=public -v removed=device_removed -v outbox=alert_outbox -v inventory=public.device -f 001_load.sql
+--   psql -v schema=public -v removed=device_removed -v removed_index=device_removed_load_ord -v outbox=alert_outbox \
+--        -v inventory=public.device -f 001_load.sql
 
 -- One row for each run that was loaded, or is being loaded.
 CREATE TABLE IF NOT EXISTS :schema.sweep_load (
@@ -16,8 +17,10 @@ CREATE TABLE IF NOT EXISTS :schema.sweep_load (
     alerts       bigint      NOT NULL DEFAULT 0,  -- rows that were written into the outbox
     started_at   timestamptz NOT NULL DEFAULT now(),
     finished_at  timestamptz,
-    undone_at    timestamptz
+    undone_at    timestamptz,
+    columns      jsonb                            -- the archived columns of the device table: name to type
 );
+ALTER TABLE :schema.sweep_load ADD COLUMN IF NOT EXISTS columns jsonb;
 
 -- One row for each planned device that was not deleted, with what was found instead.
 CREATE TABLE IF NOT EXISTS :schema.sweep_load_kept (
@@ -52,4 +55,4 @@ CREATE TABLE IF NOT EXISTS :schema.:removed AS
     SELECT 0::integer AS load_id, 0::bigint AS load_ord, now() AS removed_at, NULL::timestamptz AS restored_at, d.*
     FROM :inventory AS d
     WITH NO DATA;
-CREATE UNIQUE INDEX IF NOT EXISTS sweep_load_removed ON :schema.:removed (load_id, load_ord);
+CREATE UNIQUE INDEX IF NOT EXISTS :removed_index ON :schema.:removed (load_id, load_ord);
