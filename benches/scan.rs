@@ -37,7 +37,7 @@ fn scans(criterion: &mut Criterion) {
         let mut measure = |name: &str, policy: &Policy| {
             let policies = std::slice::from_ref(policy);
             let expected = Expected::default();
-            let options = SweepOptions { policies, as_of, expected, uniqueness: Uniqueness::Unproven };
+            let options = SweepOptions { policies, as_of, expected, previous: &[], uniqueness: Uniqueness::Unproven };
             group.bench_function(name, |bencher| {
                 bencher
                     .iter(|| black_box(sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options).expect("findings")));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
-use smi_sweep::run::{Publication, SweepRequest, sweep_into};
+use smi_sweep::run::{PreviousRun, Publication, SweepRequest, sweep_into};
 use smi_sweep::scan::Reader;
 use smi_sweep::snapshot::AsOf;
 use smi_sweep::sweep::Expected;
@@ -34,6 +34,7 @@ pub fn sweep_folder(snapshot: &Path, out: &Path) -> Result<u64> {
         // The moment that the snapshot itself states, in its seal or its files.
         as_of: AsOf::OfSnapshot,
         expected: Expected::default(),
+        previous: PreviousRun::OfPolicy,
         require_sealed: false,
         unique: false,
         reader: Reader::default(),

@@ -39,7 +39,7 @@ fuzz_target!(|bytes: &[u8]| {
     let swept = |reader| -> Option<Swept> {
         let policies = std::slice::from_ref(&policy);
         let as_of = 1_793_491_200_000_000; // 2026-11-01
-        let options = SweepOptions { policies, as_of, expected: Expected::default(), uniqueness: Uniqueness::Unproven };
+        let options = SweepOptions { policies, as_of, expected: Expected::default(), previous: &[], uniqueness: Uniqueness::Unproven };
         sweep(&Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader), &options).ok()?.pop()
     };
     if let (Some(encoded), Some(reference)) = (swept(Reader::Encoded), swept(Reader::Reference)) {

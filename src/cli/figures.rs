@@ -6,7 +6,7 @@ use textwrap::{Options, WordSplitter, WrapAlgorithm};
 use crate::estate::{Tally, TallyByType, TypeNames};
 use crate::policy::Policy;
 use crate::shown;
-use crate::sweep::{Expected, Headroom, guard};
+use crate::sweep::{Headroom, Swept, guard};
 
 pub use crate::output::html::{count, counted};
 
@@ -125,16 +125,16 @@ pub fn dispositions(by_type: &TallyByType, types: &TypeNames) -> String {
 }
 
 /// The figures of a run and the limits of its guards.
-pub fn guards(policy: &Policy, tally: &Tally, expected: Expected) -> String {
+pub fn guards(policy: &Policy, swept: &Swept) -> String {
     let line = |headroom: &Headroom| {
         vec![
-            headroom.guard.to_owned(),
+            headroom.title(),
             headroom.figure(headroom.reached),
             headroom.figure(headroom.limit),
             headroom.used(),
             if headroom.tripped { "STOPPED" } else { "passed" }.to_owned(),
         ]
     };
-    let headroom = guard::headroom(policy, tally.into(), expected);
+    let headroom = guard::headroom(policy, &(&swept.findings.by_type).into(), swept.terms);
     table(&["guard", "reached", "limit", "used", ""], headroom.iter().map(line).collect::<Vec<_>>())
 }

@@ -237,7 +237,7 @@ fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("sweeps", vec![format!("{}, by {compared}", statuses.join(", "))]),
         ("alert", vec![policy.alerts.code.clone()]),
-        ("guards", guards),
+        ("guards", guards.into_iter().chain(further_guards(policy)).collect()),
         ("columns", spellings.columns.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
         ("statuses", spellings.statuses.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
         (
@@ -246,6 +246,15 @@ fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
         ),
         ("digest", [first, second].into_iter().filter(|half| !half.is_empty()).map(str::to_owned).collect()),
     ]
+}
+
+/// The guards that a policy need not have, one on each line.
+fn further_guards(policy: &Policy) -> impl Iterator<Item = String> {
+    let guard = &policy.guard;
+    let usual = ["max_deletes", "max_delete_share", "max_quarantined"];
+    let limits = guard.limits().into_iter().filter(move |limit| !usual.contains(&limit.key.as_str()));
+    let previous = guard.previous.iter().map(|run| format!("previous = {}", shown::quoted(run)));
+    limits.map(|limit| format!("{} = {}", shown::value(&limit.key), limit.text)).chain(previous)
 }
 
 fn due(cutoff: &record::CutoffRecord) -> String {

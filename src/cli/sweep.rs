@@ -9,7 +9,7 @@ use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark, 
 use crate::error::{Error, GuardTrip, Result, Stopped};
 use crate::policy::Policy;
 use crate::run::record::TallyRecord;
-use crate::run::{Publication, PublishedRun, Record, SweepRequest, sweep_into};
+use crate::run::{PreviousRun, Publication, PublishedRun, Record, SweepRequest, sweep_into};
 use crate::scan::Reader;
 use crate::shown;
 use crate::snapshot::{AsOfFrom, OwnMoment};
@@ -41,6 +41,15 @@ pub struct Args {
     /// Accept a run with exactly so many quarantined rows, in place of the guards on them
     #[arg(long, value_name = "N")]
     expect_quarantined: Option<u64>,
+    /// Accept a snapshot with exactly so many rows, in place of the guards on them
+    #[arg(long, value_name = "N")]
+    expect_rows: Option<u64>,
+    /// Compare with this run, in place of the one that the policy names: it is verified first
+    #[arg(long, value_name = "RUN")]
+    previous: Option<PathBuf>,
+    /// Compare with no run: the estate was never swept
+    #[arg(long, conflicts_with = "previous")]
+    first_run: bool,
     /// Also quarantine a due device where any other row of the snapshot has its Device ID
     ///
     /// All Device IDs are read once more. A snapshot whose seal states that they are unique does not need it.
@@ -52,6 +61,16 @@ pub struct Args {
     /// How columns are read: `encoded` (fast), or `reference` (slow, to check the other)
     #[arg(long, value_name = "READER", default_value = "encoded", hide = true, value_parser = parse_reader)]
     reader: Reader,
+}
+
+impl Args {
+    fn previous(&self) -> PreviousRun<'_> {
+        match &self.previous {
+            Some(run) => PreviousRun::Run(run),
+            None if self.first_run => PreviousRun::First,
+            None => PreviousRun::OfPolicy,
+        }
+    }
 }
 
 fn parse_reader(text: &str) -> std::result::Result<Reader, String> {
@@ -69,7 +88,12 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         snapshot: &args.snapshot.snapshot,
         policies: &policies,
         as_of: args.as_of.asked(),
-        expected: Expected { deletes: args.expect_deletes, quarantined: args.expect_quarantined },
+        expected: Expected {
+            deletes: args.expect_deletes,
+            quarantined: args.expect_quarantined,
+            rows: args.expect_rows,
+        },
+        previous: args.previous(),
         unique: args.unique,
         require_sealed: args.require_sealed,
         reader: args.reader,
@@ -131,7 +155,7 @@ impl GuardFigure {
     fn of(measure: Measure, value: f64) -> Self {
         match measure {
             Measure::Share => Self::Share(value),
-            Measure::Count | Measure::Exact => Self::Rows(value as u64),
+            Measure::Count | Measure::AtLeast | Measure::Exact => Self::Rows(value as u64),
         }
     }
 }
@@ -149,7 +173,7 @@ fn show_runs(
         return print_json(&SweepDocument::Published { runs: runs.collect(), seconds });
     }
     for (policy, swept) in request.policies.iter().zip(swept) {
-        remark(common, &came_to(policy, swept, request.expected));
+        remark(common, &came_to(policy, swept));
     }
     if let Some(run) = runs.first() {
         remark(common, &moment(&run.record, seconds));
@@ -185,20 +209,20 @@ fn moment(record: &Record, seconds: f64) -> String {
 fn refuse(request: &SweepRequest<'_>, common: &Common, swept: &[Swept], stopped: &Stopped) -> Result<()> {
     let swept = request.policies.iter().zip(swept);
     if common.json {
-        let runs = swept.map(|(policy, swept)| stopped_document(policy, swept, request.expected)).collect();
+        let runs = swept.map(|(policy, swept)| stopped_document(policy, swept)).collect();
         print_json(&SweepDocument::Stopped { runs, stopped: stopped.to_string(), way_on: stopped.remedy() })?;
     } else {
-        swept.for_each(|(policy, swept)| say(&came_to(policy, swept, request.expected)));
+        swept.for_each(|(policy, swept)| say(&came_to(policy, swept)));
     }
     Err(Error::Guard(stopped.clone()))
 }
 
-fn stopped_document<'a>(policy: &'a Policy, swept: &'a Swept, expected: Expected) -> StoppedDocument<'a> {
+fn stopped_document<'a>(policy: &'a Policy, swept: &'a Swept) -> StoppedDocument<'a> {
     let total = swept.findings.by_type.total();
-    let headroom = guard::headroom(policy, (&total).into(), expected);
+    let headroom = guard::headroom(policy, &(&swept.findings.by_type).into(), swept.terms);
     let tripped = headroom.iter().filter(|headroom| headroom.tripped);
     let trip = |(headroom, trip): (&Headroom, &'a GuardTrip)| TripDocument {
-        guard: trip.guard,
+        guard: &trip.guard,
         reached: GuardFigure::of(headroom.measure, headroom.reached),
         limit: GuardFigure::of(headroom.measure, headroom.limit),
         way_on: &trip.flag,
@@ -208,12 +232,12 @@ fn stopped_document<'a>(policy: &'a Policy, swept: &'a Swept, expected: Expected
 }
 
 /// The figures of a run, as text.
-fn came_to(policy: &Policy, swept: &Swept, expected: Expected) -> String {
+fn came_to(policy: &Policy, swept: &Swept) -> String {
     format!(
         "policy {} version {}\n{}\n\n{}\n",
         policy.name,
         policy.version,
         figures::dispositions(&swept.findings.by_type, &policy.types),
-        figures::guards(policy, &swept.findings.by_type.total(), expected)
+        figures::guards(policy, swept)
     )
 }

@@ -8,7 +8,7 @@ pub struct GuardTrip {
     /// The policy whose guard it is.
     pub policy: String,
     /// The guard's key in the policy, or the flag that replaces it.
-    pub guard: &'static str,
+    pub guard: String,
     /// The figure of the run, and the limit, in words.
     pub what: String,
     /// The flag that accepts exactly this run.

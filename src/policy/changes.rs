@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Boundary, Policy};
+use super::guard::Limit;
+use super::{Boundary, Guard, Policy};
 use crate::estate::{DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
 
 /// The changes from one policy to another, a sentence for each: first those that may delete more, then all others.
@@ -162,34 +163,30 @@ fn alerts(from: &Policy, to: &Policy, changes: &mut Changes) {
 }
 
 fn guards(from: &Policy, to: &Policy, changes: &mut Changes) {
-    let (one, other) = (&from.guard, &to.guard);
-    let guards = [
-        (
-            "max_deletes",
-            one.max_deletes.to_string(),
-            other.max_deletes.to_string(),
-            other.max_deletes > one.max_deletes,
-        ),
-        (
-            "max_delete_share",
-            one.max_delete_share.to_string(),
-            other.max_delete_share.to_string(),
-            other.max_delete_share > one.max_delete_share,
-        ),
-        (
-            "max_quarantined",
-            one.max_quarantined.to_string(),
-            other.max_quarantined.to_string(),
-            other.max_quarantined > one.max_quarantined,
-        ),
-    ];
-    for (guard, before, after, raised) in guards.into_iter().filter(|(_, before, after, _)| before != after) {
-        let effect = if raised { "it stops less" } else { "it stops more" };
-        changes.either(raised, format!("The guard {guard} is {after}, where it was {before}: {effect}."));
+    let (before, after) = (from.guard.limits(), to.guard.limits());
+    let other = |limits: &[Limit], key: &str| limits.iter().position(|limit| limit.key == key);
+    for Limit { key, text, value } in &after {
+        match other(&before, key).map(|place| &before[place]) {
+            None => changes.other(format!("The guard {key} is {text}, where there was none: it stops more.")),
+            Some(was) if was.text == *text => {}
+            Some(was) => {
+                let raised = *value > was.value;
+                let effect = if raised { "it stops less" } else { "it stops more" };
+                changes.either(raised, format!("The guard {key} is {text}, where it was {}: {effect}.", was.text));
+            }
+        }
+    }
+    for Limit { key, text, .. } in before.iter().filter(|limit| other(&after, &limit.key).is_none()) {
+        changes.wider(format!("There is no guard {key} any more, where it was {text}: it stops less."));
+    }
+    if from.guard.previous != to.guard.previous {
+        let run = |guard: &Guard| guard.previous.as_ref().map_or_else(|| "no run".to_owned(), |run| format!("`{run}`"));
+        let sentence = format!("Runs are compared with {}, where they were with {}", run(&to.guard), run(&from.guard));
+        changes.either(to.guard.previous.is_none(), format!("{sentence}."));
     }
     for (key, before, after) in [
-        ("require_unique", one.require_unique, other.require_unique),
-        ("require_sealed", one.require_sealed, other.require_sealed),
+        ("require_unique", from.guard.require_unique, to.guard.require_unique),
+        ("require_sealed", from.guard.require_sealed, to.guard.require_sealed),
     ] {
         if before != after {
             let now = if after { "is required" } else { "is no longer required" };

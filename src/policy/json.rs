@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Guard, Policy};
+use super::Policy;
+use super::guard::GuardDocument;
 use crate::error::Result;
 use crate::estate::{DeviceType, SmiStatus};
 
@@ -22,7 +23,7 @@ struct PolicyDocument<'p> {
     threshold: ThresholdDocument<'p>,
     exclude: TypesDocument<'p>,
     alerts: AlertsDocument<'p>,
-    guard: Guard,
+    guard: GuardDocument<'p>,
     types: ExtraTypesDocument<'p>,
     snapshot: SpellingsDocument<'p>,
 }
@@ -77,7 +78,7 @@ impl Policy {
                 code: &self.alerts.code,
                 silent_types: self.types.names_of(self.alerts.silent_types).collect(),
             },
-            guard: self.guard,
+            guard: (&self.guard).into(),
             types: ExtraTypesDocument {
                 extra: self.types.iter().skip(DeviceType::BUILT_IN.len()).map(|(_, name)| name).collect(),
             },

@@ -6,6 +6,7 @@
 mod built_in;
 mod changes;
 mod cutoff;
+mod guard;
 mod json;
 mod parse;
 mod rules;
@@ -13,11 +14,10 @@ mod rules;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 pub use built_in::{BUILT_IN, built_in};
 pub use changes::changes;
 pub use cutoff::Cutoff;
+pub use guard::{Guard, Limit, TypeGuard, TypeLimits};
 pub use rules::{DateVerdict, JudgedRow, Pair, PartyField, RoleField, Rules, age_months};
 
 use crate::config;
@@ -80,46 +80,6 @@ pub struct AlertPolicy {
     pub code: String,
     /// Types that CSPs notify: their deletions raise no alert, unless the role of the row is `ServiceUser`.
     pub silent_types: TypeSet,
-}
-
-/// Limits of a run. A run that would exceed one publishes nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Guard {
-    /// The most rows to be deleted.
-    #[serde(deserialize_with = "parse::rows")]
-    pub max_deletes: u64,
-    /// The most rows to be deleted, as a share (0 to 1) of the rows of the snapshot.
-    #[serde(deserialize_with = "parse::share")]
-    pub max_delete_share: f64,
-    /// The most quarantined rows.
-    #[serde(deserialize_with = "parse::rows")]
-    pub max_quarantined: u64,
-    /// Whether a snapshot is refused unless no two rows have the same Device ID, by its seal or by `--unique`.
-    #[serde(skip_serializing_if = "is_not_set")]
-    pub require_unique: bool,
-    /// Whether a snapshot is refused unless all of its files are sealed.
-    #[serde(skip_serializing_if = "is_not_set")]
-    pub require_sealed: bool,
-}
-
-/// Keys that came later are left out where they are not set: digests of earlier policies stay as they were.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_not_set(key: &bool) -> bool {
-    !*key
-}
-
-impl Default for Guard {
-    /// The limits of a policy that sets none, so that every run has guards.
-    fn default() -> Self {
-        Self {
-            max_deletes: 500_000,
-            max_delete_share: 0.05,
-            max_quarantined: 10_000,
-            require_unique: false,
-            require_sealed: false,
-        }
-    }
 }
 
 /// A policy, as change control signs it.

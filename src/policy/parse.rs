@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{AlertPolicy, Boundary, Guard, Policy, Thresholds};
-use crate::config::{Document, Number, Section, Spanned, Whole, in_text_order, named};
+use super::guard::{GuardSection, guard};
+use super::{AlertPolicy, Boundary, Policy, Thresholds};
+use crate::config::{Document, Section, Spanned, Whole, in_text_order, named};
 use crate::error::{DocumentKind, Result};
 use crate::estate::{Column, SmiStatus, Spellings, StatusSet, TypeNames, TypeSet};
 
@@ -23,7 +24,7 @@ struct PolicyFile {
     threshold: Section<BTreeMap<Spanned<String>, Months>>,
     exclude: Option<Section<ExcludeSection>>,
     alerts: Option<Section<AlertsSection>>,
-    guard: Option<Section<Guard>>,
+    guard: Option<Section<GuardSection>>,
     snapshot: Option<Section<SnapshotSection>>,
     types: Option<Section<TypesSection>>,
 }
@@ -61,16 +62,6 @@ impl<'de> Deserialize<'de> for Boundary {
     }
 }
 
-/// A limit of rows.
-pub(super) fn rows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    Whole::<0, { i64::MAX }>::deserialize(deserializer).map(Whole::get)
-}
-
-/// A share of rows, from 0 to 1.
-pub(super) fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Number::<0, 1>::deserialize(deserializer).map(Number::get)
-}
-
 /// Reads a policy.
 pub(super) fn parse(text: &str, source: &str) -> Result<Policy> {
     let document = Document { kind: DocumentKind::Policy, source, text };
@@ -87,7 +78,7 @@ pub(super) fn parse(text: &str, source: &str) -> Result<Policy> {
             None => TypeSet::EMPTY,
         },
         alerts: alerts(&document, file.alerts, &types)?,
-        guard: file.guard.map(Section::into_inner).unwrap_or_default(),
+        guard: guard(&document, file.guard, &types)?,
         spellings: spellings(&document, file.snapshot, &types)?,
         types,
     })

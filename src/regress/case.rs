@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 
 use super::table::{self, EMPTY, refuse};
-use crate::config::{Document, Spanned, named};
+use crate::config::{Document, Spanned};
 use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::{Column, DeviceId, Disposition, Reason, time};
 use crate::policy::Policy;
 use crate::shown;
-use crate::sweep::Expected;
+use crate::sweep::guard::headroom;
+use crate::sweep::{Expected, GuardFigures, GuardTerms};
 
-/// The guards that `stopped_by` may name.
-const GUARDS: [&str; 5] =
-    ["max_deletes", "max_delete_share", "max_quarantined", "--expect-deletes", "--expect-quarantined"];
+/// Flags that `stopped_by` may name, besides the guards of the policy.
+const FLAGS: [&str; 2] = ["--expect-deletes", "--expect-quarantined"];
 
 /// A case as its folder states it.
 #[derive(Debug, Clone)]
@@ -195,8 +195,7 @@ struct CaseFile {
     policy_digest: Option<String>,
     #[serde(deserialize_with = "moment")]
     as_of: i64,
-    #[serde(default, deserialize_with = "guard")]
-    stopped_by: Option<String>,
+    stopped_by: Option<Spanned<String>>,
     expect_deletes: Option<u64>,
     expect_quarantined: Option<u64>,
 }
@@ -218,8 +217,16 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
         .ok_or_else(|| serde::de::Error::custom(format!("`{text}`, expected 2026-11-01 or 2026-11-01T06:30:00Z")))
 }
 
-fn guard<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    named(deserializer, "guard", GUARDS.map(|guard| (guard, Some(guard.to_owned()))))
+/// Refuses a name that is neither a guard of the policy nor a flag that replaces some.
+fn known_guard(document: &Document<'_>, name: &Spanned<String>, policy: &Policy) -> Result<()> {
+    let limits = headroom(policy, &GuardFigures::default(), GuardTerms::default());
+    let known: Vec<&str> = FLAGS.into_iter().chain(limits.iter().map(|limit| limit.guard.as_str())).collect();
+    let found = name.get_ref().as_str();
+    if known.contains(&found) {
+        return Ok(());
+    }
+    let remedy = format!("{}there are {}", did_you_mean(found, known.iter().copied()), known.join(", "));
+    Err(document.refuse(name.span(), format!("unknown guard `{}`", shown::value(found)), remedy))
 }
 
 impl Case {
@@ -252,13 +259,12 @@ impl Case {
             return Err(document.refuse(file.requirements.span(), "the case names no statement", remedy));
         }
         let policy = policy(folder, &document, &file.policy)?;
+        file.stopped_by.as_ref().map_or(Ok(()), |name| known_guard(&document, name, &policy))?;
+        let stopped_by = file.stopped_by.map(Spanned::into_inner);
         let devices = read_devices(&folder.join("snapshot.csv"))?;
         let expected = folder.join("expected.csv");
-        let expected = if blessing && !expected.exists() {
-            Vec::new()
-        } else {
-            read_expected(&expected, file.stopped_by.as_deref())?
-        };
+        let expected =
+            if blessing && !expected.exists() { Vec::new() } else { read_expected(&expected, stopped_by.as_deref())? };
         Ok(Self {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             folder: folder.to_path_buf(),
@@ -268,8 +274,8 @@ impl Case {
             policy,
             policy_digest: file.policy_digest,
             as_of: file.as_of,
-            stopped_by: file.stopped_by,
-            accept: Expected { deletes: file.expect_deletes, quarantined: file.expect_quarantined },
+            stopped_by,
+            accept: Expected { deletes: file.expect_deletes, quarantined: file.expect_quarantined, rows: None },
             devices,
             expected,
             digest: digest(folder),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::estate::{Reason, time};
-use crate::policy::Policy;
+use crate::policy::{Guard, Policy};
 use crate::scan::Scan;
 use crate::sweep::{Due, Expected, Findings, Headroom, SweepOptions, Swept, Uniqueness, guard, sweep};
 
@@ -87,6 +87,7 @@ impl PolicyChange {
             policies: &policies,
             as_of,
             expected: Expected::default(),
+            previous: &[],
             uniqueness: Uniqueness::Unproven,
         };
         let swept = sweep(scan, &options)?;
@@ -178,20 +179,15 @@ fn quarantined(before: &Swept, after: &Swept) -> BTreeMap<String, BeforeAfter> {
 /// A policy whose guards stop nothing.
 fn without_guards(policy: &Policy) -> Policy {
     let mut policy = policy.clone();
-    policy.guard.max_deletes = u64::MAX;
-    policy.guard.max_delete_share = 1.0;
-    policy.guard.max_quarantined = u64::MAX;
+    policy.guard = Guard::none();
     policy
 }
 
 fn stops(policy: &Policy, swept: &Swept) -> Vec<GuardStop> {
-    let headroom = guard::headroom(policy, (&swept.findings.by_type.total()).into(), Expected::default());
+    let headroom = guard::headroom(policy, &(&swept.findings.by_type).into(), swept.terms);
     let tripped = headroom.into_iter().filter(|headroom| headroom.tripped);
-    let stop = |own: Headroom| GuardStop {
-        guard: own.guard.into(),
-        reached: own.figure(own.reached),
-        limit: own.figure(own.limit),
-    };
+    let stop =
+        |own: Headroom| GuardStop { reached: own.figure(own.reached), limit: own.figure(own.limit), guard: own.guard };
     tripped.map(stop).collect()
 }
 

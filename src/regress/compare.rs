@@ -7,7 +7,7 @@ use super::cells::{MatrixCell, in_common};
 use super::judge::CellResult;
 use super::published::{ActualOutcome, rule_row};
 use crate::estate::{Reason, TallyByType};
-use crate::sweep::guard;
+use crate::sweep::{GuardTerms, guard};
 
 /// One difference for which a case fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,11 @@ pub(super) fn compare(case: &Case, found: &CellResult) -> Vec<CaseDifference> {
 
 fn guards(case: &Case, found: &CellResult) -> Vec<String> {
     let figures = |name: &str| {
-        let all = guard::headroom(&case.policy, (&found.total()).into(), case.accept);
+        let all = guard::headroom(
+            &case.policy,
+            &(&found.by_type).into(),
+            GuardTerms { expected: case.accept, previous: None },
+        );
         all.iter().find(|headroom| headroom.guard == name).map_or_else(
             || ", since its figure is accepted otherwise".to_owned(),
             |own| format!(": {} where {} is the limit", own.figure(own.reached), own.figure(own.limit)),
@@ -62,8 +66,8 @@ fn guards(case: &Case, found: &CellResult) -> Vec<String> {
     };
     let wanted = case.stopped_by.as_deref();
     let mut wrong: Vec<String> = Vec::new();
-    for trip in found.trips.iter().filter(|trip| wanted != Some(trip.guard)) {
-        wrong.push(format!("the guard {} stopped the run{}", trip.guard, figures(trip.guard)));
+    for trip in found.trips.iter().filter(|trip| wanted != Some(&trip.guard)) {
+        wrong.push(format!("the guard {} stopped the run{}", trip.guard, figures(&trip.guard)));
     }
     if let Some(wanted) = wanted.filter(|wanted| found.trips.iter().all(|trip| trip.guard != *wanted)) {
         wrong.push(format!("the guard {wanted} was to stop the run, and did not{}", figures(wanted)));
@@ -193,7 +197,8 @@ pub(super) fn disagreement(
         let because = if because.is_empty() { because } else { format!(". The engine there: {because}") };
         return Some(format!("{}: {wrong}{because}", named(&one.outcome.device_id)));
     }
-    let guards = |cell: &CellResult| cell.trips.iter().map(|trip| trip.guard).collect::<Vec<_>>().join(" and ");
+    let guards =
+        |cell: &CellResult| cell.trips.iter().map(|trip| trip.guard.as_str()).collect::<Vec<_>>().join(" and ");
     if guards(first) != guards(other) {
         return Some(format!("stopped by {} and not by {}", quoted(&guards(other)), quoted(&guards(first))));
     }

@@ -8,12 +8,12 @@ use super::cells::MatrixCell;
 use super::published::{PublishedManifests, Reconciliation, reconcile};
 use super::store;
 use crate::error::{Error, GuardTrip, Result};
-use crate::estate::{Tally, TallyByType};
+use crate::estate::TallyByType;
 use crate::explain::explain;
 use crate::pool::Pool;
 use crate::progress::NoProgress;
 use crate::run::manifest::{ALERTS, DELETE};
-use crate::run::{Publication, SweepRequest, sweep_into};
+use crate::run::{PreviousRun, Publication, SweepRequest, sweep_into};
 use crate::scan::{Reader, Scan};
 use crate::snapshot::{AsOf, Snapshot};
 
@@ -67,13 +67,6 @@ pub(super) struct CellResult {
     pub reconciliation: Reconciliation,
 }
 
-impl CellResult {
-    /// The engine's counts of all device types.
-    pub(super) fn total(&self) -> Tally {
-        self.by_type.total()
-    }
-}
-
 /// The snapshot of a case in the form of one cell. Dropping it removes the files.
 pub(super) struct StoredCase<'b> {
     workspace: &'b Workspace,
@@ -104,6 +97,7 @@ impl<'b> StoredCase<'b> {
             policies: std::slice::from_ref(&case.policy),
             as_of: AsOf::Given(case.as_of),
             expected: case.accept,
+            previous: PreviousRun::First,
             require_sealed: false,
             unique: false,
             reader: Reader::default(),

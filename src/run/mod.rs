@@ -5,6 +5,7 @@ mod advice;
 pub mod diff;
 pub mod manifest;
 mod page;
+mod previous;
 mod publish;
 pub mod read;
 pub mod record;
@@ -13,6 +14,7 @@ pub mod verify;
 
 pub use diff::diff;
 pub use page::PAGE;
+pub use previous::PreviousRun;
 pub use publish::{Publication, PublishedRun, SweepOutcome, SweepRequest, sweep_into};
 pub use record::Record;
 pub use verify::verify;

@@ -89,10 +89,17 @@ fn tiles(tally: &TallyRecord) -> Markup {
 }
 
 fn guards(record: &Record, policy: &Policy) -> Markup {
-    let all = guard::headroom(policy, (&record.tally).into(), record.options.into());
+    let all = guard::headroom(policy, &record.guarded(&policy.types), record.guard_terms());
     let rows = html! { @for headroom in &all { (guard_row(headroom)) } };
     html! {
         h2 { "Guards: figures and limits" }
+        @if let Some(previous) = &record.previous {
+            p {
+                "The previous run is " code { (previous.run) } ", as of " (previous.as_of) ": "
+                (counted(previous.figures.deletes, "deletion")) ", " (count(previous.figures.quarantined))
+                " quarantined, of " (counted(previous.figures.rows, "row")) "."
+            }
+        }
         (html::table(TableStyle::Figures, &["guard", "reached", "limit", "used", ""], &rows))
     }
 }
@@ -103,7 +110,7 @@ fn guard_row(headroom: &Headroom) -> Markup {
     let exact = headroom.measure == Measure::Exact;
     html! {
         tr {
-            td { (headroom.guard) @if exact { ", in place of the policy's guard" } }
+            td { (headroom.title()) @if exact { ", in place of the policy's guard" } }
             td { (headroom.figure(headroom.reached)) }
             td { (headroom.figure(headroom.limit)) }
             td { @if exact { "as expected" } @else { (headroom.used()) } }

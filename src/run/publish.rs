@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{self, ManifestFile, Manifests};
 use super::page;
+use super::previous::{PreviousRun, must_be_earlier, previous};
 use super::record::{EngineRecord, OptionsRecord, Record, SweepContext};
 use super::required::required;
 use crate::error::{Error, Result, Stopped};
@@ -27,6 +28,8 @@ pub struct SweepRequest<'a> {
     pub as_of: AsOf,
     /// Exact numbers that take the place of guards; only with a single policy.
     pub expected: Expected,
+    /// The run to compare this one with.
+    pub previous: PreviousRun<'a>,
     /// Whether due devices are quarantined whose Device ID occurs anywhere else in the snapshot.
     pub unique: bool,
     /// Whether a snapshot is refused that is not sealed in the current schema, whatever the policies say.
@@ -77,6 +80,7 @@ pub struct SweepOutcome {
 pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<SweepOutcome> {
     let policies = request.policies;
     check_policies(policies, request.expected)?;
+    let before = policies.iter().map(|policy| previous(request.previous, policy, pool)).collect::<Result<Vec<_>>>()?;
     let directory = OutputDirectory::create_outside(request.out, request.snapshot)?;
     let spellings = policies.first().map(|policy| policy.spellings.clone()).unwrap_or_default();
     let snapshot = Snapshot::open(request.snapshot, &spellings, pool, progress)?;
@@ -84,7 +88,9 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     let uniqueness = Uniqueness::of(&snapshot, request.unique);
     required(&snapshot, policies, uniqueness, request.require_sealed)?;
     let scan = Scan::new(&snapshot, pool, progress).with_reader(request.reader);
-    let options = SweepOptions { policies, as_of, expected: request.expected, uniqueness };
+    before.iter().flatten().try_for_each(|previous| must_be_earlier(previous, as_of))?;
+    let figures: Vec<_> = before.iter().map(|previous| previous.as_ref().map(|run| run.figures)).collect();
+    let options = SweepOptions { policies, as_of, expected: request.expected, previous: &figures, uniqueness };
     let swept = sweep::sweep(&scan, &options)?;
     let trips: Vec<_> = swept.iter().flat_map(|swept| swept.trips.clone()).collect();
     if !trips.is_empty() {
@@ -103,11 +109,13 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
         written.push(manifest::write(&folder, &Manifests::new(&snapshot, policy, swept), pool)?);
     }
     let context = SweepContext { snapshot: &snapshot, as_of_from, options: options_record(request), uniqueness };
+    let mut before = before.into_iter();
     let engine = engine_record(&swept, pool, progress);
     let mut runs = Vec::new();
     for ((policy, swept), outputs) in policies.iter().zip(&swept).zip(&written) {
         let folder = folder_in(directory.path(), policy);
-        let record = Record::new(&context, policy, swept, outputs, engine.clone());
+        let previous = before.next().flatten();
+        let record = Record { previous, ..Record::new(&context, policy, swept, outputs, engine.clone()) };
         record.write(&folder)?;
         page::write(&folder, &record)?;
         runs.push(PublishedRun { path: folder_in(request.out, policy), record });
@@ -145,6 +153,7 @@ const fn options_record(request: &SweepRequest<'_>) -> OptionsRecord {
         as_of_later: request.as_of.even_later(),
         expect_deletes: request.expected.deletes,
         expect_quarantined: request.expected.quarantined,
+        expect_rows: request.expected.rows,
     }
 }
 

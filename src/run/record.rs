@@ -10,13 +10,12 @@ use serde_json::Value;
 
 use super::manifest::ManifestFile;
 use crate::error::{Error, Result};
-use crate::estate::{Column, Reason, Tally, TypeNames, time};
+use crate::estate::{Column, DeviceType, Reason, Tally, TypeNames, time};
 use crate::output::{OutputFile, json};
 use crate::policy::{Boundary, Policy, Rules};
 use crate::scan::PartyCounts;
 use crate::snapshot::{AsOfFrom, OwnMoment, SealSchema, Snapshot, VerifiedSeal};
-use crate::sweep::guard::Guarded;
-use crate::sweep::{Expected, Findings, Swept, Uniqueness};
+use crate::sweep::{Expected, Findings, GuardFigures, GuardTerms, Guarded, Swept, Uniqueness};
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";
@@ -39,6 +38,9 @@ pub struct Record {
     /// [`uniqueness`](Self::uniqueness).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uniqueness: Option<Uniqueness>,
+    /// The run that this one was compared with; `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousRecord>,
     /// The whole effective policy, with its `digest`.
     pub policy: Value,
     /// By device type, the threshold and the latest status date that is due.
@@ -83,11 +85,26 @@ pub struct OptionsRecord {
     /// The exact number of quarantined rows that took the place of their guard.
     #[serde(default)]
     pub expect_quarantined: Option<u64>,
+    /// The exact number of rows that took the place of the guards on them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_rows: Option<u64>,
+}
+
+/// The run that another was compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousRecord {
+    /// Its identifier: [`Record::id`].
+    pub run: String,
+    /// Its as-of moment, RFC 3339 in UTC.
+    pub as_of: String,
+    /// Its figures.
+    #[serde(rename = "tally")]
+    pub figures: Guarded,
 }
 
 impl From<OptionsRecord> for Expected {
     fn from(options: OptionsRecord) -> Self {
-        Self { deletes: options.expect_deletes, quarantined: options.expect_quarantined }
+        Self { deletes: options.expect_deletes, quarantined: options.expect_quarantined, rows: options.expect_rows }
     }
 }
 
@@ -211,6 +228,24 @@ impl From<&TallyRecord> for Guarded {
     }
 }
 
+impl Record {
+    /// The figures that guards limit.
+    #[must_use]
+    pub fn guarded(&self, types: &TypeNames) -> GuardFigures {
+        let code = |name: &String| types.get(name).map(DeviceType::code);
+        GuardFigures {
+            total: (&self.tally).into(),
+            by_type: self.by_type.iter().filter_map(|(name, of)| Some((code(name)?, of.into()))).collect(),
+        }
+    }
+
+    /// What the run was compared with.
+    #[must_use]
+    pub fn guard_terms(&self) -> GuardTerms {
+        GuardTerms { expected: self.options.into(), previous: self.previous.as_ref().map(|previous| previous.figures) }
+    }
+}
+
 impl TallyRecord {
     /// Whether the figures add up.
     #[must_use]
@@ -295,6 +330,7 @@ impl Record {
             as_of: time::format_instant(rules.as_of()),
             options,
             uniqueness: Some(uniqueness),
+            previous: None,
             policy: policy_record,
             cutoffs: cutoffs(policy, rules),
             snapshot: SnapshotRecord {

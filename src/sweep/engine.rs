@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use super::findings::{Due, Findings};
-use super::guard::Expected;
+use super::guard::{Expected, GuardTerms, Guarded};
 use super::judge::{Judge, JudgeBuffers, Judged};
 use super::uniqueness::Uniqueness;
 use super::{guard, quote, settle};
@@ -24,6 +24,8 @@ pub struct SweepOptions<'a> {
     pub as_of: i64,
     /// Exact numbers that replace guards.
     pub expected: Expected,
+    /// The figures of the previous run of each policy, in the policies' order; a policy without one is not compared.
+    pub previous: &'a [Option<Guarded>],
     /// Whether due rows are compared with all rows of the snapshot, to find Device IDs that occur more than once.
     pub uniqueness: Uniqueness,
 }
@@ -35,6 +37,8 @@ pub struct Swept {
     pub rules: Rules,
     /// What is to be deleted, what is quarantined, and the counts.
     pub findings: Findings,
+    /// What it was compared with.
+    pub terms: GuardTerms,
     /// The guards that it trips. If there are any, nothing may be published.
     pub trips: Vec<GuardTrip>,
     /// What the scan read and skipped; the same for all policies.
@@ -90,12 +94,14 @@ pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> 
         if options.uniqueness == Uniqueness::Proven {
             agrees_with_seal(scan.snapshot, &findings)?;
         }
-        let trips = guard::trips(policy, (&findings.by_type.total()).into(), options.expected);
+        let terms =
+            GuardTerms { expected: options.expected, previous: options.previous.get(swept.len()).copied().flatten() };
+        let trips = guard::trips(policy, &(&findings.by_type).into(), terms);
         if trips.is_empty() {
             let rows = in_row_order(quarantined, settled.quarantined);
             findings.quarantined = quote::quote(scan, &rows)?;
         }
-        swept.push(Swept { rules, findings, trips, metrics: scanned.metrics });
+        swept.push(Swept { rules, findings, terms, trips, metrics: scanned.metrics });
     }
     // Quarantined rows were read again since the last check.
     scan.snapshot.unchanged()?;

@@ -13,5 +13,5 @@ mod uniqueness;
 
 pub use engine::{SweepOptions, Swept, sweep};
 pub use findings::{Due, DueRows, Findings, Quarantined, Spot};
-pub use guard::{Expected, Headroom};
+pub use guard::{Expected, GuardFigures, GuardTerms, Guarded, Headroom};
 pub use uniqueness::Uniqueness;

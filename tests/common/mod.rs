@@ -102,7 +102,13 @@ pub fn sweep(snapshot: &Snapshot, policy: &Policy, as_of: i64, reader: Reader, t
 /// Sweeps a snapshot that is fine, by one policy and in this way of scanning.
 pub fn sweep_by(scan: &Scan<'_>, policy: &Policy, as_of: i64) -> Swept {
     let policies = std::slice::from_ref(policy);
-    let options = SweepOptions { policies, as_of, expected: Expected::default(), uniqueness: Uniqueness::Unproven };
+    let options = SweepOptions {
+        policies,
+        as_of,
+        expected: Expected::default(),
+        previous: &[],
+        uniqueness: Uniqueness::Unproven,
+    };
     let mut swept = sweep::sweep(scan, &options).unwrap_or_else(|error| panic!("{error}"));
     swept.pop().expect("one for each policy")
 }

@@ -178,7 +178,7 @@ proptest! {
         let (_folder, paths) = written(&files);
         let snapshot = open(&paths, &one);
         let policies = [one, other];
-        let options = SweepOptions { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), uniqueness: Uniqueness::Unproven };
+        let options = SweepOptions { policies: &policies, as_of: at(MOMENTS[1]), expected: Expected::default(), previous: &[], uniqueness: Uniqueness::Unproven };
         let together = smi_sweep::sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(2)), &NoProgress), &options).unwrap();
         for (policy, swept) in policies.iter().zip(together) {
             let alone = sweep(&snapshot, policy, at(MOMENTS[1]), Reader::Encoded, 1);
@@ -205,7 +205,7 @@ proptest! {
         let policy = unguarded("pre-change");
         let pool = Pool::new(Some(1));
         if let Ok(snapshot) = Snapshot::open(&paths, &policy.spellings, &pool, &NoProgress) {
-            let options = SweepOptions { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), uniqueness: Uniqueness::Unproven };
+            let options = SweepOptions { policies: std::slice::from_ref(&policy), as_of: at(MOMENTS[0]), expected: Expected::default(), previous: &[], uniqueness: Uniqueness::Unproven };
             let _ = smi_sweep::sweep::sweep(&Scan::new(&snapshot, &pool, &NoProgress), &options);
         }
     }

@@ -97,7 +97,7 @@ proptest! {
         for boundary in Boundary::ALL {
             let policies = policies_of(&excluded, &own, silent, boundary);
             let snapshot = open(&paths, &policies[0]);
-            let options = SweepOptions { policies: &policies, as_of, expected: Expected::default(), uniqueness: Uniqueness::Unproven };
+            let options = SweepOptions { policies: &policies, as_of, expected: Expected::default(), previous: &[], uniqueness: Uniqueness::Unproven };
             let swept = sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(1)), &NoProgress), &options).unwrap();
             let ledger = take(&snapshot, &policies[0], as_of, 2);
             prop_assert_eq!(&ledger.counts, &take(&snapshot, &policies[0], as_of, 1).counts);
@@ -140,8 +140,13 @@ fn the_fixture_estate_by_every_threshold_and_exclusion() {
     let snapshot = open(&estate, &policies[0]);
     let as_of = snapshot.as_of(AsOf::OfSnapshot).unwrap().0;
     let ledger = take(&snapshot, &policies[0], as_of, 2);
-    let options =
-        SweepOptions { policies: &policies, as_of, expected: Expected::default(), uniqueness: Uniqueness::Unproven };
+    let options = SweepOptions {
+        policies: &policies,
+        as_of,
+        expected: Expected::default(),
+        previous: &[],
+        uniqueness: Uniqueness::Unproven,
+    };
     let swept = sweep::sweep(&Scan::new(&snapshot, &Pool::new(Some(2)), &NoProgress), &options).unwrap();
     for (policy, swept) in policies.iter().zip(&swept) {
         assert_eq!(ledger.tally(policy).unwrap().by_type, swept.findings.by_type);

@@ -5,6 +5,7 @@ mod common;
 
 mod approvals;
 mod forecast;
+mod guards;
 mod lakes;
 mod laws;
 mod ledger;

@@ -30,6 +30,7 @@ fn try_sweep(snapshot: &Snapshot, policy: &Policy, reader: Reader) -> smi_sweep:
         policies,
         as_of: at("2026-11-01"),
         expected: Expected::default(),
+        previous: &[],
         uniqueness: Uniqueness::Unproven,
     };
     Ok(smi_sweep::sweep::sweep(&Scan::new(snapshot, &Pool::new(Some(1)), &NoProgress).with_reader(reader), &options)?

@@ -100,7 +100,7 @@ pub(super) fn follows(record: &Record, policy: &Policy, rules: &Rules) -> Result
         return Err("there are cutoffs of types that the policy does not know".into());
     }
     agrees(record, policy)?;
-    match guard::trips(policy, (&record.tally).into(), record.options.into()).into_iter().next() {
+    match guard::trips(policy, &record.guarded(&policy.types), record.guard_terms()).into_iter().next() {
         None => Ok(()),
         Some(trip) => Err(format!("a guard would have stopped this run: {}", trip.what)),
     }
