@@ -60,6 +60,8 @@ pub trait Progress: Sync {
     fn advance(&self, units: u64);
     /// Whether the operation should stop with [`Error::Interrupted`](crate::Error::Interrupted).
     fn interrupted(&self) -> bool;
+    /// The operation waits for another process: a sentence that says for what.
+    fn waiting(&self, _: &str) {}
     /// The time spent in each stage so far, for records; empty where the caller measures none. No decision uses it.
     fn stage_times(&self) -> BTreeMap<Stage, Duration> {
         BTreeMap::new()

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::Common;
-use super::terminal::{report_defect, watched};
+use super::terminal::{report_defect, say, watched};
 use crate::error::ExitCode;
 use crate::error::expecting_panic;
 use crate::progress::{Progress, Stage};
@@ -49,6 +49,7 @@ pub fn install_panic_hook() {
 /// A progress bar on standard error, and the time that each stage takes.
 #[derive(Debug)]
 pub struct TerminalProgress {
+    quiet: bool,
     bar: ProgressBar,
     clock: Mutex<StageClock>,
 }
@@ -71,7 +72,7 @@ impl TerminalProgress {
         };
         let bar = ProgressBar::with_draw_target(None, target);
         let clock = StageClock { began: Instant::now(), stage: None, spent: BTreeMap::new() };
-        Self { bar, clock: Mutex::new(clock) }
+        Self { quiet: common.quiet, bar, clock: Mutex::new(clock) }
     }
 
     /// Removes the bar. Returns the seconds of each stage by its name, and the seconds of the whole operation.
@@ -128,6 +129,12 @@ impl Progress for TerminalProgress {
 
     fn advance(&self, units: u64) {
         self.bar.inc(units);
+    }
+
+    fn waiting(&self, what: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| say(what));
+        }
     }
 
     fn interrupted(&self) -> bool {

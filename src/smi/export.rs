@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use postgres::Client;
+use postgres::error::SqlState;
 
 use super::config::Config;
 use super::connect::Target;
 use super::copy::{CopyRows, instant};
-use super::fault::failed;
-use super::table::{BoundColumn, DeviceTable, StoredForm, TableKind, qualified};
+use super::fault::{failed, inventory};
+use super::table::{BoundColumn, DeviceTable, StoredForm, TableKind, tree};
 use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceId, time};
 use crate::output::OutputDirectory;
@@ -48,13 +49,11 @@ pub struct ExportSummary {
     pub table: String,
 }
 
-/// Pages of a table that one query reads.
-#[derive(Debug, Clone)]
+/// Pages that one query reads: of the device table, and the pages of the same numbers of each of its partitions and children.
+#[derive(Debug, Clone, Copy)]
 struct Part {
-    /// The table that has them, quoted; `ONLY` where it has children.
-    from: String,
     first: u64,
-    /// The page after the last; `None`: up to the end of the table.
+    /// The page after the last; `None`: up to the end.
     end: Option<u64>,
 }
 
@@ -94,15 +93,13 @@ fn export_into(
     let table = DeviceTable::find(&mut keeper, config, policy)?;
     let beginning = || format!("cannot begin to read table {}", table.shown);
     // The lock comes first: a snapshot is taken by the first statement that reads.
-    let begin =
-        format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {} IN ACCESS SHARE MODE", table.name);
-    keeper.batch_execute(&begin).map_err(failed(&beginning()))?;
+    lock_when_free(&mut keeper, &table, progress)?;
     let moment = "SELECT pg_export_snapshot(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
     let row = keeper.query_one(moment, &[]).map_err(failed(&beginning()))?;
     let (snapshot, taken_at): (String, i64) = (row.get(0), row.get(1));
     let taken_at = time::format_instant(taken_at);
 
-    let (parts, estimate) = parts(&mut keeper, config, &table, pool.threads() as u64)?;
+    let (parts, estimate) = parts(&mut keeper, &table, pool.threads() as u64)?;
     progress.begin(Stage::Fetch, estimate);
     let names = Names::of(policy, |column| table.bound.iter().any(|bound| bound.column == column));
     let files = Files { folder, number: 0, taken_at: Some(&taken_at), names: &names, policy };
@@ -116,7 +113,7 @@ fn export_into(
                 Some(client) => client,
                 None => connection.insert(join(target, &snapshot, &table)?),
             };
-            let rows = fetch(client, &table, &part, Files { number: number * SUB_PARTS, ..files }, progress)?;
+            let rows = fetch(client, &table, part, Files { number: number * SUB_PARTS, ..files }, progress)?;
             read.fetch_add(rows, Ordering::Relaxed);
             Ok::<_, Error>(())
         },
@@ -141,55 +138,115 @@ fn export_into(
 /// The most files of a part, in case the statistics of the server are wrong.
 const SUB_PARTS: usize = 1_000;
 
-/// A connection with the snapshot of the first one.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// Begins a transaction with a share lock on the table, its partitions and children. While another session has it locked, says
+/// so and waits.
+fn lock_when_free(client: &mut Client, table: &DeviceTable, progress: &dyn Progress) -> Result<()> {
+    let mut said = String::new();
+    while let Err(error) = client.batch_execute(&format!("{BEGIN}; {}", lock_within(table, 1))) {
+        let is_locked = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        if !is_locked {
+            return Err(inventory(&format!("cannot begin to read table {}", table.shown), &error));
+        }
+        client.batch_execute("ROLLBACK").map_err(failed("cannot wait for the device table"))?;
+        let waits = format!("waiting for a lock on table {}: {}", table.shown, holders(client, table)?);
+        if waits != said {
+            progress.waiting(&waits);
+            said = waits;
+        }
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+    }
+    Ok(())
+}
+
+/// The statements that take the lock, or fail after so many seconds.
+fn lock_within(table: &DeviceTable, seconds: u32) -> String {
+    format!(
+        "SET LOCAL lock_timeout = '{seconds}s'; LOCK TABLE {} IN ACCESS SHARE MODE; SET LOCAL lock_timeout = 0",
+        table.name
+    )
+}
+
+/// Which sessions keep others from reading the table, or wait until they can.
+fn holders(client: &mut Client, table: &DeviceTable) -> Result<String> {
+    let sql = format!(
+        "SELECT string_agg(DISTINCT concat_ws(' ', 'process', l.pid, 'of', coalesce(a.usename::text, 'an unknown user'), \
+         nullif(format('(%s)', a.application_name), '()'), CASE WHEN l.granted THEN 'has it' ELSE 'waits for it' END), ', ') \
+         FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid \
+         WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.relation IN ({}) \
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        tree(&table.name)
+    );
+    let found: Option<String> =
+        client.query_one(&sql, &[]).map_err(failed("cannot see who has the device table locked"))?.get(0);
+    Ok(found.unwrap_or_else(|| "another session has had it".into()))
+}
+
+/// Seconds that a further connection waits for its lock.
+const JOIN_SECONDS: u32 = 5;
+
+/// A connection with the snapshot of the first one. A session that asks for an exclusive lock meanwhile waits for the first
+/// connection, and every further connection waits behind it.
 fn join(target: &Target, snapshot: &str, table: &DeviceTable) -> Result<Client> {
     let mut client = target.connect()?;
     // The server names snapshots by hexadecimal digits and dashes.
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '{}'",
-        snapshot.replace('\'', "''")
-    );
-    client.batch_execute(&begin).map_err(failed(&format!("cannot begin to read table {}", table.shown)))?;
-    Ok(client)
+    let begin = format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{}'", snapshot.replace('\'', "''"));
+    let begin = format!("{begin}; {}", lock_within(table, JOIN_SECONDS));
+    let Err(error) = client.batch_execute(&begin) else { return Ok(client) };
+    let beginning = format!("cannot begin to read table {}", table.shown);
+    if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        return Err(inventory(&beginning, &error));
+    }
+    client.batch_execute("ROLLBACK").map_err(failed(&beginning))?;
+    Err(Error::Inventory {
+        what: format!("{beginning}: another session asks to lock it, {}", holders(&mut client, table)?),
+        remedy: "export again when that session is done".into(),
+    })
 }
 
-/// Divides the table, its partitions and the tables that inherit from it into ranges of pages, and estimates the rows. Without
-/// statistics of the server, a page is assumed to have 50 rows.
-fn parts(client: &mut Client, config: &Config, table: &DeviceTable, connections: u64) -> Result<(Vec<Part>, u64)> {
-    const LEAVES: &str = "WITH RECURSIVE tree(oid) AS (SELECT $1::oid UNION SELECT i.inhrelid FROM pg_inherits i \
-                          JOIN tree ON i.inhparent = tree.oid) \
-                          SELECT n.nspname::text, c.relname::text, c.relkind::text, \
-                          CASE WHEN c.reltuples > 0 AND c.relpages > 0 \
-                          THEN ceil(c.reltuples / c.relpages)::bigint ELSE 50 END, \
-                          CASE WHEN c.relkind = 'r' \
-                          THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint ELSE 0 END \
-                          FROM tree JOIN pg_class c ON c.oid = tree.oid \
-                          JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind <> 'p' ORDER BY c.oid";
+/// Divides the table into ranges of pages, and estimates its rows. A range takes these pages of every partition: they are read
+/// through the table itself, whose privileges and policies count. Without statistics of the server, a page is assumed to have
+/// 50 rows.
+fn parts(client: &mut Client, table: &DeviceTable, connections: u64) -> Result<(Vec<Part>, u64)> {
+    let leaves = format!(
+        "SELECT c.relkind::text, CASE WHEN c.reltuples > 0 AND c.relpages > 0 \
+         THEN ceil(c.reltuples / c.relpages)::bigint ELSE 50 END, \
+         CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) / current_setting('block_size')::bigint ELSE 0 END \
+         FROM ({}) AS o JOIN pg_class AS c ON c.oid = o.oid WHERE c.relkind <> 'p'",
+        tree(&table.name)
+    );
+    let whole = Part { first: 0, end: None };
     if table.kind == TableKind::View {
-        return Ok((vec![Part { from: table.name.clone(), first: 0, end: None }], 0));
+        return Ok((vec![whole], 0));
     }
-    let looking = format!("cannot inspect table {}.{}", config.inventory.schema, config.inventory.table);
-    let (mut parts, mut estimate) = (Vec::new(), 0);
-    for row in client.query(LEAVES, &[&table.oid]).map_err(failed(&looking))? {
-        let (schema, name, kind): (String, String, String) = (row.get(0), row.get(1), row.get(2));
-        let [page_rows, pages] = [row.get(3), row.get(4)].map(|number: i64| u64::try_from(number).unwrap_or_default());
-        let from = format!("ONLY {}", qualified(&schema, &name));
-        if kind != "r" {
-            parts.push(Part { from, first: 0, end: None });
-            continue;
-        }
-        // Twice as many parts as connections, so that connections that finish sooner take more of them.
-        let share = (page_rows * pages).div_ceil(connections * 2);
-        let step = share.clamp(LEAST_ROWS, PART_ROWS).div_ceil(page_rows.max(1));
-        estimate += page_rows * pages;
-        let mut first = 0;
-        while first + step < pages {
-            parts.push(Part { from: from.clone(), first, end: Some(first + step) });
-            first += step;
-        }
-        // The last part has no end: it is the rest of the table, whatever its size is by then.
-        parts.push(Part { from, first, end: None });
+    let rows = client.query(&leaves, &[]).map_err(failed(&format!("cannot inspect table {}", table.shown)))?;
+    let count = |number: i64| u64::try_from(number).unwrap_or_default();
+    // Rows of a page, and pages, of each table that has rows.
+    let tables: Vec<(u64, u64)> = rows.iter().map(|row| (count(row.get(1)), count(row.get(2)))).collect();
+    let estimate = tables.iter().map(|(page_rows, pages)| page_rows * pages).sum::<u64>();
+    // A foreign table has no pages.
+    if rows.iter().any(|row| row.get::<_, String>(0) != "r") {
+        return Ok((vec![whole], estimate));
     }
+    // Twice as many parts as connections, so that connections that finish sooner take more of them.
+    let share = estimate.div_ceil(connections * 2).clamp(LEAST_ROWS, PART_ROWS);
+    let last = tables.iter().map(|(_, pages)| *pages).max().unwrap_or_default();
+    let (mut parts, mut first) = (Vec::new(), 0);
+    loop {
+        let longer = tables.iter().filter(|(_, pages)| *pages > first);
+        let rows_at_first = longer.map(|(page_rows, _)| page_rows).sum::<u64>().max(1);
+        let end = first + share.div_ceil(rows_at_first);
+        if end >= last {
+            break;
+        }
+        parts.push(Part { first, end: Some(end) });
+        first = end;
+    }
+    // The last part has no end: it is the rest, whatever its size is by then.
+    parts.push(Part { first, end: None });
     Ok((parts, estimate))
 }
 
@@ -197,7 +254,7 @@ fn parts(client: &mut Client, config: &Config, table: &DeviceTable, connections:
 fn fetch(
     client: &mut Client,
     table: &DeviceTable,
-    part: &Part,
+    part: Part,
     mut files: Files<'_>,
     progress: &dyn Progress,
 ) -> Result<u64> {
@@ -205,7 +262,7 @@ fn fetch(
         .into_iter()
         .map(|column| table.column(column).map_or_else(|_| "NULL::text".into(), BoundColumn::exported))
         .collect();
-    let mut query = format!("COPY (SELECT {} FROM {}", columns.join(", "), part.from);
+    let mut query = format!("COPY (SELECT {} FROM {}", columns.join(", "), table.name);
     if part.first > 0 || part.end.is_some() {
         query += &format!(" WHERE ctid >= '({},0)'::tid", part.first);
     }

@@ -260,16 +260,19 @@ impl ArchivedColumn {
         }
     }
 
-    /// The restored value of the table's row `d`, in the archive's type. Where the archive has null and the table must not,
-    /// the column is younger than the row, and there is nothing to compare.
+    /// The restored value of the table's row `d`, in the archive's type, to be compared with [`archived`](Self::archived).
     fn found(&self) -> String {
-        let value = format!("d.{}::{}", self.quoted, self.archived_type);
-        if self.required {
-            // The cast once more: a CASE over a domain has the type under the domain.
-            format!("(CASE WHEN r.{} IS NOT NULL THEN {value} END)::{}", self.quoted, self.archived_type)
-        } else {
-            value
-        }
+        self.unless_younger(&format!("d.{}::{}", self.quoted, self.archived_type))
+    }
+
+    /// The value in the archive's row `r`.
+    fn archived(&self) -> String {
+        self.unless_younger(&format!("r.{}", self.quoted))
+    }
+
+    /// Where the archive has null and the table must not, the column is younger than the row: there is nothing to compare.
+    fn unless_younger(&self, value: &str) -> String {
+        if self.required { format!("CASE WHEN r.{} IS NOT NULL THEN {value} END", self.quoted) } else { value.into() }
     }
 }
 
@@ -370,14 +373,13 @@ impl<'a> RestoreText<'a> {
             inventory = self.inventory,
             same_device = self.same_device,
             found = list(&ArchivedColumn::found),
-            archived = list(&|column| format!("r.{}", column.quoted)),
+            archived = list(&ArchivedColumn::archived),
         )
     }
 
     fn differing(&self) -> String {
         let differs = |column: &&ArchivedColumn| {
-            let found = column.found();
-            format!("count(*) FILTER (WHERE ROW({found})::record *<> ROW(r.{})::record)", column.quoted)
+            format!("count(*) FILTER (WHERE ROW({})::record *<> ROW({})::record)", column.found(), column.archived())
         };
         format!(
             "SELECT {} FROM {} AS r JOIN {} AS d ON {} WHERE {RESTORED}",

@@ -4,6 +4,7 @@
 mod common;
 
 mod archive;
+mod export_locks;
 mod inventory;
 mod inventory_forms;
 mod inventory_kills;
