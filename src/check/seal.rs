@@ -75,6 +75,9 @@ pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Pr
     };
     let checked = check(&Scan::new(&snapshot, pool, progress), request.policy, as_of)?;
     snapshot.unchanged()?;
+    if seal.is_none() {
+        snapshot.verify_rest(pool, progress)?;
+    }
     if checked.duplicate_ids > 0 && snapshot.device_ids_are_unique() {
         return Err(snapshot.not_unique());
     }

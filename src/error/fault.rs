@@ -167,6 +167,14 @@ pub enum Fault {
         /// As sealed.
         sealed: String,
     },
+    /// Bytes of a file differ from its seal.
+    #[error("differs from its seal: the BLAKE3 digest of bytes {first} to {last} of the file is another one")]
+    BlockBroken {
+        /// Offset of the first byte.
+        first: usize,
+        /// Offset of the last byte.
+        last: usize,
+    },
     /// A file that the seal does not name.
     #[error("is not named in the seal")]
     NotSealed,
@@ -182,6 +190,9 @@ pub enum Fault {
     /// The file changed between opening and the end of the scan.
     #[error("changed while it was read")]
     Changed,
+    /// The file was removed, or its folder, between opening and the end of the scan.
+    #[error("was removed while it was read")]
+    Removed,
     /// `check --strict` found something.
     #[error("{0} kinds of finding, and --strict accepts none")]
     Findings(usize),
@@ -214,14 +225,18 @@ impl Fault {
             Self::MixedAsOf { .. } => "sweep files of one moment only, or give --as-of",
             Self::BadTime(_) => "write 2026-11-01 or 2026-11-01T06:30:00Z",
             Self::BadLedger(_) => "take it with `smi-sweep ledger SNAPSHOT --out FILE`",
-            Self::BadSeal(_) | Self::SealBroken { .. } | Self::NotSealed | Self::SealedFileMissing => {
+            Self::BadSeal(_)
+            | Self::SealBroken { .. }
+            | Self::BlockBroken { .. }
+            | Self::NotSealed
+            | Self::SealedFileMissing => {
                 "restore the snapshot, or seal it again with `smi-sweep check --seal` if the change is intended"
             }
             Self::SealRequired(_) => {
                 "seal it with `smi-sweep check --seal`; a seal of an earlier version does not suffice"
             }
             Self::UniqueRequired(_) => "seal it with `smi-sweep check --seal`, or sweep with --unique",
-            Self::Changed => "sweep a snapshot that no other program writes to",
+            Self::Changed | Self::Removed => "sweep a snapshot that no other program writes to",
             Self::Findings(_) => "fix the snapshot, or map the spellings in the policy",
         }
     }

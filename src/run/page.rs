@@ -276,7 +276,7 @@ fn evidence(record: &Record) -> Markup {
         p {
             "The snapshot: " (counted(snapshot.rows, "row")) " in " (counted(snapshot.files.len() as u64, "file")) ", "
             (count(snapshot.bytes)) " bytes. "
-            @if sealed { "Its seal was verified." }
+            @if sealed { "Its seal was verified: every byte that this run read is one that was sealed." }
             @else { "Not all of it was sealed: bytes that changed before the run would not have been noticed." }
         }
         (html::table(TableStyle::Figures, &["file", "rows", "bytes", "BLAKE3"], &files))

@@ -123,6 +123,7 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     if progress.interrupted() {
         return Err(Error::Interrupted);
     }
+    snapshot.unchanged()?;
     directory.publish(pool)?;
     Ok(SweepOutcome { snapshot, swept, publication: Publication::Published(runs) })
 }

@@ -99,7 +99,7 @@ impl<'a> NotDuePages<'a> {
         let Some(statistics) = statistics_of(chunk) else { return Ok(pages) };
         pages.whole_chunk = pages.chunk_bounds(statistics).and_then(|bounds| pages.substitute(bounds));
         if pages.whole_chunk.is_none() && ordered(chunk.bound.form) {
-            pages.pages = DatePages::read(chunk.file.map().as_slice(), statistics);
+            pages.pages = chunk.file.date_pages(chunk.group, chunk.bound)?;
         }
         Ok(pages)
     }

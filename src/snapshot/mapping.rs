@@ -2,21 +2,26 @@
 //!
 //! A snapshot is immutable by contract, and before the engine publishes it checks that no file changed meanwhile (see
 //! [`super::SourceFile::unchanged`]). If a file is truncated while it is mapped, the system sends SIGBUS to the
-//! process. A program calls [`install_sigbus_handler`] so that it then ends with a clear message; because runs are
-//! published by one rename, nothing is published in that case.
+//! process. A program calls [`install_sigbus_handler`] so that it then ends with a clear message, and leaves nothing
+//! behind; because runs are published by one rename, nothing is published in that case.
 
 #![expect(unsafe_code, reason = "mapping files is what this module is for")]
 
+use std::ffi::c_int;
 use std::fs::{File, Metadata};
+use std::io::{PipeReader, PipeWriter, Read};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use memmap2::{Advice, Mmap, MmapOptions, UncheckedAdvice};
+use signal_hook::consts::SIGBUS;
 
 use crate::error::{Error, ExitCode, Result};
+use crate::output;
 
 /// A file mapped into memory, for reading only.
 #[derive(Debug, Clone)]
@@ -33,23 +38,66 @@ impl AsRef<[u8]> for MapOwner {
     }
 }
 
-/// The message for a truncated file. It is written from a signal handler, so it must be a constant.
-const TRUNCATED: &[u8] =
-    b"smi-sweep: a file of the snapshot was cut short while it was read; nothing was published\n  \
-    help: sweep a snapshot that no other program writes to\n";
+/// The message for a truncated file.
+const TRUNCATED: &[u8] = b"smi-sweep: a file of the snapshot was cut short while it was read";
+/// Its end, if nothing was published before.
+const UNPUBLISHED: &[u8] = b"; nothing was published";
+const TRUNCATED_HELP: &[u8] = b"\n  help: sweep a snapshot that no other program writes to\n";
+/// How long a thread may take that is publishing something at that moment.
+const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Installs a SIGBUS handler: if a mapped file is truncated or its disk fails, the process prints one line and exits
-/// with the code of a refused snapshot.
+// The C library's function for the action of a signal (POSIX.1-2024, `signal`); the program is linked with that library.
+unsafe extern "C" {
+    fn signal(number: c_int, action: usize) -> usize;
+}
+/// `SIG_DFL`.
+const DEFAULT_ACTION: usize = 0;
+
+/// Installs a SIGBUS handler: if a mapped file is truncated or its disk fails, the process removes what it has not
+/// published, prints one line and exits with the code of a refused snapshot.
+///
+/// A signal handler must not remove files. So a thread waits for it from the beginning; the handler wakes that thread, and
+/// never returns. Without that thread, or without its pipe, the handler prints the line and exits.
 pub fn install_sigbus_handler() {
-    let end = || {
-        // SAFETY: descriptor 2 is standard error, borrowed for one call; were it closed, the call would fail.
-        let stderr = unsafe { BorrowedFd::borrow_raw(2) };
-        let _ = rustix::io::write(stderr, TRUNCATED);
-        signal_hook::low_level::exit(ExitCode::Snapshot as i32);
+    let end = end_after_truncation();
+    let handler = move || {
+        let Some((wake, wait)) = &end else { exit_truncated(0) };
+        let _ = rustix::io::write(wake, &[1]);
+        // Nothing is ever written to this pipe, so that the access which failed is not tried again.
+        while rustix::io::read(wait, &mut [0]).is_ok_and(|read| read > 0) {}
+        exit_truncated(0)
     };
-    // SAFETY: the handler does only what a handler may: one `write` of a constant and `_exit`. It allocates nothing and
-    // takes no lock. It never returns, so that the access which failed is not tried again.
-    let _ = unsafe { signal_hook::low_level::register(signal_hook::consts::SIGBUS, end) };
+    // The handler of the standard library would come first, and restore the default action: a second thread that reads the
+    // missing page would then end the process before it is tidied up.
+    // SAFETY: `signal` with the default action has no precondition.
+    unsafe { signal(SIGBUS, DEFAULT_ACTION) };
+    // SAFETY: the handler does only what a handler may: `write`, `read` and `_exit`. It allocates nothing and takes no lock.
+    let _ = unsafe { signal_hook::low_level::register(SIGBUS, handler) };
+}
+
+/// Starts the thread that ends the process once a byte is written to the first pipe. The second pipe stays empty.
+fn end_after_truncation() -> Option<(PipeWriter, PipeReader)> {
+    let (mut woken, wake) = std::io::pipe().ok()?;
+    let (wait, never) = std::io::pipe().ok()?;
+    let waiting = move || {
+        let _open = never;
+        if woken.read_exact(&mut [0]).is_ok() {
+            exit_truncated(output::abandon(PATIENCE));
+        }
+    };
+    std::thread::Builder::new().name("truncation".into()).spawn(waiting).ok()?;
+    Some((wake, wait))
+}
+
+/// Prints the line and exits. `published` is the number of files and folders that were published before.
+fn exit_truncated(published: u64) -> ! {
+    // SAFETY: descriptor 2 is standard error, borrowed for three calls; were it closed, they would fail.
+    let stderr = unsafe { BorrowedFd::borrow_raw(2) };
+    for text in [TRUNCATED, if published == 0 { UNPUBLISHED } else { b"" }, TRUNCATED_HELP] {
+        let _ = rustix::io::write(stderr, text);
+    }
+    // It runs no destructors and no handlers of the C library, which could wait for the thread that failed.
+    signal_hook::low_level::exit(ExitCode::Snapshot as i32)
 }
 
 impl Mapped {

@@ -148,6 +148,14 @@ impl Snapshot {
         Some((file, row - file.first_row))
     }
 
+    /// Verifies all bytes of sealed files that no reader has verified, because none has read them.
+    ///
+    /// # Errors
+    /// The first file that differs from its seal, or an interruption.
+    pub fn verify_rest(&self, pool: &Pool, progress: &dyn Progress) -> Result<()> {
+        seal::verify_rest(&self.files, pool, progress)
+    }
+
     /// Checks that no file changed since it was opened.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,9 @@ use parquet::file::metadata::KeyValue;
 use super::contract::{Columns, FileColumn};
 use super::discover::FoundFile;
 use super::encoded::Chunk;
-use super::footer::{ChunkFooter, FooterOutline, RowGroups, column_bytes};
+use super::footer::{ChunkFooter, DatePages, FooterOutline, RowGroups, column_bytes};
 use super::mapping::Mapped;
+use super::seal::BlockDigests;
 use super::tables;
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{Column, Spellings};
@@ -27,6 +29,9 @@ struct FileIdentity {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
+    /// The time of the last change of content or metadata. No call sets it: a program that restores the time of
+    /// modification changes this one.
+    changed: (i64, i64),
 }
 
 impl FileIdentity {
@@ -36,6 +41,7 @@ impl FileIdentity {
             inode: metadata.ino(),
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
 }
@@ -63,10 +69,17 @@ pub struct SourceFile {
     pairs: Vec<KeyValue>,
     map: Mapped,
     identity: FileIdentity,
+    /// The digests of its blocks, if a seal has them.
+    blocks: Option<BlockDigests>,
 }
 
 /// How the keys of the metadata begin that the engine reads.
 const KEYS: &str = "smi.";
+
+/// Bytes that are verified at a time.
+const VERIFY_BYTES: usize = 4 << 20;
+/// Bytes of a range from which on the memory of what is verified is given back at once.
+const LARGE_BYTES: usize = 32 << 20;
 
 impl SourceFile {
     /// Maps a file, reads its footer and binds its columns.
@@ -100,6 +113,7 @@ impl SourceFile {
             pairs,
             map,
             identity,
+            blocks: None,
         })
     }
 
@@ -221,6 +235,7 @@ impl SourceFile {
         })?;
         let at = self.chunk_range(group, bound)?;
         let pages = chunk.and_then(|chunk| chunk.range_of_pages(self.map.as_slice().len())).unwrap_or(at);
+        self.verify(&pages, || self.chunk_place(group, bound))?;
         Ok(Chunk {
             bytes: &self.map.as_slice()[pages],
             codec,
@@ -230,13 +245,75 @@ impl SourceFile {
         })
     }
 
+    /// Gives the file the digests of its seal, and verifies the footer.
+    ///
+    /// # Errors
+    /// A footer that differs from its seal.
+    pub fn seal(&mut self, digests: BlockDigests) -> Result<()> {
+        self.digest = Some(digests.file().to_hex().to_string());
+        self.blocks = Some(digests);
+        let bytes = self.map.as_slice();
+        let end = bytes.len();
+        let length = bytes.split_last_chunk::<8>().and_then(|(_, tail)| tail.first_chunk::<4>());
+        let length = length.map_or(end, |length| u32::from_le_bytes(*length) as usize);
+        self.verify(&(end.saturating_sub(length.saturating_add(8))..end), || self.place())
+    }
+
+    /// Verifies the bytes of a range, if the file is sealed: those that were not verified before. Bytes around it are
+    /// verified with it, up to whole blocks. `place` is the place of the bytes, for errors.
+    ///
+    /// Workers that verify the same bytes at the same time share them out; see [`BlockDigests::verify_once`].
+    ///
+    /// # Errors
+    /// Bytes that differ from the sealed ones.
+    pub fn verify(&self, range: &Range<usize>, place: impl FnOnce() -> Place) -> Result<()> {
+        let Some(digests) = &self.blocks else { return Ok(()) };
+        let blocks = digests.whole_blocks(range);
+        for start in blocks.clone().step_by(VERIFY_BYTES) {
+            let piece = start..blocks.end.min(start + VERIFY_BYTES);
+            match digests.verify_once(self.map.as_slice(), &piece) {
+                Ok(compared) if compared > 0 && range.len() >= LARGE_BYTES => self.map.release(piece),
+                Ok(_) => {}
+                Err(block) => {
+                    let fault = Fault::BlockBroken { first: block.start, last: block.end - 1 };
+                    return Err(place().refuse(fault));
+                }
+            }
+        }
+        // What is around the range is not read now.
+        self.map.release(blocks.start..range.start);
+        self.map.release(range.end..blocks.end);
+        Ok(())
+    }
+
+    /// The page index of a date column in a row group; `None` if there is none that is whole.
+    ///
+    /// # Errors
+    /// An index that differs from the sealed one.
+    pub fn date_pages(&self, group: usize, bound: &FileColumn) -> Result<Option<DatePages>> {
+        let statistics = self.chunk_footer(group, bound).and_then(|chunk| chunk.statistics.as_deref());
+        let Some(statistics) = statistics else { return Ok(None) };
+        let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.map.as_slice().len());
+        for (start, len) in [statistics.offset_index, statistics.column_index].into_iter().flatten() {
+            let range = within(start)..within(start.saturating_add(u64::from(len)));
+            self.verify(&range, || self.chunk_place(group, bound))?;
+        }
+        Ok(DatePages::read(self.map.as_slice(), statistics))
+    }
+
     /// Whether the file is still the one that was opened.
     ///
     /// # Errors
     /// A file that was written to, replaced or removed since.
     pub fn unchanged(&self) -> Result<()> {
-        let now = fs::metadata(&self.path).map_err(Error::io("inspect", &self.path))?;
-        if FileIdentity::of(&now) == self.identity { Ok(()) } else { Err(self.place().refuse(Fault::Changed)) }
+        match fs::metadata(&self.path) {
+            Ok(now) if FileIdentity::of(&now) == self.identity => Ok(()),
+            Ok(_) => Err(self.place().refuse(Fault::Changed)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Err(self.place().refuse(Fault::Removed))
+            }
+            Err(error) => Err(Error::io("inspect", &self.path)(error)),
+        }
     }
 }
 

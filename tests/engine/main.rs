@@ -4,6 +4,7 @@
 mod common;
 
 mod approvals;
+mod changing;
 mod forecast;
 mod guards;
 mod lakes;

@@ -2,11 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::common::columns::{meters, write_at};
-use crate::common::{Workspace, run, text_of};
+use crate::common::columns::{Columns, meters, write_at};
+use crate::common::estates::{Row, mixed, mixed_rows};
+use crate::common::{Workspace, at, fixtures, run, text_of, unguarded};
+use arrow_array::{ArrayRef, StringArray, TimestampMicrosecondArray};
 use serde_json::{Value, json};
-use smi_sweep::snapshot::SEAL_FILE;
+use smi_sweep::error::ExitCode;
+use smi_sweep::pool::Pool;
+use smi_sweep::progress::NoProgress;
+use smi_sweep::scan::{Reader, Scan};
+use smi_sweep::snapshot::{SEAL_FILE, Snapshot};
+use smi_sweep::sweep::{Expected, Findings, SweepOptions, Uniqueness};
 
 /// A sealed folder with two files, and the text of its seal.
 fn sealed(home: &Path) -> String {
@@ -102,4 +110,68 @@ fn a_seal_of_the_earlier_schema_is_read_with_a_note() {
     fs::write(&path, seal.to_string()).unwrap();
     let (code, _, err) = sweep(&home, "later");
     assert!(code == 3 && err.contains("its schema is `smi-sweep/snapshot/3`"), "{err}");
+}
+
+/// Rows of every kind, with a long column between the others that no rule reads.
+fn with_remarks(rows: u64) -> Columns {
+    let all = mixed_rows(rows, &["Acme"]);
+    let text =
+        |value: fn(&Row) -> Option<String>| -> ArrayRef { Arc::new(all.iter().map(value).collect::<StringArray>()) };
+    let remarks: StringArray = (0..rows).map(|row| Some(format!("{:0>60}", mixed(row)))).collect();
+    let since: TimestampMicrosecondArray = all.iter().map(|row| row.since).collect();
+    vec![
+        ("device_id", text(|row| row.id.clone())),
+        ("device_type", text(|row| row.device_type.clone())),
+        ("remarks", Arc::new(remarks)),
+        ("smi_status", text(|row| row.status.clone())),
+        ("status_since", Arc::new(since)),
+        ("notifying_party", text(|row| row.party.clone())),
+    ]
+}
+
+/// A flipped bit anywhere in a sealed file is refused, or was not read: then the result is that of the file that was
+/// sealed. A check reads all.
+#[test]
+fn a_flipped_bit_is_refused_or_decides_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (wide, estate) = (home.path().join("wide/a.parquet"), home.path().join("estate/a.parquet"));
+    write_at(&wide, with_remarks(4_000), None);
+    fs::create_dir(home.path().join("estate")).unwrap();
+    fs::copy(fixtures().join("estate/part-00000.parquet"), &estate).unwrap();
+    let (mut refused, mut unread) = (0, 0);
+    for path in [wide, estate] {
+        let folder = path.parent().unwrap();
+        assert_eq!(run(&["check", &text_of(folder), "--seal", "--taken-at", "2026-11-01"]).0, 0);
+        let (whole, rest) = swept(folder, Reader::Encoded).unwrap();
+        rest.unwrap();
+        let bytes = fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(bytes.len() / 60).chain([bytes.len() - 1]) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 4;
+            fs::write(&path, flipped).unwrap();
+            match swept(folder, if at % 2 == 0 { Reader::Encoded } else { Reader::Reference }) {
+                Err(error) => {
+                    assert_eq!(error.exit_code(), ExitCode::Snapshot, "{path:?} {at}: {error}");
+                    refused += 1;
+                }
+                Ok((findings, rest)) => {
+                    assert!(findings == whole, "{path:?} {at}");
+                    assert!(rest.unwrap_err().to_string().contains("differs from its seal"), "{path:?} {at}");
+                    unread += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 60 && unread > 10, "{refused} were refused, {unread} not read");
+}
+
+/// Sweeps a folder, and then verifies what was not read.
+fn swept(folder: &Path, reader: Reader) -> smi_sweep::Result<(Findings, smi_sweep::Result<()>)> {
+    let (policy, pool) = (unguarded("pre-change"), Pool::new(Some(2)));
+    let snapshot = Snapshot::open(&[folder.to_path_buf()], &policy.spellings, &pool, &NoProgress)?;
+    let (policies, as_of, expected) = (std::slice::from_ref(&policy), at("2026-11-01"), Expected::default());
+    let options = SweepOptions { policies, as_of, expected, uniqueness: Uniqueness::Unproven, previous: &[] };
+    let scan = Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader);
+    let findings = smi_sweep::sweep::sweep(&scan, &options)?.remove(0).findings;
+    Ok((findings, snapshot.verify_rest(&pool, &NoProgress)))
 }

@@ -116,10 +116,11 @@ impl<'a> ColumnReader<'a> {
     /// # Errors
     /// A footer that points beyond the file, or a codec that is not supported.
     pub(super) fn open(&mut self) -> Result<Option<OpenChunk<'_>>> {
-        let chunk = match self.reader {
-            Reader::Encoded => self.chunk.file.chunk(self.chunk.group, self.chunk.bound)?,
-            Reader::Reference => return Ok(None),
-        };
+        // Here the chunk is compared with its seal, whichever reader reads it.
+        let chunk = self.chunk.file.chunk(self.chunk.group, self.chunk.bound)?;
+        if self.reader == Reader::Reference {
+            return Ok(None);
+        }
         let ColumnBuffers { pages, dictionaries, codes, .. } = &mut *self.buffers;
         let dictionary = &mut dictionaries[self.column as usize];
         Ok(Some(OpenChunk { chunk, cursor: PageCursor::new(chunk, self.start, pages, dictionary), codes }))

@@ -5,9 +5,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::SEAL_FILE;
+use super::blocks::BlockDigests;
 use crate::error::{Error, Fault, Place, Result};
 use crate::output::{Existing, OutputFile, json};
 
@@ -68,6 +70,40 @@ pub struct SealedFile {
     pub bytes: u64,
     /// Its BLAKE3 digest, in hex.
     pub blake3: String,
+    /// The digests of its blocks, one after the other, in Base64; empty for a file of one block and in schema 1.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    blocks: String,
+}
+
+impl SealedFile {
+    /// The digests of the file: of the whole, and of its blocks.
+    ///
+    /// # Errors
+    /// What is wrong: digests that cannot be read, or that contradict each other.
+    pub fn digests(&self) -> Result<BlockDigests, String> {
+        let wrong = |what: &str| format!("{what} of {} are not those of a file", self.path);
+        let file = blake3::Hash::from_hex(&self.blake3).map_err(|_| wrong("the digits of the digest"))?;
+        let blocks = BASE64.decode(self.blocks.as_bytes()).map_err(|_| wrong("the digests of the blocks"))?;
+        let (blocks, rest) = blocks.as_chunks();
+        if !rest.is_empty() {
+            return Err(wrong("the digests of the blocks"));
+        }
+        let bytes = usize::try_from(self.bytes).map_err(|_| wrong("the bytes"))?;
+        BlockDigests::new(file, bytes, blocks.to_vec()).map_err(wrong)
+    }
+}
+
+/// The entry of a file with these digests.
+impl From<(&str, u64, &BlockDigests)> for SealedFile {
+    fn from((path, rows, digests): (&str, u64, &BlockDigests)) -> Self {
+        Self {
+            path: path.to_owned(),
+            rows,
+            bytes: digests.bytes() as u64,
+            blake3: digests.file().to_hex().to_string(),
+            blocks: BASE64.encode(digests.blocks().as_flattened()),
+        }
+    }
 }
 
 /// The schema alone, to be read before the fields that depend on it.
@@ -117,6 +153,9 @@ impl Seal {
         let seal: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let digested = seal.blake3.is_some();
         match seal.schema {
+            SealSchema::V1 if seal.files.iter().any(|file| !file.blocks.is_empty()) => {
+                return Err("it has keys that its schema lacks".into());
+            }
             SealSchema::V1 if digested || seal.device_ids.is_some() || !seal.device_id_columns.is_empty() => {
                 return Err("it has keys that its schema lacks".into());
             }

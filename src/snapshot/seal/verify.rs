@@ -1,15 +1,17 @@
 //! Digests files to make a seal of them, and compares files with their seal.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
-use super::document::{DeviceIds, Seal, SealedFile};
+use super::SEAL_FILE;
+use super::blocks::{BLOCK_BYTES, BlockDigests, digests_of};
+use super::document::{DeviceIds, Seal, SealSchema, SealedFile};
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::Column;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::snapshot::SourceFile;
-use crate::snapshot::mapping::Mapped;
 
 /// A folder that has a seal.
 #[derive(Debug, Clone, Copy)]
@@ -39,11 +41,9 @@ impl Seal {
     pub fn of(folder: &Path, content: SealContent<'_>, pool: &Pool, progress: &dyn Progress) -> Result<Self> {
         let SealContent { files, taken_at, device_ids } = content;
         let digests = digests(&files.iter().collect::<Vec<_>>(), pool, progress)?;
-        let sealed = files.iter().zip(digests).map(|(file, blake3)| SealedFile {
-            path: file.below(folder).unwrap_or(&file.name).into(),
-            rows: file.rows,
-            bytes: file.bytes(),
-            blake3,
+        let sealed = files.iter().zip(&digests).map(|(file, digests)| {
+            let path = file.below(folder).unwrap_or(&file.name);
+            SealedFile::from((path, file.rows, digests))
         });
         let mut seal = Self::new(sealed.collect());
         seal.taken_at = taken_at;
@@ -52,8 +52,8 @@ impl Seal {
         Ok(seal.digested())
     }
 
-    /// Compares files in or below the sealed folder with this seal, and sets their digests. If `whole`, a file that
-    /// only the seal lists is missing.
+    /// Compares files in or below the sealed folder with this seal, and gives them their digests. If `whole`, a file that
+    /// only the seal lists is missing. In schema 2 the footers are verified here, and other bytes when they are read.
     ///
     /// # Errors
     /// The first difference, in the order of the files.
@@ -83,18 +83,51 @@ impl Seal {
             differ(file, "its size", &file.bytes().to_string(), &sealed.bytes.to_string())?;
             differ(file, "its number of rows", &file.rows.to_string(), &sealed.rows.to_string())?;
         }
-        // A file below two seals is digested once.
-        let fresh: Vec<usize> = (0..files.len()).filter(|&index| files[index].digest.is_none()).collect();
-        let digests = digests(&fresh.iter().map(|&index| &*files[index]).collect::<Vec<_>>(), pool, progress)?;
-        for (index, digest) in fresh.into_iter().zip(digests) {
-            files[index].digest = Some(digest);
+        match self.schema {
+            SealSchema::V1 => digest_whole(files, pool, progress)?,
+            SealSchema::V2 => {
+                for (file, sealed) in files.iter_mut().zip(&entries).filter(|(file, _)| file.digest.is_none()) {
+                    let bad = |what| Place::file(folder.join(SEAL_FILE)).refuse(Fault::BadSeal(what));
+                    file.seal(sealed.digests().map_err(bad)?)?;
+                }
+            }
         }
+        // A file below two seals has its digest from one of them.
         for (file, sealed) in files.iter().zip(entries) {
             let digest = file.digest.as_deref().unwrap_or_default();
             differ(file, "its BLAKE3 digest", digest, &sealed.blake3.to_ascii_lowercase())?;
         }
         Ok(())
     }
+}
+
+/// Digests files of which only the digest of the whole is sealed.
+fn digest_whole(files: &mut [&mut SourceFile], pool: &Pool, progress: &dyn Progress) -> Result<()> {
+    let fresh: Vec<usize> = (0..files.len()).filter(|&index| files[index].digest.is_none()).collect();
+    let digests = digests(&fresh.iter().map(|&index| &*files[index]).collect::<Vec<_>>(), pool, progress)?;
+    for (index, digests) in fresh.into_iter().zip(digests) {
+        files[index].digest = Some(digests.file().to_hex().to_string());
+    }
+    Ok(())
+}
+
+/// Verifies all bytes of sealed files that were not verified before.
+///
+/// # Errors
+/// The first file that differs from its seal, or an interruption.
+pub fn verify_rest(files: &[SourceFile], pool: &Pool, progress: &dyn Progress) -> Result<()> {
+    progress.begin(Stage::VerifySeal, files.iter().map(SourceFile::bytes).sum());
+    pool.map(pieces(&files.iter().collect::<Vec<_>>()), |(index, piece)| {
+        if progress.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        let file = &files[index];
+        file.verify(&piece, || file.place())?;
+        progress.advance(piece.len() as u64);
+        file.map().release(piece);
+        Ok(())
+    })?;
+    Ok(())
 }
 
 /// The names of the columns that are read as Device IDs, ascending, each once.
@@ -114,25 +147,36 @@ fn differ(file: &SourceFile, what: &'static str, found: &str, sealed: &str) -> R
     Err(file.place().refuse(Fault::SealBroken { what, found, sealed }))
 }
 
-fn digests(files: &[&SourceFile], pool: &Pool, progress: &dyn Progress) -> Result<Vec<String>> {
-    progress.begin(Stage::VerifySeal, files.iter().map(|file| file.bytes()).sum());
-    pool.map(files.to_vec(), |file| digest(file.map(), progress))
+/// Bytes that a worker digests at a time: whole blocks, and little memory.
+const PIECE_BYTES: usize = 256 * BLOCK_BYTES;
+
+/// All pieces of the files: the index of the file, and the bytes in it.
+fn pieces(files: &[&SourceFile]) -> Vec<(usize, Range<usize>)> {
+    let mut pieces = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let bytes = file.map().as_slice().len();
+        pieces.extend((0..bytes).step_by(PIECE_BYTES).map(|at| (index, at..bytes.min(at + PIECE_BYTES))));
+    }
+    pieces
 }
 
-/// Bytes that are digested at a time: enough work for all workers, and little memory.
-const DIGEST_BYTES: usize = 16 << 20;
-
-fn digest(map: &Mapped, progress: &dyn Progress) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut at = 0;
-    for piece in map.as_slice().chunks(DIGEST_BYTES) {
+/// Digests whole files.
+fn digests(files: &[&SourceFile], pool: &Pool, progress: &dyn Progress) -> Result<Vec<BlockDigests>> {
+    progress.begin(Stage::VerifySeal, files.iter().map(|file| file.bytes()).sum());
+    let digested = pool.map(pieces(files), |(index, piece)| {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
-        hasher.update_rayon(piece);
-        map.release(at..at + piece.len());
-        at += piece.len();
+        let map = files[index].map();
+        let digests = digests_of(piece.start / BLOCK_BYTES, &map.as_slice()[piece.clone()]);
         progress.advance(piece.len() as u64);
+        map.release(piece);
+        Ok((index, digests))
+    })?;
+    let mut blocks: Vec<Vec<_>> = files.iter().map(|_| Vec::new()).collect();
+    for (index, digests) in digested {
+        blocks[index].extend(digests);
     }
-    Ok(hasher.finalize().to_hex().to_string())
+    let files = files.iter().map(|file| file.map().as_slice()).zip(blocks);
+    Ok(files.map(|(bytes, blocks)| BlockDigests::of(bytes.len(), blocks, bytes)).collect())
 }
