@@ -10,8 +10,8 @@ use crate::policy::{DateVerdict, Pair, Policy, RoleField, Rules};
 use crate::progress::Stage;
 use crate::scan::columns::codes::Codes;
 use crate::scan::duplicates::{Duplicates, duplicates};
-use crate::scan::{RangeReader, Scan, dates, values};
-use crate::snapshot::PhysicalForm;
+use crate::scan::{RangeReader, Scan, values};
+use crate::snapshot::{PhysicalForm, StatusDates};
 
 /// A kind of flaw in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,8 +28,12 @@ pub enum FlawKind {
     MissingDate,
     /// A status date after the as-of time.
     FutureDate,
-    /// A status date before the year 1.
+    /// A status date before the year 1, or before the earliest date of the policy.
     ImplausibleDate,
+    /// A status date before 1971, which many systems store for no date: 0001-01-01, 1900-01-01, 1970-01-01.
+    EarlyDate,
+    /// A text that is not a date in the declared format, or a time that the declared zone skips or has twice.
+    UnreadableDate,
     /// No Device ID.
     MissingDeviceId,
     /// A Device ID that is not eight hex pairs.
@@ -56,6 +60,8 @@ impl FlawKind {
             Self::MissingDate => "missing_date",
             Self::FutureDate => "future_date",
             Self::ImplausibleDate => "implausible_date",
+            Self::EarlyDate => "early_date",
+            Self::UnreadableDate => "unreadable_date",
             Self::MissingDeviceId => "missing_device_id",
             Self::MalformedDeviceId => "malformed_device_id",
             Self::DuplicateDeviceId => "duplicate_device_id",
@@ -71,7 +77,8 @@ impl FlawKind {
 pub struct CheckFinding {
     /// The kind of flaw.
     pub kind: FlawKind,
-    /// The spelling that the policy does not know; `None` for kinds without spellings.
+    /// The spelling that the policy does not know, the value that is no date, or the early date; `None` for kinds that
+    /// are not listed by value.
     pub value: Option<String>,
     /// Number of rows that have it.
     pub rows: u64,
@@ -190,14 +197,14 @@ impl Checker<'_> {
         ] {
             let Some(bound) = range.file.columns.get(column) else { continue };
             let wanted = self.wanted(column, &all, &pairs);
-            let place = range.range;
+            let (place, dates) = (range.range, &range.file.dates);
             range.values(column, &wanted, |index, value| {
                 let row = wanted[index];
                 let role = &mut roles[(row - pairs.first_row) as usize];
                 if column == Column::NotifyingRole {
                     *role = RoleField::from(value.bytes);
                 }
-                let checked = CheckedValue { column, form: bound.form(), bytes: value.bytes };
+                let checked = CheckedValue { column, form: bound.form(), dates, bytes: value.bytes };
                 if let Some((kind, spelling)) = self.flaw(&checked, pairs.of(row), *role) {
                     flaws.add(kind, spelling, place.row_number(row));
                 }
@@ -253,17 +260,7 @@ impl Checker<'_> {
                 Some(id) if self.duplicates.ids.binary_search(&id).is_ok() => FlawKind::DuplicateDeviceId,
                 Some(_) => return None,
             },
-            // A missing date is a flaw only where the rule needs the date; any other date is checked in every row.
-            (Column::StatusSince, None) if self.rules.pair(status, device_type) != Pair::Judge => return None,
-            (Column::StatusSince, bytes) => {
-                let since = bytes.map(|bytes| dates::micros(value.form, bytes));
-                match self.rules.judge_date(device_type, since) {
-                    DateVerdict::Quarantine(Reason::MissingDate) => FlawKind::MissingDate,
-                    DateVerdict::Quarantine(Reason::FutureDate) => FlawKind::FutureDate,
-                    DateVerdict::Quarantine(_) => FlawKind::ImplausibleDate,
-                    DateVerdict::Due | DateVerdict::NotDue => return None,
-                }
-            }
+            (Column::StatusSince, _) => return self.flaw_of_date(value, (status, device_type)),
             (Column::NotifyingParty, bytes) => {
                 let party = values::party_field(value.form, bytes);
                 match self.rules.addressee(device_type, role, (&party).into()) {
@@ -277,11 +274,40 @@ impl Checker<'_> {
         };
         Some((kind, None))
     }
+
+    /// The flaw of a date, and its value if the kind of flaw is listed by value.
+    fn flaw_of_date(
+        &self,
+        value: &CheckedValue<'_>,
+        (status, device_type): (u8, u8),
+    ) -> Option<(FlawKind, Option<String>)> {
+        let since = value.dates.read(value.bytes);
+        if let Some(text) = value.dates.misread(value.bytes) {
+            return Some((FlawKind::UnreadableDate, Some(text)));
+        }
+        // A missing date is a flaw only where the rule needs the date; any other date is checked in every row.
+        if since.is_none() && self.rules.pair(status, device_type) != Pair::Judge {
+            return None;
+        }
+        match self.rules.judge_date(device_type, since) {
+            DateVerdict::Quarantine(Reason::MissingDate) => Some((FlawKind::MissingDate, None)),
+            DateVerdict::Quarantine(Reason::FutureDate) => Some((FlawKind::FutureDate, None)),
+            DateVerdict::Quarantine(_) => Some((FlawKind::ImplausibleDate, None)),
+            DateVerdict::Due | DateVerdict::NotDue => {
+                let day = since.map(time::day_of).filter(|&day| day < FIRST_USUAL_DAY)?;
+                Some((FlawKind::EarlyDate, Some(time::format_day(day))))
+            }
+        }
+    }
 }
+
+/// 1971-01-01. Zero in any unit is before it in every time zone, and so are the lowest dates of common systems.
+const FIRST_USUAL_DAY: i32 = 365;
 
 /// One value of a row.
 struct CheckedValue<'a> {
     column: Column,
     form: PhysicalForm,
+    dates: &'a StatusDates,
     bytes: Option<&'a [u8]>,
 }

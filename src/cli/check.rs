@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{AsOfArgs, Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_seals};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, parse_time, print, print_json, remark, remark_seals, zone_note};
 use crate::check::{CheckFinding, CheckOutcome, CheckRequest, SealRequest, check_and_seal};
 use crate::error::{Fault, Place, Result};
 use crate::estate::time;
@@ -80,6 +80,8 @@ struct CheckDocument<'a> {
     rows: u64,
     bytes: u64,
     as_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assumed_zone: Option<&'static str>,
     findings: Vec<FindingDocument<'a>>,
     duplicate_device_ids: u64,
     seal: Option<&'a Path>,
@@ -119,6 +121,7 @@ fn document<'o>(outcome: &'o CheckOutcome) -> CheckDocument<'o> {
         rows: snapshot.rows(),
         bytes: snapshot.bytes(),
         as_of: as_of.map(time::format_instant),
+        assumed_zone: snapshot.assumed_zone(),
         findings: checked.findings.iter().map(finding).collect(),
         duplicate_device_ids: checked.duplicate_ids,
         seal: sealed.as_deref(),
@@ -132,6 +135,9 @@ fn show(common: &Common, outcome: &CheckOutcome) -> Result<()> {
     let CheckOutcome { snapshot, as_of, checked, sealed } = outcome;
     if as_of.is_none() {
         remark(common, "nothing says when the snapshot was taken: dates in the future are not looked for");
+    }
+    if let Some(zone) = snapshot.assumed_zone() {
+        remark(common, &zone_note(zone));
     }
     let mut text = format!(
         "{} in {}: the column contract is kept\n",

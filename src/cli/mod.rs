@@ -179,3 +179,10 @@ fn remark_seals(common: &Common, snapshot: &Snapshot) {
         remark(common, &format!("note: {left_out} files of the same seal are not part of this snapshot"));
     }
 }
+
+/// The note that times without a zone were read in a zone that the policy does not declare.
+fn zone_note(zone: &str) -> String {
+    format!(
+        "note: status dates have times without a zone, read as {zone}; declare timezone under [snapshot] of the policy"
+    )
+}

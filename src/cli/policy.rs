@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Common, figures, parse_time, print, print_json};
 use crate::error::Result;
 use crate::estate::{SmiStatus, time};
-use crate::policy::{Boundary, Policy, changes};
+use crate::policy::{Boundary, Policy, changes, status_name};
 use crate::query::{self, Dialect, QueryOptions};
 use crate::run::record;
 use crate::shown;
@@ -239,11 +239,12 @@ fn facts(policy: &Policy) -> Vec<(&'static str, Vec<String>)> {
         ("alert", vec![policy.alerts.code.clone()]),
         ("guards", guards.into_iter().chain(further_guards(policy)).collect()),
         ("columns", spellings.columns.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
-        ("statuses", spellings.statuses.iter().map(|(theirs, ours)| read_as(theirs, ours.name())).collect()),
+        ("statuses", spellings.statuses.iter().map(|(theirs, &ours)| read_as(theirs, status_name(ours))).collect()),
         (
             "types",
             spellings.types.iter().map(|(theirs, ours)| read_as(theirs, policy.types.name(ours.code()))).collect(),
         ),
+        ("dates", dates(policy)),
         ("digest", [first, second].into_iter().filter(|half| !half.is_empty()).map(str::to_owned).collect()),
     ]
 }
@@ -255,6 +256,15 @@ fn further_guards(policy: &Policy) -> impl Iterator<Item = String> {
     let limits = guard.limits().into_iter().filter(move |limit| !usual.contains(&limit.key.as_str()));
     let previous = guard.previous.iter().map(|run| format!("previous = {}", shown::quoted(run)));
     limits.map(|limit| format!("{} = {}", shown::value(&limit.key), limit.text)).chain(previous)
+}
+
+/// What the policy declares about dates.
+fn dates(policy: &Policy) -> Vec<String> {
+    let dates = &policy.spellings.dates;
+    let earliest = policy.earliest_date.map(|day| format!("before {} are not plausible", time::format_day(day)));
+    let format = dates.format.as_ref().map(|format| format!("that are text are read as {:?}", format.pattern()));
+    let zone = dates.zone.as_ref().map(|zone| format!("without a zone are read in {}", zone.name()));
+    earliest.into_iter().chain(format).chain(zone).collect()
 }
 
 fn due(cutoff: &record::CutoffRecord) -> String {

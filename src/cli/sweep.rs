@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::progress::TerminalProgress;
-use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark, remark_seals, say};
+use super::{AsOfArgs, Common, SnapshotArgs, figures, print, print_json, remark, remark_seals, say, zone_note};
 use crate::error::{Error, GuardTrip, Result, Stopped};
 use crate::policy::Policy;
 use crate::run::record::TallyRecord;
@@ -198,6 +198,9 @@ fn moment(record: &Record, seconds: f64) -> String {
     let mut text = format!("as of {as_of} ({from}), {} in {seconds:.2} s", figures::counted(snapshot.rows, "row"));
     if let Some(taken_at) = snapshot.taken_at.as_ref().filter(|taken_at| *taken_at != as_of) {
         text.push_str(&format!("\nnote: the snapshot says it was taken at {}", shown::value(taken_at)));
+    }
+    if let Some(zone) = &snapshot.assumed_zone {
+        text.push_str(&format!("\n{}", zone_note(zone)));
     }
     if snapshot.own_moment == Some(OwnMoment::None) {
         text.push_str("\nnote: the snapshot does not say when it was taken");

@@ -126,6 +126,12 @@ pub enum Fault {
     /// A folder outside of a sealed folder gives a column.
     #[error("is given by the folder {}, whose name the seal does not cover", shown::path(.0))]
     OutsideOfSeal(PathBuf),
+    /// Dates as text, and no format of them.
+    #[error("is text, and the policy does not say in which format its dates are")]
+    TextDates,
+    /// INT96 where the policy declares the zone of times without one.
+    #[error("is INT96, which does not say whether its times are in UTC or in the zone that the policy declares")]
+    Int96WithZone,
     /// A column has a type that the contract does not accept.
     #[error("is {found}, which cannot be read as {wanted}")]
     WrongKind {
@@ -217,6 +223,8 @@ impl Fault {
             Self::AmbiguousColumn(_) => "map one column only under [snapshot.columns] of the policy",
             Self::InFolderToo(_) => "export the column in the files or as a partition, not as both",
             Self::InTwoFolders(..) => "name the folder once on the way to a file",
+            Self::TextDates => "declare it under [snapshot] of the policy, as in date_format = \"%d/%m/%Y\"",
+            Self::Int96WithZone => "export the column as TIMESTAMP, or leave out `timezone` if it is in UTC",
             Self::OutsideOfSeal(_) => "seal a folder above it, with `smi-sweep check --seal`",
             Self::BadPartition { .. } => "export the column in the files, or percent-encode the value",
             Self::WrongKind { .. } => "export the column in an accepted type, or map another column to it",

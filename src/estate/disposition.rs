@@ -45,11 +45,12 @@ pub enum Reason {
     MissingStatus,
     /// The type is null, or is neither listed nor mapped.
     UnknownType,
-    /// The date of the status is null.
+    /// The date of the status is null, or a value that is no date.
     MissingDate,
     /// The date of the status is after the as-of time.
     FutureDate,
-    /// The date of the status is before the year 1, outside of the range of dates that can be computed.
+    /// The date of the status is before the year 1, outside of the range of dates that can be computed, or before the
+    /// earliest date of the policy.
     ImplausibleDate,
     /// The Device ID is null or malformed.
     BadDeviceId,

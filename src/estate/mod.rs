@@ -3,6 +3,7 @@
 //! Pure values, without I/O. The rule that gives a row its [`Disposition`] is in [`crate::policy`].
 
 mod column;
+mod date_spelling;
 mod device_id;
 mod device_type;
 mod disposition;
@@ -13,6 +14,7 @@ mod tally;
 pub mod time;
 
 pub use column::Column;
+pub use date_spelling::{DateFormat, DateSpelling, Zone, format_local};
 pub use device_id::{DeviceId, TEXT_LEN};
 pub use device_type::{CannotAdd, DeviceType, TypeNames, TypeSet};
 pub use disposition::{Disposition, Reason};

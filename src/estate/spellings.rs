@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Column, DeviceType, SmiStatus};
+use super::{Column, DateSpelling, DeviceType, SmiStatus};
 
 /// The names of columns, statuses and types in an estate's files. What is not mapped has its name of the contract or of
 /// DUIS.
@@ -10,10 +10,12 @@ use super::{Column, DeviceType, SmiStatus};
 pub struct Spellings {
     /// Columns by their names in the files.
     pub columns: BTreeMap<String, Column>,
-    /// Statuses by their spelling in the files.
-    pub statuses: BTreeMap<String, SmiStatus>,
+    /// Statuses by their spelling in the files; `None` is no status, as Type 2 devices have it.
+    pub statuses: BTreeMap<String, Option<SmiStatus>>,
     /// Types by their spelling in the files.
     pub types: BTreeMap<String, DeviceType>,
+    /// Dates.
+    pub dates: DateSpelling,
 }
 
 impl Spellings {
@@ -27,7 +29,9 @@ impl Spellings {
     #[must_use]
     pub fn status_code(&self, spelling: &[u8]) -> u8 {
         let Ok(spelling) = std::str::from_utf8(spelling) else { return SmiStatus::UNKNOWN };
-        let mapped = self.statuses.get(spelling).copied();
-        mapped.or_else(|| SmiStatus::from_name(spelling)).map_or(SmiStatus::UNKNOWN, SmiStatus::code)
+        match self.statuses.get(spelling) {
+            Some(mapped) => mapped.map_or(SmiStatus::NULL, SmiStatus::code),
+            None => SmiStatus::from_name(spelling).map_or(SmiStatus::UNKNOWN, SmiStatus::code),
+        }
     }
 }

@@ -25,6 +25,23 @@ pub const fn day_start(day: i32) -> i64 {
     (day as i64).saturating_mul(DAY_MICROS)
 }
 
+/// First and last microsecond of 1677-09-21 and of 2262-04-11, the days of the lowest and the highest number of
+/// nanoseconds in 64 bits. Writers store these numbers for no date, also converted to other units.
+pub const NO_DATES: [(i64, i64); 2] = [day_around(i64::MIN / 1000), day_around(i64::MAX / 1000)];
+
+const fn day_around(micros: i64) -> (i64, i64) {
+    let start = micros.div_euclid(DAY_MICROS) * DAY_MICROS;
+    (start, start + DAY_MICROS - 1)
+}
+
+/// Whether an instant is on one of the days of [`NO_DATES`].
+#[must_use]
+#[inline]
+pub const fn is_no_date(micros: i64) -> bool {
+    let [lowest, highest] = NO_DATES;
+    (lowest.0 <= micros && micros <= lowest.1) || (highest.0 <= micros && micros <= highest.1)
+}
+
 /// First day of the year 1.
 pub const FIRST_DAY: i32 = -719_162;
 /// Last day of the year 9999.

@@ -8,7 +8,7 @@ use crate::policy::{Boundary, JudgedRow, PartyField, Policy, RoleField, Rules};
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::duplicates::each_id;
-use crate::scan::{RangeReader, Scan, dates, values};
+use crate::scan::{RangeReader, Scan, values};
 use crate::shown;
 use crate::snapshot::{AsOf, Snapshot};
 
@@ -123,6 +123,7 @@ fn read_row(range: &mut RangeReader<'_>, policy: &Policy, row: u32, id: DeviceId
         party: PartyField::Missing,
     };
     let (mut device_type, mut smi_status, mut party, mut role) = (None, None, None, None);
+    let dates = &range.file.dates;
     for (column, bound) in range.file.columns.iter() {
         range.values(column, &[row], |_, value| {
             let Some(bytes) = value.bytes else { return };
@@ -137,7 +138,7 @@ fn read_row(range: &mut RangeReader<'_>, policy: &Policy, row: u32, id: DeviceId
                     judged.status_code = policy.status_code(bytes);
                     smi_status = Some(text());
                 }
-                Column::StatusSince => judged.since = Some(dates::micros(bound.form(), bytes)),
+                Column::StatusSince => judged.since = dates.read(Some(bytes)),
                 Column::NotifyingParty => {
                     let read = values::party_field(bound.form(), Some(bytes));
                     judged.party = (&read).into();
@@ -161,7 +162,7 @@ pub fn because(row: &ExplainedRow, policy: &Policy, rules: &Rules) -> String {
     let words = SentenceParts::of(row, policy, rules);
     let SentenceParts { type_name, status, since, as_of, months, due_on, swept } = &words;
     match row.disposition {
-        Disposition::NotCandidate if row.smi_status.is_none() => {
+        Disposition::NotCandidate if row.judged.status_code == SmiStatus::NULL => {
             format!("A {type_name} is a Type 2 device: it has no SMI Status, and the policy sweeps {swept}.")
         }
         Disposition::NotCandidate => format!("Its status is {status}; the policy sweeps {swept}."),
@@ -242,9 +243,11 @@ impl SentenceParts {
             Reason::UnknownStatus => format!("its status `{status}` is not one that the policy knows"),
             Reason::MissingStatus => format!("it has no status, and {type_name} is not a Type 2 device"),
             Reason::UnknownType => format!("its type `{type_name}` is not one that the policy knows"),
-            Reason::MissingDate => format!("it is {status}, and its status date is missing"),
+            Reason::MissingDate => format!("it is {status}, and its status date is missing or is no date"),
             Reason::FutureDate => format!("its status is {status} since {since}, which is after {as_of}"),
-            Reason::ImplausibleDate => format!("its status is {status} since {since}"),
+            Reason::ImplausibleDate => {
+                format!("its status is {status} since {since}, which is before any plausible date")
+            }
             Reason::BadDeviceId => "its Device ID is missing or malformed".into(),
             Reason::DuplicateDeviceId => "other rows have the same Device ID".into(),
             Reason::UnknownRole => {

@@ -18,8 +18,9 @@ use crate::scan::by_id::{IdKey, IdKeys};
 use crate::scan::candidates::Candidates;
 use crate::scan::parties::PartyNumbers;
 use crate::scan::{
-    CandidatePlan, Parties, PartyCode, PartyRegister, Purpose, RangeReader, Scan, dates, key_ranges, pair_codes,
+    CandidatePlan, Parties, PartyCode, PartyRegister, Purpose, RangeReader, Scan, key_ranges, pair_codes,
 };
+use crate::snapshot::StatusDates;
 
 /// The properties of a row that the rule uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,7 +179,7 @@ impl Counter<'_> {
         let all: Vec<u32> = (0..candidates.open.rows.len() as u32).collect();
         candidates.read_details(range, &self.plan, &all)?;
         let regions = self.regions(range, &candidates.open.rows, regions)?;
-        let is_whole_day = |&since: &i64| since == dates::NULL || since.rem_euclid(DAY_MICROS) == 0;
+        let is_whole_day = |&since: &i64| since == StatusDates::NULL || since.rem_euclid(DAY_MICROS) == 0;
         if !candidates.since.iter().all(is_whole_day) {
             self.whole_days.store(false, Ordering::Relaxed);
         }
@@ -224,7 +225,7 @@ fn class_of(candidates: &Candidates, index: usize, region: Option<u32>) -> RowCl
     RowClass {
         type_code,
         status_code,
-        day: (since != dates::NULL).then(|| day_of(since).clamp(FIRST_DAY - 1, LAST_DAY + 1)),
+        day: (since != StatusDates::NULL).then(|| day_of(since).clamp(FIRST_DAY - 1, LAST_DAY + 1)),
         party,
         region: region.unwrap_or(Parties::NONE),
         role: candidates.details.roles.get(index).copied().flatten(),

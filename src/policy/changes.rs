@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::guard::Limit;
 use super::{Boundary, Guard, Policy};
-use crate::estate::{DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet};
+use crate::estate::{DateFormat, DeviceType, SmiStatus, StatusSet, TypeNames, TypeSet, Zone, time};
 
 /// The changes from one policy to another, a sentence for each: first those that may delete more, then all others.
 #[must_use]
@@ -30,6 +30,7 @@ pub fn changes(from: &Policy, to: &Policy) -> Vec<String> {
     alerts(from, to, &mut changes);
     guards(from, to, &mut changes);
     spellings(from, to, &mut changes);
+    dates(from, to, &mut changes);
     if from.digest() != to.digest() && (&from.name, from.version) == (&to.name, to.version) {
         let warning = "both have this name and version, and they are not the same: raise the version";
         changes.wider.insert(0, format!("{} version {}: {warning}.", from.name, from.version));
@@ -197,8 +198,9 @@ fn guards(from: &Policy, to: &Policy, changes: &mut Changes) {
 
 fn spellings(from: &Policy, to: &Policy, changes: &mut Changes) {
     let (one, other) = (&from.spellings, &to.spellings);
-    mapped(changes, "status", &one.statuses, &other.statuses, &|status: SmiStatus| {
-        (status.name().to_owned(), to.candidate_statuses.contains(status))
+    mapped(changes, "status", &one.statuses, &other.statuses, &|status: Option<SmiStatus>| {
+        let candidate = status.is_some_and(|status| to.candidate_statuses.contains(status));
+        (status.map_or("no status", SmiStatus::name).to_owned(), candidate)
     });
     mapped(changes, "type", &one.types, &other.types, &|device_type: DeviceType| {
         let name = to.types.name(device_type.code()).to_owned();
@@ -207,6 +209,37 @@ fn spellings(from: &Policy, to: &Policy, changes: &mut Changes) {
     mapped(changes, "column", &one.columns, &other.columns, &|column: crate::estate::Column| {
         (column.name().to_owned(), false)
     });
+}
+
+fn dates(from: &Policy, to: &Policy, changes: &mut Changes) {
+    if from.earliest_date != to.earliest_date {
+        // Without the key, dates from the year 1 on are plausible.
+        let day = |policy: &Policy| policy.earliest_date.map_or_else(|| "in the year 1".into(), time::format_day);
+        let wider = to.earliest_date.unwrap_or(i32::MIN) < from.earliest_date.unwrap_or(i32::MIN);
+        let effect =
+            if wider { "rows with older dates can be deleted" } else { "rows with older dates are quarantined" };
+        changes.either(
+            wider,
+            format!("The earliest plausible date is {}, where it was {}: {effect}.", day(to), day(from)),
+        );
+    }
+    let (one, other) = (&from.spellings.dates, &to.spellings.dates);
+    if one.format != other.format {
+        let name = |format: &Option<DateFormat>| {
+            format
+                .as_ref()
+                .map_or_else(|| "refused".to_owned(), |format| format!("read by the format `{}`", format.pattern()))
+        };
+        let sentence =
+            format!("Dates that are text are {}, where they were {}", name(&other.format), name(&one.format));
+        changes.either(other.format.is_some(), format!("{sentence}."));
+    }
+    if one.zone != other.zone {
+        let name = |zone: &Option<Zone>| zone.as_ref().map_or("UTC", Zone::name).to_owned();
+        let sentence =
+            format!("Times without a zone are read in {}, where they were in {}", name(&other.zone), name(&one.zone));
+        changes.wider(format!("{sentence}: devices may become due a day earlier or later."));
+    }
 }
 
 /// Spellings that are mapped differently. `meaning` gives the name of a value, and whether rows with it can be deleted.

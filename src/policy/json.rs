@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Policy;
 use super::guard::GuardDocument;
+use super::{NO_STATUS, Policy};
 use crate::error::Result;
-use crate::estate::{DeviceType, SmiStatus};
+use crate::estate::{DateFormat, DeviceType, SmiStatus, Zone, time};
 
 /// The document.
 #[derive(Serialize)]
@@ -56,6 +56,19 @@ struct SpellingsDocument<'p> {
     columns: BTreeMap<&'p str, &'static str>,
     statuses: BTreeMap<&'p str, &'static str>,
     types: BTreeMap<&'p str, &'p str>,
+    // Missing keys are left out, so that a policy without them keeps its digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earliest_date: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date_format: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timezone: Option<&'p str>,
+}
+
+/// The name to which a spelling is mapped.
+#[must_use]
+pub fn status_name(status: Option<SmiStatus>) -> &'static str {
+    status.map_or(NO_STATUS, SmiStatus::name)
 }
 
 impl Policy {
@@ -84,8 +97,15 @@ impl Policy {
             },
             snapshot: SpellingsDocument {
                 columns: spellings.columns.iter().map(|(theirs, ours)| (theirs.as_str(), ours.name())).collect(),
-                statuses: spellings.statuses.iter().map(|(theirs, ours)| (theirs.as_str(), ours.name())).collect(),
+                statuses: spellings
+                    .statuses
+                    .iter()
+                    .map(|(theirs, &ours)| (theirs.as_str(), status_name(ours)))
+                    .collect(),
                 types: spellings.types.iter().map(|(theirs, &ours)| (theirs.as_str(), name(ours))).collect(),
+                earliest_date: self.earliest_date.map(time::format_day),
+                date_format: spellings.dates.format.as_ref().map(DateFormat::pattern),
+                timezone: spellings.dates.zone.as_ref().map(Zone::name),
             },
         };
         // The document has text, lists and finite numbers only, so serializing cannot fail.

@@ -18,11 +18,15 @@ pub use built_in::{BUILT_IN, built_in};
 pub use changes::changes;
 pub use cutoff::Cutoff;
 pub use guard::{Guard, Limit, TypeGuard, TypeLimits};
+pub use json::status_name;
 pub use rules::{DateVerdict, JudgedRow, Pair, PartyField, RoleField, Rules, age_months};
 
 use crate::config;
 use crate::error::{DocumentKind, Result};
 use crate::estate::{DeviceType, Spellings, StatusSet, TypeNames, TypeSet};
+
+/// What a spelling is mapped to that means no status, as Type 2 devices have none.
+pub const NO_STATUS: &str = "none";
 
 /// What is compared to decide whether a threshold is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +105,8 @@ pub struct Policy {
     pub alerts: AlertPolicy,
     /// Limits of a run.
     pub guard: Guard,
+    /// The earliest plausible status date, days since 1970-01-01; the year 1 if there is none.
+    pub earliest_date: Option<i32>,
     /// The device types that the policy knows: those of DUIS and its own.
     pub types: TypeNames,
     /// Spellings of the estate.

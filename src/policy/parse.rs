@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 use super::guard::{GuardSection, guard};
-use super::{AlertPolicy, Boundary, Policy, Thresholds};
+use super::{AlertPolicy, Boundary, NO_STATUS, Policy, Thresholds};
 use crate::config::{Document, Section, Spanned, Whole, in_text_order, named};
 use crate::error::{DocumentKind, Result};
-use crate::estate::{Column, SmiStatus, Spellings, StatusSet, TypeNames, TypeSet};
+use crate::estate::{
+    Column, DateFormat, DateSpelling, SmiStatus, Spellings, StatusSet, TypeNames, TypeSet, Zone, time,
+};
 
 /// Months of a threshold.
 type Months = Whole<1, { Thresholds::LONGEST as i64 }>;
@@ -46,8 +48,22 @@ struct AlertsSection {
 #[serde(deny_unknown_fields)]
 struct SnapshotSection {
     columns: Option<BTreeMap<Spanned<String>, Spanned<Column>>>,
-    statuses: Option<BTreeMap<Spanned<String>, SmiStatus>>,
+    statuses: Option<BTreeMap<Spanned<String>, MappedStatus>>,
     types: Option<BTreeMap<Spanned<String>, Spanned<String>>>,
+    earliest_date: Option<Spanned<String>>,
+    date_format: Option<Spanned<String>>,
+    timezone: Option<Spanned<String>>,
+}
+
+/// A status, or [`NO_STATUS`].
+#[derive(Clone, Copy)]
+struct MappedStatus(Option<SmiStatus>);
+
+impl<'de> Deserialize<'de> for MappedStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let statuses = SmiStatus::ALL.map(|status| (status.name(), Self(Some(status))));
+        named(deserializer, "status", statuses.into_iter().chain([(NO_STATUS, Self(None))]))
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,6 +83,7 @@ pub(super) fn parse(text: &str, source: &str) -> Result<Policy> {
     let document = Document { kind: DocumentKind::Policy, source, text };
     let file: PolicyFile = document.read()?;
     let types = types(&document, file.types)?;
+    let snapshot = file.snapshot.as_deref();
     Ok(Policy {
         name: name(&document, file.name)?,
         version: file.version.get_u32(),
@@ -79,7 +96,8 @@ pub(super) fn parse(text: &str, source: &str) -> Result<Policy> {
         },
         alerts: alerts(&document, file.alerts, &types)?,
         guard: guard(&document, file.guard, &types)?,
-        spellings: spellings(&document, file.snapshot, &types)?,
+        earliest_date: earliest_date(&document, snapshot)?,
+        spellings: spellings(&document, snapshot, &types)?,
         types,
     })
 }
@@ -160,11 +178,7 @@ fn alerts(document: &Document<'_>, section: Option<Section<AlertsSection>>, type
     Ok(alerts)
 }
 
-fn spellings(
-    document: &Document<'_>,
-    section: Option<Section<SnapshotSection>>,
-    types: &TypeNames,
-) -> Result<Spellings> {
+fn spellings(document: &Document<'_>, section: Option<&SnapshotSection>, types: &TypeNames) -> Result<Spellings> {
     let mut spellings = Spellings::default();
     let Some(section) = section else { return Ok(spellings) };
     for (theirs, column) in section.columns.iter().flat_map(in_text_order) {
@@ -175,9 +189,10 @@ fn spellings(
         }
         spellings.columns.insert(theirs.get_ref().clone(), ours);
     }
-    for (theirs, &status) in section.statuses.iter().flat_map(in_text_order) {
+    spellings.dates = dates(document, section)?;
+    for (theirs, &MappedStatus(status)) in section.statuses.iter().flat_map(in_text_order) {
         let own = SmiStatus::ALL.into_iter().find(|own| own.name().eq_ignore_ascii_case(theirs.get_ref()));
-        keeps_its_meaning(document, theirs, "status", own, status)?;
+        keeps_its_meaning(document, theirs, "status", own.map(Some), status)?;
         spellings.statuses.insert(theirs.get_ref().clone(), status);
     }
     for (theirs, ours) in section.types.iter().flat_map(in_text_order) {
@@ -196,6 +211,38 @@ fn spellings(
         spellings.types.insert(spelling.clone(), device_type);
     }
     Ok(spellings)
+}
+
+fn earliest_date(document: &Document<'_>, section: Option<&SnapshotSection>) -> Result<Option<i32>> {
+    let Some(earliest) = section.and_then(|section| section.earliest_date.as_ref()) else { return Ok(None) };
+    let text = earliest.get_ref();
+    match time::parse(text).filter(|_| text.len() == "2026-11-01".len()) {
+        Some(micros) => Ok(Some(time::day_of(micros))),
+        None => {
+            Err(document.refuse(earliest.span(), format!("`{text}` is not a date"), "write it as in \"2012-01-01\""))
+        }
+    }
+}
+
+fn dates(document: &Document<'_>, section: &SnapshotSection) -> Result<DateSpelling> {
+    let mut dates = DateSpelling::default();
+    if let Some(format) = &section.date_format {
+        let text = format.get_ref();
+        let read = DateFormat::new(text).map_err(|why| {
+            let what = format!("`{text}` is not a format of dates: {why}");
+            document.refuse(format.span(), what, "write it as `strptime` does, as in \"%d/%m/%Y %H:%M:%S\"")
+        })?;
+        dates.format = Some(read);
+    }
+    if let Some(zone) = &section.timezone {
+        let text = zone.get_ref();
+        let named = Zone::named(text).ok_or_else(|| {
+            let what = format!("`{text}` is not a time zone of the IANA database");
+            document.refuse(zone.span(), what, "write it as in \"Europe/London\" or \"UTC\"")
+        })?;
+        dates.zone = Some(named);
+    }
+    Ok(dates)
 }
 
 /// Refuses a mapping that would give a DUIS name, in any case, another meaning: devices would be judged by a wrong

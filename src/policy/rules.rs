@@ -112,6 +112,8 @@ pub struct Rules {
     months: Box<[u32]>,
     /// The latest instant that is not in the future.
     latest: i64,
+    /// The earliest plausible instant.
+    earliest: i64,
     silent: TypeSet,
 }
 
@@ -135,7 +137,9 @@ impl Policy {
             Boundary::Date => day_start(day_of(as_of) + 1) - 1,
             Boundary::Instant => as_of,
         };
-        Rules { as_of, boundary: self.boundary, pairs, cutoffs, months, latest, silent: self.alerts.silent_types }
+        let (boundary, silent) = (self.boundary, self.alerts.silent_types);
+        let earliest = self.earliest_date.map_or(EARLIEST, |day| day_start(day).max(EARLIEST));
+        Rules { as_of, boundary, pairs, cutoffs, months, latest, earliest, silent }
     }
 
     /// The verdict of status and type, in the order of the rule.
@@ -171,7 +175,7 @@ impl Rules {
     /// The earliest plausible instant, UTC microseconds.
     #[must_use]
     pub const fn earliest(&self) -> i64 {
-        EARLIEST
+        self.earliest
     }
 
     /// What is compared with a threshold.
@@ -194,7 +198,7 @@ impl Rules {
         let Some(since) = since else { return DateVerdict::Quarantine(Reason::MissingDate) };
         if since > self.latest {
             DateVerdict::Quarantine(Reason::FutureDate)
-        } else if since < EARLIEST {
+        } else if since < self.earliest {
             DateVerdict::Quarantine(Reason::ImplausibleDate)
         } else if self.cutoff(type_code).is_due(since) {
             DateVerdict::Due
@@ -234,6 +238,13 @@ impl Rules {
     #[must_use]
     pub fn latest_due(&self) -> i64 {
         self.cutoffs.iter().map(Cutoff::latest).max().unwrap_or(i64::MIN)
+    }
+
+    /// The latest instant, UTC microseconds, that is not sure to be kept as not due: a later one, if it is not in the
+    /// future, is plausible and not due for any type.
+    #[must_use]
+    pub fn latest_decided(&self) -> i64 {
+        self.latest_due().max(self.earliest - 1)
     }
 
     /// The day on which a device of this type becomes due if its status applies from `day` (both days since

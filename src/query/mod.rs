@@ -57,6 +57,13 @@ pub fn compile(policy: &Policy, as_of: i64, options: &QueryOptions<'_>) -> Resul
             remedy: "rename it in the relation".into(),
         });
     }
+    let dates = &policy.spellings.dates;
+    if dates.format.is_some() || dates.zone.is_some() {
+        return Err(Error::Usage {
+            what: "the policy declares a format or a zone of dates, which a query does not read".into(),
+            remedy: "convert the dates to UTC in the relation, and use a policy without these keys".into(),
+        });
+    }
     let rules = policy.bind(as_of);
     let query = Query { policy, rules: &rules, options };
     let steps = [
@@ -81,7 +88,7 @@ pub fn compile(policy: &Policy, as_of: i64, options: &QueryOptions<'_>) -> Resul
 
 /// Whether a step of the query has a column of this name.
 fn is_taken(name: &str) -> bool {
-    let steps = ["party", "verdict", "outcome", "status_since_found"];
+    let steps = ["party", "verdict", "outcome", "status_since_found", "status_since_number"];
     RESULT.iter().chain(&steps).any(|own| own.eq_ignore_ascii_case(name))
 }
 
@@ -130,7 +137,9 @@ impl Query<'_> {
             }
         };
         let found = Column::READ_BY_SWEEP.map(|own| format!("{} AS {}_found", column(own), own.name()));
-        let columns: Vec<String> = keep.iter().map(|name| dialect.identifier(name)).chain(found).collect();
+        let since = format!("{} AS status_since_number", dialect.micros(&column(Column::StatusSince)));
+        let kept = keep.iter().map(|name| dialect.identifier(name));
+        let columns: Vec<String> = kept.chain(found).chain([since]).collect();
         format!("  SELECT\n    {}\n  FROM {relation}", columns.join(",\n    "))
     }
 
@@ -139,7 +148,8 @@ impl Query<'_> {
         let dialect = options.dialect;
         let mut statuses = String::new();
         for (theirs, ours) in &policy.spellings.statuses {
-            let _ = write!(statuses, " WHEN smi_status_found = {} THEN '{}'", self.text(theirs)?, ours.name());
+            let name = ours.map_or("(null)", SmiStatus::name);
+            let _ = write!(statuses, " WHEN smi_status_found = {} THEN '{name}'", self.text(theirs)?);
         }
         let mut types = String::new();
         for (theirs, ours) in &policy.spellings.types {
@@ -148,7 +158,7 @@ impl Query<'_> {
         }
         let known_statuses = self.list(SmiStatus::ALL.into_iter().map(SmiStatus::name))?;
         let known_types = self.list(policy.types.iter().map(|(_, name)| name))?;
-        let since = dialect.micros("status_since_found");
+        let no_date = time::NO_DATES.map(|(first, last)| format!("status_since_number BETWEEN {first} AND {last}"));
         let party = dialect.trim("notifying_party_found", &WHITE_SPACE);
         Ok(format!(
             "  SELECT found.*,\n    \
@@ -156,9 +166,14 @@ impl Query<'_> {
              THEN smi_status_found ELSE '(unknown)' END AS smi_status,\n    \
              CASE WHEN device_type_found IS NULL THEN '(null)'{types} WHEN device_type_found IN ({known_types}) \
              THEN device_type_found ELSE '(unknown)' END AS device_type,\n    \
-             {since} AS status_since_us,\n    \
+             CASE WHEN {no_date} OR status_since_number NOT BETWEEN {lowest} AND {highest} THEN NULL \
+             ELSE status_since_number END AS status_since_us,\n    \
              CASE WHEN device_id_found IS NOT NULL AND {is_id} THEN upper(device_id_found) END AS device_id,\n    \
              coalesce({party}, '') AS party\n  FROM found",
+            no_date = no_date.join(" OR "),
+            // The numbers beyond them stand for no date, too.
+            lowest = i64::MIN + 2,
+            highest = i64::MAX - 1,
             is_id = dialect.is_device_id("device_id_found"),
         ))
     }

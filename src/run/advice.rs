@@ -17,15 +17,16 @@ pub const fn advice(reason: Reason) -> (&'static str, &'static str) {
             "The device type is missing, or spelt in a way that the policy does not know.",
             "Map the spelling under [snapshot.types], or list a new type under [types], and under [exclude] if it is never to be deleted.",
         ),
-        Reason::MissingDate => {
-            ("The date from which the status has applied is missing.", "Have the date entered from the status history.")
-        }
+        Reason::MissingDate => (
+            "The date from which the status has applied is missing, or is no date.",
+            "Have the date entered from the status history.",
+        ),
         Reason::FutureDate => (
             "The status applies from a date after the moment of this run.",
             "Check the moment of the run first; then the clock or the time zone of the source.",
         ),
         Reason::ImplausibleDate => (
-            "The date is before the year 1.",
+            "The date is before the year 1, or before the earliest date of the policy.",
             "Have the date fixed: a placeholder of the source, or a wrong unit in the export.",
         ),
         Reason::BadDeviceId => (

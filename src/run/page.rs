@@ -44,6 +44,7 @@ fn render(record: &Record) -> Result<String> {
     );
     let body = html! {
         (moment(record))
+        (assumed_zone(record))
         (tiles(tally))
         (guards(record, &policy))
         (dispositions(record, &policy))
@@ -69,6 +70,15 @@ fn moment(record: &Record) -> Markup {
             },
             None => p { "Note: the snapshot does not say when it was taken; the moment was given to this run." },
             Some(_) => {},
+        }
+    }
+}
+
+/// A note where the zone of dates is an assumption.
+fn assumed_zone(record: &Record) -> Markup {
+    html! {
+        @if let Some(zone) = &record.snapshot.assumed_zone {
+            p { "Note: status dates have times without a zone, which were read as " (zone) ": the policy declares none." }
         }
     }
 }

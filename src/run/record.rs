@@ -136,6 +136,9 @@ pub struct SnapshotRecord {
     /// The seals that were verified. Their digests are part of what an approval of the run signs.
     #[serde(default)]
     pub seals: Vec<SealRecord>,
+    /// The zone in which status dates without a zone were read, if there are any and the policy declares none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_zone: Option<String>,
     /// Rows of all files.
     pub rows: u64,
     /// Bytes of all files.
@@ -339,6 +342,7 @@ impl Record {
                 taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
                 own_moment: Some(snapshot.own_moment()),
                 seals: snapshot.seals().iter().map(SealRecord::from).collect(),
+                assumed_zone: snapshot.assumed_zone().map(str::to_owned),
                 rows: snapshot.rows(),
                 bytes: snapshot.bytes(),
                 files: snapshot

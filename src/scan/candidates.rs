@@ -10,10 +10,11 @@ use super::metrics::{SkipReason, Skipped};
 use super::parties::{PartyCode, PartyNumbers};
 use super::plan::{CandidatePlan, PAIRS, pair_index};
 use super::pruning::NotDuePages;
-use super::{dates, values};
+use super::values;
 use crate::error::Result;
 use crate::estate::{Column, DeviceId, DeviceType, Role};
 use crate::kernel::Kernel;
+use crate::snapshot::StatusDates;
 use crate::snapshot::encoded::DataPage;
 
 /// Rows of a page, as most writers make them.
@@ -28,7 +29,7 @@ pub struct Candidates {
     pub counts: PairCounts,
     /// Rows that are judged one by one.
     pub open: OpenRows,
-    /// The status dates of the open rows, UTC microseconds since 1970; [`dates::NULL`] for null.
+    /// The status dates of the open rows, UTC microseconds since 1970; [`StatusDates::NULL`] for null.
     pub since: Vec<i64>,
     /// A buffer for indices of rows.
     others: Vec<u32>,
@@ -125,8 +126,7 @@ impl Candidates {
         since.clear();
         let file = range.file;
         if let Some(folder) = file.columns.in_folder(Column::StatusSince) {
-            let date = folder.value.as_deref().map_or(dates::NULL, |bytes| dates::micros(folder.form, bytes));
-            since.resize(open.rows.len(), date);
+            since.resize(open.rows.len(), file.dates.read_or_null(folder.value.as_deref()));
             return Ok(());
         }
         let bound = file.bound(Column::StatusSince)?;
@@ -137,7 +137,7 @@ impl Candidates {
             range.skip_chunk(SkipReason::DateStatistics, Column::StatusSince)?;
             return Ok(());
         }
-        since.resize(open.rows.len(), dates::NULL);
+        since.resize(open.rows.len(), StatusDates::NULL);
         if are_many(open.rows.len(), range) {
             range.read_ahead(Column::StatusSince)?;
         }
@@ -149,7 +149,7 @@ impl Candidates {
         };
         range.column(Column::StatusSince)?.values_unless(&open.rows, &mut substitute, |index, value| {
             since[index] = match value {
-                Ok(value) => value.bytes.map_or(dates::NULL, |bytes| dates::micros(bound.form, bytes)),
+                Ok(value) => file.dates.read_or_null(value.bytes),
                 Err(substitute) => substitute,
             };
         })?;

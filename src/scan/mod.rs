@@ -10,7 +10,6 @@
 pub mod by_id;
 pub mod candidates;
 pub mod columns;
-pub mod dates;
 mod driver;
 pub mod duplicates;
 mod group;

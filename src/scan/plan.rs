@@ -40,7 +40,7 @@ pub struct CandidatePlan<'a> {
     pub open: Box<[bool; PAIRS]>,
     /// Statuses that no policy sweeps, for any type.
     pub(super) closed_status: [bool; SmiStatus::CODES],
-    /// The latest date that is due for any type under any policy, UTC microseconds since 1970.
+    /// The latest date that is due for any type, or not plausible, under any policy; UTC microseconds since 1970.
     pub latest_due: i64,
     /// The parties that were read so far.
     pub parties: Mutex<PartyRegister>,
@@ -68,7 +68,7 @@ impl<'a> CandidatePlan<'a> {
             }
         }
         let latest_due = match purpose {
-            Purpose::Judge => rules.iter().map(Rules::latest_due).max().unwrap_or(i64::MIN),
+            Purpose::Judge => rules.iter().map(Rules::latest_decided).max().unwrap_or(i64::MIN),
             Purpose::Count => i64::MAX,
         };
         Self { policy, rules, open, closed_status, latest_due, parties: Mutex::default() }

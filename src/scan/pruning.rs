@@ -3,13 +3,11 @@
 //! Statistics may only be used to skip rows, never to delete one: with wrong statistics a device is then kept too long.
 
 use super::columns::ColumnChunk;
-use super::dates::micros;
 use super::driver::RangeReader;
 use super::metrics::{SkipReason, Skipped};
 use super::plan::CandidatePlan;
 use crate::error::Result;
 use crate::estate::Column;
-use crate::snapshot::PhysicalForm;
 use crate::snapshot::encoded::DataPage;
 use crate::snapshot::footer::{ChunkFooter, ChunkStatistics, DatePages};
 
@@ -98,7 +96,7 @@ impl<'a> NotDuePages<'a> {
         let mut pages = Self { chunk, latest_due, as_of, whole_chunk: None, pages: None, start };
         let Some(statistics) = statistics_of(chunk) else { return Ok(pages) };
         pages.whole_chunk = pages.chunk_bounds(statistics).and_then(|bounds| pages.substitute(bounds));
-        if pages.whole_chunk.is_none() && ordered(chunk.bound.form) {
+        if pages.whole_chunk.is_none() && chunk.file.dates.are_ordered() {
             pages.pages = chunk.file.date_pages(chunk.group, chunk.bound)?;
         }
         Ok(pages)
@@ -123,23 +121,13 @@ impl<'a> NotDuePages<'a> {
     }
 
     fn chunk_bounds(&self, statistics: &ChunkStatistics) -> Option<DateBounds> {
-        if (self.chunk.bound.optional && statistics.nulls != Some(0)) || !ordered(self.chunk.bound.form) {
+        if (self.chunk.bound.optional && statistics.nulls != Some(0)) || !self.chunk.file.dates.are_ordered() {
             return None;
         }
         self.bounds(statistics.lowest.as_deref()?, statistics.highest.as_deref()?)
     }
 
     fn bounds(&self, lowest: &[u8], highest: &[u8]) -> Option<DateBounds> {
-        let form = self.chunk.bound.form;
-        if [lowest, highest].iter().any(|value| Some(value.len()) != form.width()) {
-            return None;
-        }
-        let bounds = (micros(form, lowest), micros(form, highest));
-        (bounds.0 <= bounds.1).then_some(bounds)
+        self.chunk.file.dates.bounds(lowest, highest)
     }
-}
-
-/// Whether statistics of the form have an order; that of INT96 is not defined.
-fn ordered(form: PhysicalForm) -> bool {
-    matches!(form, PhysicalForm::Timestamp(_) | PhysicalForm::Date)
 }

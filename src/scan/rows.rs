@@ -9,7 +9,7 @@ use indexmap::IndexSet;
 
 use super::columns::ColumnValue;
 use super::driver::RangeReader;
-use super::{dates, values};
+use super::values;
 use crate::error::{Error, Fault, Result};
 use crate::estate::{Column, DeviceId};
 use crate::snapshot::PhysicalForm;
@@ -137,7 +137,7 @@ impl Rows {
                 }
                 Column::StatusSince => {
                     range.values(column, &rows, |_, value| {
-                        self.since.push(value.bytes.map(|bytes| dates::micros(form, bytes)));
+                        self.since.push(file.dates.read(value.bytes));
                     })?;
                     continue;
                 }

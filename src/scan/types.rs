@@ -4,7 +4,7 @@
 
 use super::columns::codes::Codes;
 use super::driver::RangeReader;
-use super::{dates, values};
+use super::values;
 use crate::error::Result;
 use crate::estate::{Column, DeviceId, DeviceType, SmiStatus, TypeSet};
 use crate::policy::Policy;
@@ -68,9 +68,9 @@ pub fn scan_types(
     range.values(Column::DeviceId, rows, |index, value| {
         devices[index].id = value.bytes.and_then(|bytes| values::device_id(form, bytes));
     })?;
-    let form = range.form(Column::StatusSince)?;
+    let dates = &range.file.dates;
     range.values(Column::StatusSince, rows, |index, value| {
-        devices[index].since = value.bytes.map(|bytes| dates::micros(form, bytes));
+        devices[index].since = dates.read(value.bytes);
     })?;
     Ok(untyped)
 }

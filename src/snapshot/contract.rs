@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnDescriptor;
 use super::form::{PhysicalForm, TimestampUnit};
 use super::partitions::{FolderColumn, PartitionKey};
 use crate::error::{Error, Fault, Place, Result, nearest};
-use crate::estate::{Column, Spellings};
+use crate::estate::{Column, DateSpelling, Spellings};
 
 /// A column of the contract in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Columns {
     pub fn bind(file: &FileMetaData, keys: &[PartitionKey], spellings: &Spellings, place: &Place) -> Result<Self> {
         let mut columns: [Option<ColumnSource>; Column::ALL.len()] = Default::default();
         for column in Column::ALL {
-            let names = Names { file, keys, column, mapped: spellings.name_of(column) };
+            let names = Names { file, keys, column, spellings };
             columns[column as usize] = match names.in_folders(place)? {
                 Some(column) => Some(ColumnSource::Folder(column)),
                 None => match names.in_file(place)? {
@@ -126,13 +126,12 @@ struct Names<'a> {
     file: &'a FileMetaData,
     keys: &'a [PartitionKey],
     column: Column,
-    /// The name that the policy maps.
-    mapped: Option<&'a str>,
+    spellings: &'a Spellings,
 }
 
 impl<'a> Names<'a> {
     fn wanted(&self) -> &'a str {
-        self.mapped.unwrap_or(self.column.name())
+        self.spellings.name_of(self.column).unwrap_or(self.column.name())
     }
 
     /// All names of the file, then those of the folders.
@@ -152,13 +151,13 @@ impl<'a> Names<'a> {
         if let Some(field) = alike {
             return Err(place.clone().column(field.name()).refuse(Fault::InFolderToo(key.folder.clone())));
         }
-        key.column(self.column, place).map(Some)
+        key.column(self.column, &self.spellings.dates, place).map(Some)
     }
 
     /// `None` if the column may be missing; else an error that says which name is meant.
     fn missing(&self, place: &Place) -> Result<Option<ColumnSource>> {
         let wanted = self.wanted();
-        if self.mapped.is_none() && !self.column.required() {
+        if self.spellings.name_of(self.column).is_none() && !self.column.required() {
             return match self.all().find(|name| same_letters(name, wanted)) {
                 // No rule reads the region, and another column may have a similar name.
                 _ if self.column == Column::CspRegion => Ok(None),
@@ -196,7 +195,20 @@ impl<'a> Names<'a> {
             return Err(refuse("a repeated column".into()));
         }
         let form = form_of(column, &descriptor, file, leaf).ok_or_else(|| refuse(describe(&descriptor)))?;
+        if column == Column::StatusSince {
+            declared(form, &self.spellings.dates).map_err(|fault| place.clone().column(field.name()).refuse(fault))?;
+        }
         Ok(Some(FileColumn { leaf, name: field.name().into(), form, optional: descriptor.max_def_level() == 1 }))
+    }
+}
+
+/// Checks that the policy declares what the form of a date leaves open.
+fn declared(form: PhysicalForm, dates: &DateSpelling) -> Result<(), Fault> {
+    match (form, dates) {
+        (PhysicalForm::Text | PhysicalForm::Raw, DateSpelling { format: None, .. }) => Err(Fault::TextDates),
+        // Some writers store UTC in INT96, others the time of a clock, and nothing says which.
+        (PhysicalForm::Int96, DateSpelling { zone: Some(_), .. }) => Err(Fault::Int96WithZone),
+        _ => Ok(()),
     }
 }
 
@@ -236,7 +248,8 @@ fn form_of(column: Column, descriptor: &ColumnDescriptor, file: &FileMetaData, l
         Column::StatusSince => match descriptor.physical_type() {
             Physical::INT96 => Some(PhysicalForm::Int96),
             Physical::INT32 if is_date(descriptor) => Some(PhysicalForm::Date),
-            Physical::INT64 => timestamp_unit(descriptor, file, leaf).map(PhysicalForm::Timestamp),
+            Physical::INT64 => timestamp(descriptor, file, leaf),
+            Physical::BYTE_ARRAY => text,
             _ => None,
         },
     }
@@ -279,27 +292,34 @@ fn is_date(descriptor: &ColumnDescriptor) -> bool {
         || descriptor.converted_type() == ConvertedType::DATE
 }
 
-fn timestamp_unit(descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<TimestampUnit> {
+fn timestamp(descriptor: &ColumnDescriptor, file: &FileMetaData, leaf: usize) -> Option<PhysicalForm> {
     match (descriptor.logical_type_ref(), descriptor.converted_type()) {
-        (Some(LogicalType::Timestamp(timestamp)), _) => Some(match timestamp.unit {
-            ParquetUnit::MILLIS => TimestampUnit::Milli,
-            ParquetUnit::MICROS => TimestampUnit::Micro,
-            ParquetUnit::NANOS => TimestampUnit::Nano,
-        }),
-        (None, ConvertedType::TIMESTAMP_MILLIS) => Some(TimestampUnit::Milli),
-        (None, ConvertedType::TIMESTAMP_MICROS) => Some(TimestampUnit::Micro),
-        (None, ConvertedType::NONE) => hinted_unit(file, leaf),
+        (Some(LogicalType::Timestamp(timestamp)), _) => {
+            let unit = match timestamp.unit {
+                ParquetUnit::MILLIS => TimestampUnit::Milli,
+                ParquetUnit::MICROS => TimestampUnit::Micro,
+                ParquetUnit::NANOS => TimestampUnit::Nano,
+            };
+            let is_utc = timestamp.is_adjusted_to_u_t_c;
+            Some(if is_utc { PhysicalForm::Timestamp(unit) } else { PhysicalForm::LocalTimestamp(unit) })
+        }
+        // The converted types are in UTC (Parquet format, LogicalTypes.md).
+        (None, ConvertedType::TIMESTAMP_MILLIS) => Some(PhysicalForm::Timestamp(TimestampUnit::Milli)),
+        (None, ConvertedType::TIMESTAMP_MICROS) => Some(PhysicalForm::Timestamp(TimestampUnit::Micro)),
+        (None, ConvertedType::NONE) => hinted_timestamp(file, leaf),
         _ => None,
     }
 }
 
-/// The unit of a plain INT64 in the embedded Arrow schema.
-fn hinted_unit(file: &FileMetaData, leaf: usize) -> Option<TimestampUnit> {
+/// The form of a plain INT64 by the embedded Arrow schema.
+fn hinted_timestamp(file: &FileMetaData, leaf: usize) -> Option<PhysicalForm> {
     let schema = parquet_to_arrow_schema(file.schema_descr(), file.key_value_metadata()).ok()?;
     let name = file.schema_descr().column(leaf).name().to_owned();
     match schema.field_with_name(&name).ok()?.data_type() {
-        DataType::Timestamp(TimeUnit::Second, _) => Some(TimestampUnit::Second),
-        DataType::Date64 => Some(TimestampUnit::Milli),
+        DataType::Timestamp(TimeUnit::Second, Some(_)) => Some(PhysicalForm::Timestamp(TimestampUnit::Second)),
+        DataType::Timestamp(TimeUnit::Second, None) => Some(PhysicalForm::LocalTimestamp(TimestampUnit::Second)),
+        // A date: its days are those of the calendar, not of a clock.
+        DataType::Date64 => Some(PhysicalForm::Timestamp(TimestampUnit::Milli)),
         _ => None,
     }
 }

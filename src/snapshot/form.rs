@@ -24,8 +24,10 @@ pub enum PhysicalForm {
     Fixed8,
     /// INT64: the bit pattern of an EUI-64.
     Number,
-    /// INT64: a number of units since 1970.
+    /// INT64: a number of units since 1970, in UTC.
     Timestamp(TimestampUnit),
+    /// INT64: a number of units since 1970 on a clock whose zone is not stored.
+    LocalTimestamp(TimestampUnit),
     /// INT96: nanoseconds of the day, and a Julian day.
     Int96,
     /// INT32, annotated as DATE: days since 1970.
@@ -43,7 +45,7 @@ impl PhysicalForm {
     pub const fn width(self) -> Option<usize> {
         match self {
             Self::Text | Self::Raw => None,
-            Self::Fixed8 | Self::Number | Self::Timestamp(_) => Some(8),
+            Self::Fixed8 | Self::Number | Self::Timestamp(_) | Self::LocalTimestamp(_) => Some(8),
             Self::Int96 => Some(12),
             Self::Date | Self::Null => Some(4),
         }

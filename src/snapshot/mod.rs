@@ -4,6 +4,7 @@
 //! there is one. [`Snapshot::as_of`] gives the time to judge by. Rows are judged in [`crate::sweep`].
 
 mod contract;
+mod dates;
 mod discover;
 pub mod encoded;
 pub mod footer;
@@ -18,6 +19,7 @@ mod tables;
 use std::path::PathBuf;
 
 pub use contract::{ColumnSource, Columns, FileColumn};
+pub use dates::StatusDates;
 use discover::Discovered;
 pub use form::{PhysicalForm, TimestampUnit};
 pub use mapping::install_sigbus_handler;
@@ -91,6 +93,12 @@ impl Snapshot {
     #[must_use]
     pub fn files(&self) -> &[SourceFile] {
         &self.files
+    }
+
+    /// The zone in which times without a zone are read although the policy declares none: UTC, if there are such times.
+    #[must_use]
+    pub fn assumed_zone(&self) -> Option<&'static str> {
+        self.files.iter().any(|file| file.dates.assume_utc()).then_some("UTC")
     }
 
     /// Number of rows of all files.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::form::PhysicalForm;
 use crate::error::{Error, Fault, Place, Result};
-use crate::estate::{Column, time};
+use crate::estate::{Column, DateSpelling};
 
 /// The value that stands for null.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -54,7 +54,7 @@ impl PartitionKey {
     ///
     /// # Errors
     /// A value that is empty or cannot be decoded, or a date that cannot be read.
-    pub(super) fn column(&self, column: Column, place: &Place) -> Result<FolderColumn> {
+    pub(super) fn column(&self, column: Column, dates: &DateSpelling, place: &Place) -> Result<FolderColumn> {
         let bad = |why: &'static str| {
             let fault = Fault::BadPartition { folder: self.folder.clone(), why };
             Err(place.clone().column(&self.name).refuse(fault))
@@ -83,9 +83,12 @@ impl PartitionKey {
             let value = text.clone().into_bytes().into();
             return Ok(found(form, Some(text), Some(value)));
         }
-        match time::parse(&text) {
+        if dates.leaves_zone_open(&text) {
+            return bad("it is a time without a zone");
+        }
+        match dates.read(text.as_bytes()) {
             Some(micros) => Ok(found(form, Some(text), Some(micros.to_le_bytes().into()))),
-            None => bad("it is not a date as in 2026-11-01"),
+            None => bad("it is not a date as in 2026-11-01, or in the declared format"),
         }
     }
 }

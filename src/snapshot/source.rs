@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 
 use parquet::file::metadata::KeyValue;
 
-use super::contract::{Columns, FileColumn};
+use super::contract::{ColumnSource, Columns, FileColumn};
+use super::dates::StatusDates;
 use super::discover::FoundFile;
 use super::encoded::Chunk;
 use super::footer::{ChunkFooter, DatePages, FooterOutline, RowGroups, column_bytes};
+use super::form::PhysicalForm;
 use super::mapping::Mapped;
 use super::seal::BlockDigests;
 use super::tables;
@@ -59,6 +61,8 @@ pub struct SourceFile {
     pub groups: RowGroups,
     /// Its columns.
     pub columns: Columns,
+    /// How its status dates are read.
+    pub dates: StatusDates,
     /// Its number of rows.
     pub rows: u64,
     /// The zero-based number of its first row within the snapshot.
@@ -95,6 +99,7 @@ impl SourceFile {
         tables::check_footer(outline.file.key_value_metadata(), &place)?;
         readable(&outline, spellings, &place)?;
         let columns = Columns::bind(&outline.file, &keys, spellings, &place)?;
+        let form = columns.get(Column::StatusSince).map_or(PhysicalForm::Null, ColumnSource::form);
         let groups = RowGroups::read(&outline, &columns, &place, &passed)?;
         let pairs = outline.file.key_value_metadata().into_iter().flatten();
         let pairs = pairs.filter(|pair| pair.key.starts_with(KEYS)).cloned().collect();
@@ -108,6 +113,7 @@ impl SourceFile {
             rows: groups.total_rows(),
             groups,
             columns,
+            dates: StatusDates::new(form, spellings.dates.clone()),
             first_row: 0,
             digest: None,
             pairs,

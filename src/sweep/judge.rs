@@ -11,7 +11,8 @@ use crate::estate::{DeviceId, DeviceType, Disposition, Reason, TallyByType};
 use crate::policy::{DateVerdict, Pair};
 use crate::scan::by_id::{IdKey, IdKeys};
 use crate::scan::candidates::Candidates;
-use crate::scan::{CandidatePlan, RangeReader, dates, pair_codes};
+use crate::scan::{CandidatePlan, RangeReader, pair_codes};
+use crate::snapshot::StatusDates;
 
 /// A range of rows, judged under one policy. Duplicates among the due rows are not found yet.
 #[derive(Debug, Default)]
@@ -108,7 +109,7 @@ impl<'a> Judge<'a> {
             let reason = match rules.pair(status, device_type) {
                 Pair::NotCandidate | Pair::Excluded => continue,
                 Pair::Quarantine(reason) => reason,
-                Pair::Judge => match rules.judge_date(device_type, (since != dates::NULL).then_some(since)) {
+                Pair::Judge => match rules.judge_date(device_type, (since != StatusDates::NULL).then_some(since)) {
                     DateVerdict::NotDue => {
                         not_due[usize::from(device_type)] += 1;
                         continue;

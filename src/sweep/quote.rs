@@ -9,7 +9,7 @@ use super::findings::Quarantined;
 use crate::error::Result;
 use crate::estate::{Column, Reason};
 use crate::scan::columns::ColumnValue;
-use crate::scan::{RangeReader, RowRange, Scan, dates, values};
+use crate::scan::{RangeReader, RowRange, Scan, values};
 use crate::snapshot::PhysicalForm;
 
 /// Reads the values of `rows`: zero-based numbers within the snapshot, ascending. Only ranges with such a row are read.
@@ -52,23 +52,26 @@ fn quote_range(range: &mut RangeReader<'_>, rows: &[(u64, Reason)]) -> Result<Ve
         .collect();
     let numbers: Vec<u32> = rows.iter().map(|(row, _)| (row - range.range.group_first_row) as u32).collect();
     for (column, bound) in range.file.columns.iter() {
-        range.values(column, &numbers, |index, value| set(&mut quoted[index], column, bound.form(), value))?;
+        let dates = &range.file.dates;
+        range.values(column, &numbers, |index, value| match column {
+            Column::StatusSince => quoted[index].since = dates.read(value.bytes),
+            column => set(&mut quoted[index], column, bound.form(), value),
+        })?;
     }
     Ok(quoted)
 }
 
-/// Sets a field of the row to the value of a column, as stored.
+/// Sets a field of the row to the value of a column other than the date, as stored.
 fn set(row: &mut Quarantined, column: Column, form: PhysicalForm, value: ColumnValue<'_>) {
     let Some(bytes) = value.bytes else { return };
     match column {
         Column::DeviceId => row.device_id = Some(values::id_as_found(form, bytes)),
         Column::DeviceType => row.device_type = Some(String::from_utf8_lossy(bytes).into_owned()),
         Column::SmiStatus => row.smi_status = Some(String::from_utf8_lossy(bytes).into_owned()),
-        Column::StatusSince => row.since = Some(dates::micros(form, bytes)),
         Column::NotifyingParty => {
             let found = values::party_as_found(form, bytes);
             row.party = Some(found.unwrap_or_else(|| String::from_utf8_lossy(bytes)).into_owned());
         }
-        Column::NotifyingRole | Column::CspRegion => {}
+        Column::StatusSince | Column::NotifyingRole | Column::CspRegion => {}
     }
 }

@@ -154,6 +154,8 @@ const LONG: &str = "a party whose name is longer than any that can be sent: Acme
 
 /// How the estates of these tests spell what DUIS spells otherwise.
 pub const SPELLINGS: [(&str, &str); 2] = [("Waiting", "Pending"), ("Live", "Commissioned")];
+/// How they spell that there is no status.
+pub const NO_STATUS: &str = "n/a";
 /// The same of types.
 pub const TYPE_SPELLINGS: [(&str, &str); 2] = [("Meter", "ESME"), ("Display", "IHD")];
 
@@ -193,7 +195,7 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
             4 => Just(Some("Pending".to_owned())),
             1 => Just(Some("Waiting".to_owned())),
             1 => Just(Some("Whitelisted".to_owned())),
-            1 => word(&[Some("Live"), Some("Commissioned"), Some("Recovered"), Some("Suspended"), Some("pending"), Some(""), None]),
+            1 => word(&[Some("Live"), Some("Commissioned"), Some("Recovered"), Some("Suspended"), Some("pending"), Some(""), Some(NO_STATUS), None]),
         ],
         prop_oneof![
             1 => Just(None),
@@ -209,6 +211,8 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
                 // Before the year 1: by a second, and by more than any calendar reaches.
                 -62_135_596_801_000_000,
                 -9_000_000_000_000_000_000,
+                // A NaT of nanoseconds, in microseconds.
+                i64::MIN / 1000,
                 4_102_444_800_000_000,
             ][..]).prop_map(Some),
         ],
@@ -354,7 +358,7 @@ pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
     let swept = |status: &str| policy.candidate_statuses.iter().any(|candidate| candidate.name() == status);
     let due = |row: &Row| -> Result<(), String> {
         let device_type = known(row);
-        match row.status.as_deref().map(|status| meant(status, &SPELLINGS)) {
+        match row.status.as_deref().filter(|status| *status != NO_STATUS).map(|status| meant(status, &SPELLINGS)) {
             None if matches!(row.device_type.as_deref(), Some("IHD" | "CAD" | "Display")) => {
                 return Err("not_candidate".into());
             }
@@ -377,7 +381,9 @@ pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
             return Err("excluded".into());
         }
         let Some(device_type) = device_type else { return Err("unknown_type".into()) };
-        let Some(since) = row.since else { return Err("missing_date".into()) };
+        // 1677-09-21 and 2262-04-11.
+        let is_date = |since: &i64| ![-106_752, 106_751].contains(&day_of(*since));
+        let Some(since) = row.since.filter(is_date) else { return Err("missing_date".into()) };
         let future = match policy.boundary {
             Boundary::Date => day_of(since) > day_of(as_of),
             Boundary::Instant => since > as_of,
@@ -385,7 +391,7 @@ pub fn ends(rows: &[Row], policy: &Policy, as_of: i64) -> Vec<String> {
         if future {
             return Err("future_date".into());
         }
-        if since < -62_135_596_800_000_000 {
+        if since < policy.earliest_date.map_or(-62_135_596_800_000_000, day_start) {
             return Err("implausible_date".into());
         }
         let due_day = add_months(day_of(since), policy.thresholds.months(device_type)).unwrap();
@@ -449,16 +455,21 @@ pub fn policies() -> impl Strategy<Value = Policy> {
         any::<bool>(),
         any::<u16>(),
         any::<u16>(),
-        prop::option::of(1u32..37),
+        (
+            prop::option::of(1u32..37),
+            prop::sample::select(&[None, None, None, Some("2012-01-01"), Some("2025-09-15")][..]),
+        ),
         statuses,
     )
-        .prop_map(|(months, instant, exclude, silent, ppmid, statuses)| {
+        .prop_map(|(months, instant, exclude, silent, (ppmid, earliest), statuses)| {
             let mut policy = unguarded("secmp0060");
             policy.types.add("SAPC").unwrap();
             policy.candidate_statuses = statuses.into_iter().collect();
             for (theirs, ours) in SPELLINGS {
-                policy.spellings.statuses.insert(theirs.into(), SmiStatus::from_name(ours).unwrap());
+                policy.spellings.statuses.insert(theirs.into(), Some(SmiStatus::from_name(ours).unwrap()));
             }
+            policy.spellings.statuses.insert(NO_STATUS.into(), None);
+            policy.earliest_date = earliest.map(|day| day_of(crate::common::at(day)));
             for (theirs, ours) in TYPE_SPELLINGS {
                 policy.spellings.types.insert(theirs.into(), policy.types.get(ours).unwrap());
             }

@@ -386,7 +386,7 @@ fn nameable(mut row: Row) -> Row {
 
 fn spelled() -> Policy {
     let mut policy = unguarded("secmp0060");
-    policy.spellings.statuses.insert("Waiting".into(), smi_sweep::estate::SmiStatus::Pending);
+    policy.spellings.statuses.insert("Waiting".into(), Some(smi_sweep::estate::SmiStatus::Pending));
     policy.spellings.types.insert("Meter".into(), policy.types.get("ESME").unwrap());
     policy
 }

@@ -6,6 +6,7 @@ mod common;
 mod approvals;
 mod changing;
 mod forecast;
+mod forms;
 mod guards;
 mod lakes;
 mod laws;

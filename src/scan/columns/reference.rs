@@ -135,7 +135,7 @@ fn descriptor(bound: &FileColumn) -> Result<ColumnDescPtr, ParquetError> {
     let physical = match bound.form {
         PhysicalForm::Text | PhysicalForm::Raw => Type::BYTE_ARRAY,
         PhysicalForm::Fixed8 => Type::FIXED_LEN_BYTE_ARRAY,
-        PhysicalForm::Number | PhysicalForm::Timestamp(_) => Type::INT64,
+        PhysicalForm::Number | PhysicalForm::Timestamp(_) | PhysicalForm::LocalTimestamp(_) => Type::INT64,
         PhysicalForm::Int96 => Type::INT96,
         PhysicalForm::Date | PhysicalForm::Null => Type::INT32,
     };
