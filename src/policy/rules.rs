@@ -133,12 +133,12 @@ impl Policy {
             })
             .collect();
         let cutoffs = months.iter().map(|&months| Cutoff::new(as_of, months, self.boundary)).collect();
+        let (boundary, silent) = (self.boundary, self.alerts.silent_types);
+        let earliest = self.earliest_date.map_or(EARLIEST, |day| day_start(day).max(EARLIEST));
         let latest = match self.boundary {
             Boundary::Date => day_start(day_of(as_of) + 1) - 1,
             Boundary::Instant => as_of,
         };
-        let (boundary, silent) = (self.boundary, self.alerts.silent_types);
-        let earliest = self.earliest_date.map_or(EARLIEST, |day| day_start(day).max(EARLIEST));
         Rules { as_of, boundary, pairs, cutoffs, months, latest, earliest, silent }
     }
 

@@ -266,7 +266,9 @@ pub fn held(row: &Row, layout: &Layout) -> Row {
     if layout.days {
         row.since = row.since.map(|micros| day_start(day_of(micros)));
     } else if layout.unit == TimeUnit::Nanosecond {
-        row.since = row.since.map(|micros| micros.clamp(i64::MIN / 1000 + 1, i64::MAX / 1000));
+        // On its first and last day stand numbers for no date.
+        let range = i64::MIN / 1000 + DAY_MICROS..=i64::MAX / 1000 - DAY_MICROS;
+        row.since = row.since.map(|micros| micros.clamp(*range.start(), *range.end()));
     }
     if !layout.roles {
         row.role = None;

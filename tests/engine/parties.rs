@@ -63,7 +63,7 @@ fn a_check_finds_what_a_sweep_quarantines() {
     let hubs = || text([Some("CHF"), Some("GPF")]);
     let long = "x".repeat(65);
     let before_the_calendar = -62_135_596_800_000_001;
-    let cases: [(Columns, &[(&str, usize)]); 8] = [
+    let cases: [(Columns, &[(&str, usize)]); 9] = [
         (
             vec![
                 ("device_type", hubs()),
@@ -82,8 +82,12 @@ fn a_check_finds_what_a_sweep_quarantines() {
         (vec![("notifying_party", raw([b"        ", b"\xFF\xFE"]))], &[("bad_party", 1), ("missing_party", 1)]),
         (vec![("notifying_role", text([Some("csp"), Some("CSP")]))], &[("unknown_role", 1)]),
         (
-            vec![("status_since", Arc::new(TimestampMicrosecondArray::from(vec![before_the_calendar, i64::MAX])))],
+            vec![("status_since", Arc::new(TimestampMicrosecondArray::from(vec![before_the_calendar, i64::MAX - 1])))],
             &[("future_date", 1), ("implausible_date", 1)],
+        ),
+        (
+            vec![("status_since", Arc::new(TimestampMicrosecondArray::from(vec![i64::MIN, i64::MAX])))],
+            &[("missing_date", 2)],
         ),
     ];
     for (columns, expected) in cases {

@@ -144,7 +144,7 @@ fn a_chunk_that_changes_its_encoding_gives_each_row_once() {
     let count = 4000;
     let ids: StringArray = (0..count).map(|n| Some(text_id(0x00DB_1234_0000_0000 + n))).collect();
     let same = |word: &'static str| Arc::new(StringArray::from_iter_values((0..count).map(|_| word))) as ArrayRef;
-    let since = TimestampMicrosecondArray::from_iter_values((0..count).map(|_| 0)).with_timezone("UTC");
+    let since = TimestampMicrosecondArray::from_iter_values((0..count).map(|_| at("2020-01-01"))).with_timezone("UTC");
     let batch = RecordBatch::try_from_iter([
         ("device_id", Arc::new(ids) as ArrayRef),
         ("device_type", same("ESME")),
