@@ -56,7 +56,7 @@ pub fn lines(preflight: &Preflight) -> Vec<String> {
 }
 
 fn foreign_key(key: &ReferencingKey) -> String {
-    let rows = count(key.rows.unwrap_or_default());
+    let rows = key.rows.map_or_else(|| "an unknown number of".into(), count);
     let action = match key.on_delete {
         OnDelete::Refuse => "refuses the deletion of a row that it refers to".into(),
         OnDelete::Cascade => format!("deletes {rows} rows with them, which an undo does not restore"),

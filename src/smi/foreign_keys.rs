@@ -1,9 +1,10 @@
 //! Foreign keys that refer to the device table: what a load takes with it, and what makes it slow.
 
+use postgres::error::SqlState;
 use postgres::{Client, Row};
 use serde::Serialize;
 
-use super::fault::failed;
+use super::fault::{failed, inventory};
 use super::table::{DeviceTable, tree};
 use crate::error::Result;
 use crate::estate::Column;
@@ -20,7 +21,7 @@ pub struct ReferencingKey {
     /// What happens to its rows when a row that they refer to is deleted.
     pub on_delete: OnDelete,
     /// Rows that this would happen to if all planned devices were deleted; `None` where it is a refusal, which the dry run
-    /// counts.
+    /// counts, and where the user may not read the table or another session has it locked.
     pub rows: Option<u64>,
     /// Whether an index begins with its columns. Without one, each deletion reads the whole table.
     pub indexed: bool,
@@ -112,12 +113,9 @@ fn affected(what: &str, table: &str, row: &Row, deleted: &Deleted) -> String {
 
 fn counted(client: &mut Client, row: &Row, deleted: &Deleted) -> Result<ReferencingKey> {
     let (table, on_delete): (String, _) = (row.get(0), OnDelete::of(row.get(3)));
-    let rows = if on_delete == OnDelete::Refuse {
-        None
-    } else {
-        let count = affected("count(*)", &table, row, deleted);
-        let rows: i64 = client.query_one(&count, &[]).map_err(failed(COUNTING))?.get(0);
-        Some(u64::try_from(rows).unwrap_or_default())
+    let rows = match on_delete {
+        OnDelete::Refuse => None,
+        _ => count(client, &affected("count(*)", &table, row, deleted))?,
     };
     Ok(ReferencingKey {
         table,
@@ -129,3 +127,15 @@ fn counted(client: &mut Client, row: &Row, deleted: &Deleted) -> Result<Referenc
         table_rows: row.get::<_, Option<i64>>(6).and_then(|rows| u64::try_from(rows).ok()),
     })
 }
+
+/// The number that a query gives; `None` where the user may not read a table, or another session has it locked. Cascades
+/// run with the rights of the table's owner, so a load needs none on it.
+fn count(client: &mut Client, query: &str) -> Result<Option<u64>> {
+    match client.query_one(query, &[]) {
+        Ok(row) => Ok(u64::try_from(row.get::<_, i64>(0)).ok()),
+        Err(error) if UNREADABLE.iter().any(|code| error.code() == Some(code)) => Ok(None),
+        Err(error) => Err(inventory(COUNTING, &error)),
+    }
+}
+
+const UNREADABLE: [SqlState; 2] = [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::LOCK_NOT_AVAILABLE];

@@ -64,7 +64,7 @@ pub(super) enum RestoreEnd {
 pub(super) struct RestoreRefusal {
     /// SQLSTATE and message, or what differs; at most 200 characters.
     pub(super) reason: String,
-    /// Whether every row of the range, of several, was left out or changed.
+    /// Whether every row of the range, of several, was left out or changed, or every alert left in place.
     pub(super) all: bool,
 }
 
@@ -89,12 +89,14 @@ pub(super) struct Restore {
     insert: Statement,
     compare: Statement,
     withdraw: Statement,
-    sent: Statement,
+    /// Counts the alerts of restored rows that were sent, and those that should be gone.
+    left: Statement,
     /// Counts the rows of a range that differ, for each of `columns`.
     differing: Statement,
     /// Names of the compared columns, as they are shown.
     columns: Vec<String>,
     table: String,
+    names: LoadTables,
     load_id: i32,
 }
 
@@ -118,10 +120,11 @@ impl Restore {
             insert: prepare(&text.insert())?,
             compare: prepare(&text.compare())?,
             withdraw: prepare(&text.withdraw())?,
-            sent: prepare(&text.sent())?,
+            left: prepare(&text.left())?,
             differing: prepare(&text.differing())?,
             columns: text.compared.iter().map(|column| column.name.clone()).collect(),
             table: table.name.clone(),
+            names: names.clone(),
             load_id,
         })
     }
@@ -146,7 +149,13 @@ impl Restore {
             return Ok(RestoreEnd::Refused(RestoreRefusal::new(&reason, all)));
         }
         let withdrawn = work.execute(&self.withdraw, &parameters)?;
-        let already_sent: i64 = work.query_one(&self.sent, &parameters)?.get(0);
+        let row = work.query_one(&self.left, &parameters)?;
+        let (already_sent, left): (i64, i64) = (row.get(0), row.get(1));
+        if left > 0 {
+            let by = acting(work, &[(&self.names.outbox, TriggerEvent::Delete)])?;
+            let reason = format!("the alert was not withdrawn: {by}");
+            return Ok(RestoreEnd::Refused(RestoreRefusal::new(&reason, withdrawn == 0 && left > 1)));
+        }
         let count = |number| u64::try_from(number).unwrap_or_default();
         Ok(RestoreEnd::Done(RestoredRange {
             restored: count(restored),
@@ -163,15 +172,24 @@ impl Restore {
         range: &Range<i64>,
         missing: bool,
     ) -> Result<String, postgres::Error> {
-        let by = acting_on(work, &self.table, TriggerEvent::Insert)?.unwrap_or_else(|| "no trigger or rule".into());
+        let by = acting(work, &[(&self.table, TriggerEvent::Insert), (&self.names.removed, TriggerEvent::Update)])?;
         if missing {
             return Ok(format!("the row is not in {} afterwards: {by}", self.table));
         }
         let row = work.query_one(&self.differing, &[&self.load_id, &range.start, &range.end])?;
         let differ = self.columns.iter().enumerate().filter(|(place, _)| row.get::<_, i64>(*place) > 0);
         let differ = differ.map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        Ok(format!("{differ} is not what was archived: {by} of {}", self.table))
+        Ok(format!("{differ} is not what was archived: {by}"))
     }
+}
+
+/// The triggers and rules that act on events of tables: "trigger a of public.device".
+fn acting(work: &mut Transaction<'_>, events: &[(&str, TriggerEvent)]) -> Result<String, postgres::Error> {
+    let mut found = Vec::new();
+    for (table, event) in events {
+        found.extend(acting_on(work, table, *event)?.map(|by| format!("{by} of {table}")));
+    }
+    Ok(if found.is_empty() { "no trigger or rule".into() } else { found.join(", ") })
 }
 
 /// How an attempt ended that failed with `error`, where something can be done about it; otherwise the error.
@@ -400,11 +418,12 @@ impl<'a> RestoreText<'a> {
         )
     }
 
-    /// Counts the alerts of restored rows that were sent.
-    fn sent(&self) -> String {
+    /// Counts the alerts of restored rows that were sent, and those that were not.
+    fn left(&self) -> String {
         format!(
-            "SELECT count(*) FROM {} AS r WHERE {RESTORED} AND EXISTS (SELECT FROM {} AS o WHERE o.load_id = r.load_id \
-             AND o.load_ord = r.load_ord AND o.sent_at IS NOT NULL OFFSET 0)",
+            "SELECT count(*) FILTER (WHERE o.sent_at IS NOT NULL), count(*) FILTER (WHERE o.sent_at IS NULL) \
+             FROM {} AS r CROSS JOIN LATERAL (SELECT o.sent_at FROM {} AS o WHERE o.load_id = r.load_id \
+             AND o.load_ord = r.load_ord OFFSET 0) AS o WHERE {RESTORED}",
             self.names.removed, self.names.outbox,
         )
     }

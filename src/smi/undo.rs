@@ -100,6 +100,9 @@ impl RunningUndo<'_> {
             self.range(start..end)?;
             progress.advance(u64::try_from(end - start).unwrap_or_default());
             end = start;
+            if end > 0 && config.load.pause_ms > 0 {
+                sleep(config.load.pause());
+            }
         }
         Ok(())
     }

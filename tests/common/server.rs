@@ -175,8 +175,13 @@ fn is_alive(id: &str) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
-/// Where the server's programs are: the newest that Debian installed, else what the path has.
+/// Where the server's programs are: where `SMI_SWEEP_POSTGRES` says, else [`installed`].
 fn programs() -> PathBuf {
+    std::env::var_os("SMI_SWEEP_POSTGRES").map_or_else(|| installed("initdb"), PathBuf::from)
+}
+
+/// Where a program of PostgreSQL is: the newest that Debian installed, else what the path has.
+fn installed(program: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max();
     if let Some(version) = newest {
@@ -184,7 +189,7 @@ fn programs() -> PathBuf {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .find(|folder| folder.join("initdb").exists())
+        .find(|folder| folder.join(program).exists())
         .expect("PostgreSQL's server programs: Debian's package `postgresql`, which scripts/test installs")
 }
 
@@ -240,7 +245,10 @@ impl Database {
     }
 
     fn psql(&self, script: Stdio, variables: &[&str]) -> Output {
-        let mut command = Command::new(self.server.programs.join("psql"));
+        // Packages of the server alone come without psql; an older one can talk to a newer server.
+        let own = self.server.programs.join("psql");
+        let psql = if own.exists() { own } else { installed("psql").join("psql") };
+        let mut command = Command::new(psql);
         command.args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", &self.url(), "-f", "-"]).stdin(script);
         command.args(variables.iter().flat_map(|variable| ["-v", variable])).output().expect("psql runs")
     }

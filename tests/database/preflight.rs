@@ -67,6 +67,31 @@ fn child_rows_are_counted_before_they_are_lost() {
     assert_eq!(prepared.document()["preflight"]["foreign_keys"], found["foreign_keys"]);
 }
 
+/// A loader needs no right to read the child tables, because cascades run with the rights of their owner. Then nothing is
+/// counted, and the load goes on.
+#[test]
+fn child_tables_that_the_loader_may_not_read() {
+    let prepared = Prepared::with(
+        "preflight_rights",
+        900,
+        "CREATE SCHEMA closed; CREATE TABLE closed.reading (device_id text REFERENCES device ON DELETE CASCADE); \
+         CREATE INDEX ON closed.reading (device_id); INSERT INTO closed.reading SELECT device_id FROM device",
+    );
+    prepared.database.sql(
+        "CREATE ROLE counting LOGIN; GRANT ALL ON SCHEMA public TO counting; GRANT ALL ON ALL TABLES IN SCHEMA public TO counting; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO counting",
+    );
+    let url = prepared.database.url().replace("smi@", "counting@");
+    let (code, out, err) = prepared.database.run(&["load", &prepared.run, "--to", &url, "--json"]);
+    assert_eq!(code, 0, "{err}");
+    let document: Value = serde_json::from_str(&out).unwrap();
+    let key = &document["preflight"]["foreign_keys"][0];
+    assert_eq!((&key["rows"], &key["on_delete"]), (&Value::Null, &json!("cascade")), "{document}");
+    let (_, _, err) = prepared.database.run(&["load", &prepared.run, "--to", &url]);
+    let err = err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(err.contains("deletes an unknown number of rows with them"), "{err}");
+}
+
 /// A table that refers to itself, and one with two columns as its key.
 #[test]
 fn keys_of_other_forms_are_counted() {

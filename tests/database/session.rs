@@ -155,6 +155,43 @@ fn a_script_sets_what_it_depends_on_and_leaves_nothing_behind() {
     assert_eq!(prepared.number("SELECT count(*) FROM device"), 3_000 - planned);
 }
 
+/// What a session of ours is set to is what a trigger sees that runs in it, with the timeouts of later versions too.
+#[test]
+fn a_trigger_sees_the_settings_of_the_load() {
+    let server = Server::start(&[]);
+    let database = server.database("seen", None);
+    database.estate(900);
+    database.sql(
+        "CREATE TABLE seen (name text, setting text); \
+         CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         INSERT INTO public.seen SELECT name, setting FROM pg_settings; RETURN NULL; END $$; \
+         CREATE TRIGGER look AFTER DELETE ON device FOR EACH STATEMENT EXECUTE FUNCTION look(); \
+         ALTER DATABASE seen SET work_mem = '5MB'",
+    );
+    let prepared = Prepared::of(database);
+    let later = prepared.number("SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'");
+    if later == 1 {
+        prepared.database.sql("ALTER DATABASE seen SET transaction_timeout = '1h'");
+    }
+    set_all(&prepared, "DATABASE seen");
+    prepared.executed();
+    Client::connect(&server.url("postgres"), NoTls).unwrap().batch_execute("ALTER DATABASE seen RESET ALL").unwrap();
+    let seen = |name: &str| prepared.database.text(&format!("SELECT min(setting) FROM seen WHERE name = '{name}'"));
+    for (name, wanted) in [
+        ("search_path", "pg_catalog, pg_temp"),
+        ("idle_session_timeout", "0"),
+        ("session_replication_role", "origin"),
+        ("synchronous_commit", "on"),
+        ("DateStyle", "ISO, YMD"),
+        ("statement_timeout", "60000"),
+        // What does not change the result is the database's.
+        ("work_mem", "5120"),
+    ] {
+        assert_eq!(seen(name), wanted, "{name}");
+    }
+    assert_eq!(seen("transaction_timeout"), if later == 1 { "0" } else { "" });
+}
+
 /// A role that may not set it itself, and for which constraints and triggers are switched off, loads nothing.
 #[test]
 fn a_session_without_constraints_is_refused() {

@@ -2,8 +2,8 @@
 //! wrong later is reported row by row.
 
 use std::fs;
-use std::process::Output;
-use std::time::Instant;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::common::prepared::{PLANNED, Prepared};
 use crate::common::server::failed;
@@ -105,6 +105,28 @@ fn triggers_on_insert() {
     let deleted = prepared.loaded(&execute)["total"]["deleted"].clone();
     assert_eq!(prepared.loaded(&[&execute[..], &["--undo"]].concat())["undone"]["restored"], deleted);
     assert_eq!(deleted, prepared.number("SELECT count(*) FROM device WHERE weight = 7"));
+}
+
+/// Triggers of the load's own tables that keep an alert in the outbox, or a restored row unmarked.
+#[test]
+fn triggers_of_the_archive_and_of_the_outbox() {
+    for (name, event, table, says) in [
+        ("undo_alert_stays", "DELETE", "alert_outbox", "the alert was not withdrawn: trigger stay of"),
+        (
+            "undo_unmarked",
+            "UPDATE",
+            "device_removed",
+            "the row is not in \"public\".\"device\" afterwards: trigger stay of",
+        ),
+    ] {
+        let prepared = Prepared::new(name, DEVICES);
+        let confirm = prepared.confirm();
+        prepared.database.sql(&format!(
+            "CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; \
+             CREATE TRIGGER stay BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION stay()"
+        ));
+        refused(&prepared, &confirm, says);
+    }
 }
 
 /// A constraint that was added later, and does not hold for all rows: such a row could be deleted, and never restored. It is
@@ -251,6 +273,41 @@ fn devices_that_refer_to_each_other() {
     let undone = prepared.loaded(&[&execute[..], &["--undo"]].concat());
     assert_eq!(undone["undone"]["restored"], deleted);
     assert_eq!(prepared.differing(), 0);
+}
+
+/// Killed at any moment, the undo continues, and ends as an undisturbed one: each row is restored once, each alert withdrawn.
+#[test]
+fn an_undo_that_is_killed_continues() {
+    let prepared = Prepared::new("undo_killed", 6_000);
+    prepared.remember();
+    let confirm = prepared.confirm();
+    let execute = ["--batch", "10", "--pause", "4", "--execute", "--confirm", &confirm];
+    let deleted = prepared.loaded(&execute)["total"]["deleted"].as_i64().unwrap();
+    let undo = prepared.load(&[&execute[..], &["--undo"]].concat());
+    let (mut kills, mut wait) = (0, 40);
+    let restored = "SELECT count(*) FROM device_removed WHERE restored_at IS NOT NULL";
+    while kills < 20 {
+        let mut child = prepared.database.command(&undo).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(wait));
+        child.kill().unwrap();
+        if child.wait().unwrap().code().is_none() {
+            kills += 1;
+        }
+        // Archive, table and outbox agree after every kill; each in one query, because a commit may be under way.
+        let others = format!("SELECT (SELECT count(*) FROM device) - ({restored})");
+        assert_eq!(prepared.number(&others), 6_000 - deleted);
+        let alerts = "SELECT count(*) FROM alert_outbox JOIN device_removed USING (load_id, load_ord) WHERE restored_at IS NOT NULL";
+        assert_eq!(prepared.number(alerts), 0);
+        if prepared.number(restored) == deleted {
+            break;
+        }
+        wait = 40 + (wait * 7) % 60;
+    }
+    assert!(kills > 5, "it was over too soon: {kills}");
+    prepared.loaded(&[&execute[..], &["--undo"]].concat());
+    assert_eq!(prepared.differing(), 0);
+    assert_eq!((prepared.number(restored), prepared.number("SELECT count(*) FROM alert_outbox")), (deleted, 0));
+    assert_eq!(prepared.database.text("SELECT state FROM sweep_load"), "undone");
 }
 
 /// One plan joined the batch with itself: 20,000 rows took 23 seconds, and a million half an hour.
