@@ -10,7 +10,8 @@ use crate::estate::time::format_day;
 use crate::forecast::backtest::Backtest;
 use crate::forecast::document::{BacktestDocument, ForecastDocument};
 use crate::forecast::{
-    BacktestOptions, Forecast, ForecastMeasure, ForecastOptions, Scenario, backtest_files, bytes, forecast_files,
+    BacktestOptions, Forecast, ForecastMeasure, ForecastOptions, Quantiles, Scenario, backtest_files, bytes,
+    forecast_files,
 };
 use crate::policy::Policy;
 use crate::smi::{self, Config, Target};
@@ -101,47 +102,69 @@ fn row_bytes(url: &DatabaseUrl, config: Option<&Path>, policy: &Policy, common: 
     Ok(bytes)
 }
 
-/// A table with a row for each policy.
+/// Two tables with a row for each policy: deletions and alerts, and what is left at the end; then what there is to say.
 fn summary(forecast: &Forecast) -> String {
     let end = forecast.days.last().map(|&day| format_day(day)).unwrap_or_default();
-    let header = [
-        "policy",
-        "to be deleted on the first day",
-        "deletions in total",
-        "alerts in total",
-        "most alerts",
-        "in",
-        "retained at the end",
-        "bytes retained",
-        "rows at the end",
-        "bytes",
-    ];
-    let rows = forecast.policies.iter().filter_map(|policy| {
+    let flows = forecast.policies.iter().filter_map(|policy| {
         let all = policy.all()?;
         let first = all.months.first()?;
         let (peak, alerts) = all.peak(ForecastMeasure::Alerts);
-        let count = |number: i64| figures::count(u64::try_from(number).unwrap_or_default());
-        let retained = all.last(ForecastMeasure::Retained);
-        let rows = all.last(ForecastMeasure::Rows).median;
+        Some(vec![
+            policy.policy.clone(),
+            count(first[ForecastMeasure::Deleted as usize].median),
+            with_band(all.total(ForecastMeasure::Deleted)),
+            with_band(all.total(ForecastMeasure::Alerts)),
+            with_band(alerts),
+            format_day(*forecast.days.get(peak)?),
+        ])
+    });
+    let header = ["policy", "due on the first day", "deletions in total", "alerts in total", "most alerts", "in"];
+    let flows = figures::table(&header, flows);
+    let stocks = forecast.policies.iter().filter_map(|policy| {
+        let all = policy.all()?;
+        let (retained, rows) = (all.last(ForecastMeasure::Retained), all.last(ForecastMeasure::Rows));
         #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
         let weight = |rows: i64| bytes(rows as f64 * forecast.bytes_per_row);
         Some(vec![
             policy.policy.clone(),
-            count(first[ForecastMeasure::Deleted as usize].median),
-            count(all.total(ForecastMeasure::Deleted)),
-            count(all.total(ForecastMeasure::Alerts)),
-            count(alerts),
-            format_day(*forecast.days.get(peak)?),
-            format!("{} ({} to {})", count(retained.median), count(retained.low), count(retained.high)),
+            with_band(retained),
+            policy.boxes.as_ref().map_or_else(String::new, |own| with_band(own.last(ForecastMeasure::Retained))),
             weight(retained.median),
-            count(rows),
-            weight(rows),
+            with_band(rows),
+            weight(rows.median),
         ])
     });
-    format!(
-        "{}\nThe forecast ends on {end}. Figures are medians, with the 80 % band in brackets.\n",
-        figures::table(&header, rows)
-    )
+    let header =
+        ["at the end", "devices retained", "hubs (boxes) retained", "bytes retained", "rows", "bytes of all rows"];
+    let mut text = format!(
+        "{flows}\n{}\nThe forecast ends on {end}. Figures are medians, with the 80 % band in brackets.\n\
+         A row takes {:.1} bytes, {}.\n",
+        figures::table(&header, stocks),
+        forecast.bytes_per_row,
+        forecast.bytes_from.description()
+    );
+    if forecast.policies.iter().any(|policy| policy.boxes.is_some()) {
+        text.push_str(if forecast.hubs_paired {
+            "A hub is a CHF and a GPF in one box. They are drawn together.\n"
+        } else {
+            "CHF and GPF of this ledger are not in pairs. The boxes are those of the type with more devices.\n"
+        });
+    }
+    for finding in &forecast.findings {
+        text.push_str(&format!("{}: {finding}.\n", if finding.warns() { "warning" } else { "note" }));
+    }
+    text
+}
+
+fn count(number: i64) -> String {
+    figures::count(u64::try_from(number).unwrap_or_default())
+}
+
+fn with_band(own: Quantiles) -> String {
+    if own.low == own.high {
+        return count(own.median);
+    }
+    format!("{} ({} to {})", count(own.median), count(own.low), count(own.high))
 }
 
 /// A table with a row for each horizon.

@@ -18,6 +18,11 @@ pub struct Section<T> {
 }
 
 impl<T> Section<T> {
+    /// A table whose place is not known; errors within it have their own.
+    pub const fn without_place(value: T) -> Self {
+        Self { span: 0..0, value }
+    }
+
     /// The value of the table.
     pub fn into_inner(self) -> T {
         self.value

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::estimate::estimate;
 use super::history::LedgerGap;
-use super::outcome::{Forecast, Quantiles};
+use super::outcome::{Forecast, TypeForecast};
 use super::project::forecast;
-use super::rates::estimate;
+use super::quantiles::Quantiles;
+
 use super::scenario::Scenario;
-use super::simulate::ForecastMeasure;
+use super::simulate::{ForecastMeasure, MEASURES};
 use super::strata::{PolicyEffect, bind, candidates};
 use crate::error::{Error, Result};
 use crate::estate::time::day_of;
@@ -22,7 +24,7 @@ const MOST_HELD_OUT: usize = 12;
 /// A figure that was forecast, and its actual value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BacktestPoint {
-    /// Months from the last ledger that was used.
+    /// Months from the last ledger that was used, rounded.
     pub horizon: u32,
     /// The day of the held-out ledger, days since 1970-01-01.
     pub day: i32,
@@ -129,10 +131,11 @@ pub fn backtest(
     let (base, last) = (&known[used - 1], &ledgers[ledgers.len() - 1]);
     let policy = policy_in_force(scenario)?;
     let scenario = Scenario {
-        months: LedgerGap::between(base.as_of, last.as_of).steps,
+        months: LedgerGap::between(base.as_of, last.as_of).months.ceil() as u32,
         policies: vec![policy.clone()],
         changes: Vec::new(),
-        growth: 0.0,
+        phases: Vec::new(),
+        growth: None,
         ..scenario.clone()
     };
     let rates = estimate(known, &scenario)?;
@@ -152,10 +155,11 @@ fn compare(
     actual: &BTreeMap<String, ActualCounts>,
     points: &mut Vec<BacktestPoint>,
 ) {
-    let horizon = LedgerGap::between(base.as_of, ledger.as_of).steps;
+    let ahead = LedgerGap::between(base.as_of, ledger.as_of).months;
+    let horizon = (ahead.round() as u32).max(1);
     let types = forecast.policies.iter().flat_map(|policy| &policy.types);
     for (of_type, actual) in types.filter_map(|of_type| Some((of_type, actual.get(&of_type.name)?))) {
-        let Some(month) = of_type.months.get(horizon as usize) else { continue };
+        let Some(month) = at_time(of_type, ahead) else { continue };
         let measures = [(ForecastMeasure::Pending, actual.pending), (ForecastMeasure::Retained, actual.retained)];
         let point = |(measure, actual): (ForecastMeasure, i64)| BacktestPoint {
             horizon,
@@ -170,11 +174,25 @@ fn compare(
     }
 }
 
-/// The policy under which counts are compared: the one of `[history]`. Without it, housekeeping is taken not to have
+/// The quantiles at a time in months: those of the month before and after, in proportion.
+#[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
+fn at_time(of_type: &TypeForecast, months: f64) -> Option<[Quantiles; MEASURES]> {
+    let (before, after) = (months.floor() as usize, months.ceil() as usize);
+    let (one, other) = (of_type.months.get(before)?, of_type.months.get(after)?);
+    let share = months - months.floor();
+    let between = |one: i64, other: i64| (one as f64 + share * (other - one) as f64).round() as i64;
+    Some(std::array::from_fn(|measure| Quantiles {
+        low: between(one[measure].low, other[measure].low),
+        median: between(one[measure].median, other[measure].median),
+        high: between(one[measure].high, other[measure].high),
+    }))
+}
+
+/// The policy under which counts are compared: the last one of `[history]`. Without it, housekeeping is taken not to have
 /// run: every type is excluded, and a device counts as retained from the threshold of the scenario's first policy, or
 /// 12 months, on.
 fn policy_in_force(scenario: &Scenario) -> Result<Policy> {
-    if let Some(policy) = &scenario.history {
+    if let Some(policy) = scenario.history.last().and_then(|period| period.policy.as_ref()) {
         return Ok(policy.clone());
     }
     let mut policy = match scenario.policies.first() {

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::backtest::Backtest;
-use super::outcome::{Forecast, GIGABYTE, PolicyForecast, Quantiles, TypeForecast};
+use super::finding::Finding;
+use super::outcome::{Forecast, GIGABYTE, PolicyForecast, TypeForecast};
 use super::parties::PartyAlerts;
+use super::quantiles::Quantiles;
 use super::rates::TypeRates;
 use super::simulate::{ForecastMeasure, MEASURES};
 use crate::estate::time::format_day;
@@ -21,13 +23,39 @@ pub struct ForecastDocument {
     bytes_per_row: f64,
     bytes_from: &'static str,
     price_per_gb_month: Option<f64>,
+    /// What a reader must know before the figures are used.
+    findings: Vec<FindingDocument>,
+    /// Whether the two devices of a hub are drawn together.
+    hubs_paired: bool,
     rates: BTreeMap<String, RatesDocument>,
     policies: Vec<PolicyForecastDocument>,
 }
 
 #[derive(Debug, Serialize)]
+struct FindingDocument {
+    kind: &'static str,
+    /// Whether figures or bands may be wrong.
+    warning: bool,
+    text: String,
+    /// The part of the figure that rests on ages never observed, 0 to 1.
+    share: Option<f64>,
+    /// A window of months to use instead of all ledgers.
+    window: Option<u32>,
+}
+
+/// Low to high is the 80 % band.
+#[derive(Debug, Serialize)]
+struct BandOf {
+    low: i64,
+    median: i64,
+    high: i64,
+}
+
+#[derive(Debug, Serialize)]
 struct RatesDocument {
     hazard: Vec<BandDocument>,
+    /// The first age in months that no ledger shows.
+    unobserved_from: Option<u32>,
     hazard_basis: &'static str,
     arrivals_per_month: f64,
     arrival_basis: &'static str,
@@ -48,6 +76,8 @@ struct PolicyForecastDocument {
     policy: String,
     summary: Option<SummaryDocument>,
     series: BTreeMap<String, BTreeMap<&'static str, MeasureDocument>>,
+    /// Comms Hubs as boxes.
+    boxes: Option<BTreeMap<&'static str, MeasureDocument>>,
     parties: Vec<PartyDocument>,
 }
 
@@ -55,10 +85,18 @@ struct PolicyForecastDocument {
 #[derive(Debug, Serialize)]
 struct SummaryDocument {
     deleted: i64,
+    deleted_band: BandOf,
     alerts: i64,
+    alerts_band: BandOf,
     peak_alerts: i64,
+    peak_alerts_band: BandOf,
     peak_month: usize,
     retained_at_end: i64,
+    retained_at_end_band: BandOf,
+    /// The part of the retained devices that rests on ages never observed, 0 to 1.
+    retained_unobserved_share: f64,
+    /// Comms Hubs retained, as boxes.
+    retained_boxes_at_end: Option<BandOf>,
     retained_bytes_at_end: f64,
     rows_at_end: i64,
     bytes_at_end: f64,
@@ -72,12 +110,16 @@ struct MeasureDocument {
     median: Vec<i64>,
     high: Vec<i64>,
     difference_median: Vec<i64>,
+    /// The sum over all months.
+    total: BandOf,
 }
 
 #[derive(Debug, Serialize)]
 struct PartyDocument {
-    party: String,
+    /// Null for devices without a party.
+    party: Option<String>,
     expected_alerts: f64,
+    alerts_band: BandOf,
     peak_month: usize,
     peak_alerts: f64,
 }
@@ -94,6 +136,8 @@ impl ForecastDocument {
             bytes_per_row: forecast.bytes_per_row,
             bytes_from: forecast.bytes_from.name(),
             price_per_gb_month: price,
+            findings: forecast.findings.iter().map(FindingDocument::new).collect(),
+            hubs_paired: forecast.hubs_paired,
             rates: forecast.rates.iter().map(|(name, rates)| (name.clone(), RatesDocument::new(rates))).collect(),
             policies: forecast
                 .policies
@@ -101,6 +145,23 @@ impl ForecastDocument {
                 .map(|policy| PolicyForecastDocument::new(policy, forecast.bytes_per_row, price))
                 .collect(),
         }
+    }
+}
+
+impl FindingDocument {
+    fn new(finding: &Finding) -> Self {
+        let (share, window) = match finding {
+            Finding::Unobserved { share, .. } => (Some(*share), None),
+            Finding::Break { months, .. } => (None, Some(*months)),
+            _ => (None, None),
+        };
+        Self { kind: finding.kind(), warning: finding.warns(), text: finding.to_string(), share, window }
+    }
+}
+
+impl From<Quantiles> for BandOf {
+    fn from(own: Quantiles) -> Self {
+        Self { low: own.low, median: own.median, high: own.high }
     }
 }
 
@@ -115,6 +176,7 @@ impl RatesDocument {
         });
         Self {
             hazard: bands.collect(),
+            unobserved_from: rates.unobserved.as_ref().map(|own| own.from),
             hazard_basis: rates.hazard_basis.name(),
             arrivals_per_month: rates.arrivals.mean,
             arrival_basis: rates.arrival_basis.name(),
@@ -129,7 +191,11 @@ impl PolicyForecastDocument {
             |own: &TypeForecast| ForecastMeasure::ALL.map(|of| (of.name(), MeasureDocument::new(own, of))).into();
         Self {
             policy: forecast.policy.clone(),
-            summary: forecast.all().map(|all| SummaryDocument::new(all, bytes_per_row, price)),
+            summary: forecast.all().map(|all| SummaryDocument {
+                retained_boxes_at_end: forecast.boxes.as_ref().map(|own| own.last(ForecastMeasure::Retained).into()),
+                ..SummaryDocument::new(all, bytes_per_row, price)
+            }),
+            boxes: forecast.boxes.as_ref().map(of_type),
             series: forecast.types.iter().map(|own| (own.name.clone(), of_type(own))).collect(),
             parties: forecast.parties.iter().map(PartyDocument::new).collect(),
         }
@@ -143,11 +209,17 @@ impl SummaryDocument {
         let bytes = |measure: ForecastMeasure| last(measure) as f64 * bytes_per_row;
         let (peak_month, peak_alerts) = all.peak(ForecastMeasure::Alerts);
         Self {
-            deleted: all.total(ForecastMeasure::Deleted),
-            alerts: all.total(ForecastMeasure::Alerts),
-            peak_alerts,
+            deleted: all.total(ForecastMeasure::Deleted).median,
+            deleted_band: all.total(ForecastMeasure::Deleted).into(),
+            alerts: all.total(ForecastMeasure::Alerts).median,
+            alerts_band: all.total(ForecastMeasure::Alerts).into(),
+            peak_alerts: peak_alerts.median,
+            peak_alerts_band: peak_alerts.into(),
             peak_month,
             retained_at_end: last(ForecastMeasure::Retained),
+            retained_at_end_band: all.last(ForecastMeasure::Retained).into(),
+            retained_unobserved_share: all.unobserved_share(),
+            retained_boxes_at_end: None,
             retained_bytes_at_end: bytes(ForecastMeasure::Retained),
             rows_at_end: last(ForecastMeasure::Rows),
             bytes_at_end: bytes(ForecastMeasure::Rows),
@@ -166,6 +238,7 @@ impl MeasureDocument {
             median: by_month(&own.months, |quantiles| quantiles.median),
             high: by_month(&own.months, |quantiles| quantiles.high),
             difference_median: by_month(&own.differences, |quantiles| quantiles.median),
+            total: own.total(measure).into(),
         }
     }
 }
@@ -173,7 +246,13 @@ impl MeasureDocument {
 impl PartyDocument {
     fn new(party: &PartyAlerts) -> Self {
         let (peak_month, peak_alerts) = party.peak();
-        Self { party: party.party.clone(), expected_alerts: party.total(), peak_month, peak_alerts }
+        Self {
+            party: party.party.clone(),
+            expected_alerts: party.expected(),
+            alerts_band: party.total.into(),
+            peak_month,
+            peak_alerts,
+        }
     }
 }
 

@@ -10,18 +10,18 @@ use crate::ledger::Ledger;
 /// The least days between two ledgers. Monthly rates cannot be estimated from closer ones.
 const LEAST_DAYS: i32 = 14;
 /// Days of a month on average.
-const MONTH_DAYS: f64 = 30.4375;
-/// The largest share of devices, by those of the earlier ledger, that a later ledger may add with dates before the
-/// earlier one: corrected records. More of them mean another estate.
-const LARGEST_GAIN: f64 = 0.02;
+pub const MONTH_DAYS: f64 = 30.4375;
+/// Devices that a later ledger of an estate without a name may add with dates before the earlier one, as a share of
+/// those of the earlier ledger. More of them mean another estate.
+const LARGEST_GAIN: f64 = 0.25;
 
-/// The time from one ledger to the next.
+/// The time from one moment to a later one.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LedgerGap {
-    /// In whole months, rounded, at least 1: the steps of a forecast.
-    pub steps: u32,
-    /// In months; a whole number where the day of the month is the same.
+    /// In calendar months; a whole number where the day of the month is the same. Ages grow by it.
     pub months: f64,
+    /// In average months, by days. Arrivals are in proportion to it.
+    pub width: f64,
 }
 
 impl LedgerGap {
@@ -29,12 +29,10 @@ impl LedgerGap {
     #[must_use]
     pub fn between(earlier: i64, later: i64) -> Self {
         let (from, until) = (day_of(earlier), day_of(later));
+        let width = f64::from(until - from) / MONTH_DAYS;
         let whole = whole_months(earlier, later);
-        if add_months(from, whole) == Some(until) {
-            return Self { steps: whole, months: f64::from(whole) };
-        }
-        let months = f64::from(until - from) / MONTH_DAYS;
-        Self { steps: (months.round() as u32).max(1), months }
+        let months = if add_months(from, whole) == Some(until) { f64::from(whole) } else { width };
+        Self { months, width }
     }
 }
 
@@ -98,13 +96,11 @@ fn follows(earlier: &Ledger, later: &Ledger) -> Result<()> {
         let names = |ledger: &Ledger| ledger.candidates.iter().map(SmiStatus::name).collect::<Vec<_>>().join(", ");
         return refuse("candidate_statuses", &names(earlier), &names(later), alike);
     }
-    let (known, now) = (by_day(earlier), by_day(later));
-    let before: u64 = known.values().sum();
-    let gained: u64 = now
-        .iter()
-        .filter(|((_, day), _)| *day <= from)
-        .map(|(key, rows)| rows.saturating_sub(known.get(key).copied().unwrap_or_default()))
-        .sum();
+    if earlier.estate.is_some() {
+        return Ok(());
+    }
+    let before: u64 = by_day(earlier).values().sum();
+    let gained: u64 = backdated(earlier, later).values().sum();
     #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
     if gained > 100 && gained as f64 > before as f64 * LARGEST_GAIN {
         return Err(Error::Usage {
@@ -114,8 +110,21 @@ fn follows(earlier: &Ledger, later: &Ledger) -> Result<()> {
                 later.name,
                 format_day(from)
             ),
-            remedy: same_estate.into(),
+            remedy: format!("{same_estate}; if it is one estate, take its ledgers with `--estate NAME`"),
         });
     }
     Ok(())
+}
+
+/// Devices of the later ledger that the earlier one should have, by their dates, and does not have: by type code and
+/// day.
+#[must_use]
+pub fn backdated(earlier: &Ledger, later: &Ledger) -> ByDay {
+    let known = by_day(earlier);
+    let from = day_of(earlier.as_of);
+    let gained = by_day(later).into_iter().filter(|((_, day), _)| *day <= from).map(|(key, rows)| {
+        let rows = rows.saturating_sub(known.get(&key).copied().unwrap_or_default());
+        (key, rows)
+    });
+    gained.filter(|(_, rows)| *rows > 0).collect()
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::backtest::{Backtest, backtest};
+use super::estimate::estimate;
 use super::history::in_order;
 use super::outcome::Forecast;
 use super::project::forecast;
-use super::rates::estimate;
 use super::scenario::Scenario;
 use super::write;
 use crate::error::{Error, Result};

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::finding::Finding;
 use super::parties::PartyAlerts;
-use super::rates::TypeRates;
+use super::quantiles::Quantiles;
+use super::rates::{Rates, TypeRates};
 use super::scenario::Scenario;
 use super::simulate::{ForecastMeasure, MEASURES, SimulatedFuture};
 use crate::error::{Error, Result};
@@ -14,33 +16,6 @@ use crate::pool::Pool;
 /// Bytes of a gigabyte, as storage is priced.
 pub const GIGABYTE: f64 = 1e9;
 
-/// Quantiles of a figure over all futures. Low to high is the 80 % band.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Quantiles {
-    /// The 10 % quantile.
-    pub low: i64,
-    /// The median.
-    pub median: i64,
-    /// The 90 % quantile.
-    pub high: i64,
-}
-
-impl Quantiles {
-    /// The quantiles of some numbers, which are sorted in place.
-    fn of(numbers: &mut [i64]) -> Self {
-        numbers.sort_unstable();
-        let last = numbers.len().saturating_sub(1);
-        let at = |tenths: usize| numbers.get((last * tenths + 5) / 10).copied().unwrap_or_default();
-        Self { low: at(1), median: at(5), high: at(9) }
-    }
-
-    /// Whether the band contains a number.
-    #[must_use]
-    pub const fn contains(&self, number: i64) -> bool {
-        self.low <= number && number <= self.high
-    }
-}
-
 /// The forecast of one type, or of all together, under one policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypeForecast {
@@ -50,6 +25,8 @@ pub struct TypeForecast {
     pub months: Vec<[Quantiles; MEASURES]>,
     /// The same for the difference from the first policy within the same future.
     pub differences: Vec<[Quantiles; MEASURES]>,
+    /// The quantiles of the sum of each measure over all months.
+    pub totals: [Quantiles; MEASURES],
 }
 
 impl TypeForecast {
@@ -64,16 +41,27 @@ impl TypeForecast {
         self.months.iter().map(move |month| month[measure as usize].median)
     }
 
-    /// The month in which the median of a measure is highest, and that median.
+    /// The month in which the median of a measure is highest, and its quantiles.
     #[must_use]
-    pub fn peak(&self, measure: ForecastMeasure) -> (usize, i64) {
-        self.medians(measure).enumerate().fold((0, 0), |peak, month| if month.1 > peak.1 { month } else { peak })
+    pub fn peak(&self, measure: ForecastMeasure) -> (usize, Quantiles) {
+        let months = self.months.iter().map(|month| month[measure as usize]).enumerate();
+        months.fold((0, Quantiles::default()), |peak, month| if month.1.median > peak.1.median { month } else { peak })
     }
 
-    /// The sum of the medians of a measure over all months.
+    /// The quantiles of the sum of a measure over all months. It is no sum of quantiles: a month's median is 0 where
+    /// devices are few, and the sum is not.
     #[must_use]
-    pub fn total(&self, measure: ForecastMeasure) -> i64 {
-        self.medians(measure).sum()
+    pub const fn total(&self, measure: ForecastMeasure) -> Quantiles {
+        self.totals[measure as usize]
+    }
+
+    /// The part of the retained devices of the last month that rests on ages never observed, 0 to 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share of counts")]
+    pub fn unobserved_share(&self) -> f64 {
+        let retained = self.last(ForecastMeasure::Retained).median;
+        let unobserved = self.last(ForecastMeasure::Unobserved).median;
+        if retained > 0 { (unobserved as f64 / retained as f64).min(1.0) } else { 0.0 }
     }
 }
 
@@ -84,7 +72,9 @@ pub struct PolicyForecast {
     pub policy: String,
     /// By type, types without candidates included. The sum of all types is the last.
     pub types: Vec<TypeForecast>,
-    /// Expected alerts by party.
+    /// The same in boxes for Comms Hubs: a CHF and a GPF are one; `None` without hubs.
+    pub boxes: Option<TypeForecast>,
+    /// Alerts by party.
     pub parties: Vec<PartyAlerts>,
 }
 
@@ -109,6 +99,10 @@ pub struct Forecast {
     pub policies: Vec<PolicyForecast>,
     /// Hazards and arrivals, by the name of the type.
     pub rates: BTreeMap<String, TypeRates>,
+    /// What a reader must know before the figures are used.
+    pub findings: Vec<Finding>,
+    /// Whether the two devices of a hub are drawn together, because the ledger shows them as pairs.
+    pub hubs_paired: bool,
     /// Bytes of storage by row.
     pub bytes_per_row: f64,
     /// Where `bytes_per_row` comes from.
@@ -116,21 +110,18 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// A forecast of the ledger's estate. `rates` are by type code.
-    pub(super) fn new(
-        ledger: &Ledger,
-        scenario: &Scenario,
-        rates: &BTreeMap<u8, TypeRates>,
-        policies: Vec<PolicyForecast>,
-    ) -> Self {
+    /// A forecast of the ledger's estate.
+    pub(super) fn new(ledger: &Ledger, scenario: &Scenario, rates: &Rates, policies: Vec<PolicyForecast>) -> Self {
         let today = day_of(ledger.as_of);
-        let named = rates.iter().map(|(code, rates)| (ledger.types.name(*code).to_owned(), rates.clone()));
+        let named = rates.by_type.iter().map(|(code, rates)| (ledger.types.name(*code).to_owned(), rates.clone()));
         Self {
             estate: ledger.estate.clone(),
             synthetic: ledger.synthetic,
             days: (0..=scenario.months).map(|month| add_months(today, month).unwrap_or(today)).collect(),
             policies,
             rates: named.collect(),
+            findings: rates.findings.clone(),
+            hubs_paired: false,
             bytes_per_row: scenario.bytes_per_row.or_else(|| ledger.bytes_per_row()).unwrap_or_default(),
             bytes_from: match scenario.bytes_per_row {
                 None => RowBytesSource::Snapshot,
@@ -141,7 +132,7 @@ impl Forecast {
     }
 }
 
-/// If the bytes of a row come from.
+/// Where the bytes of a row come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowBytesSource {
     /// Measured in the snapshot's files when the ledger was counted.
@@ -174,82 +165,59 @@ impl RowBytesSource {
     }
 }
 
-/// Collects the futures of one type after the other.
-pub(super) struct FutureCollector {
-    policies: usize,
-    months: usize,
-    /// The sums of all types, by future.
-    sums: Vec<SimulatedFuture>,
-    types: Vec<(u8, Vec<PolicyQuantiles>)>,
+/// The quantiles of a type under a policy.
+#[derive(Debug, Clone)]
+pub(super) struct PolicyQuantiles {
+    months: Vec<[Quantiles; MEASURES]>,
+    /// Differences from the first policy.
+    differences: Vec<[Quantiles; MEASURES]>,
+    totals: [Quantiles; MEASURES],
 }
 
-/// The months of a policy, and their differences from the first policy.
-type PolicyQuantiles = (Vec<[Quantiles; MEASURES]>, Vec<[Quantiles; MEASURES]>);
-
-impl FutureCollector {
-    pub(super) fn new(scenario: &Scenario) -> Self {
-        let months = scenario.months as usize + 1;
-        let policies = scenario.policies.len();
-        let sums = vec![vec![0; policies * months * MEASURES]; scenario.simulations as usize];
-        Self { policies, months, sums, types: Vec::new() }
+impl PolicyQuantiles {
+    /// The forecast of a type with this name.
+    pub(super) fn named(self, name: &str) -> TypeForecast {
+        let Self { months, differences, totals } = self;
+        TypeForecast { name: name.to_owned(), months, differences, totals }
     }
+}
 
-    /// Adds the futures of a type.
-    pub(super) fn add(&mut self, type_code: u8, futures: &[SimulatedFuture], pool: &Pool) -> Result<()> {
-        for (sum, future) in self.sums.iter_mut().zip(futures) {
-            sum.iter_mut().zip(future).for_each(|(sum, own)| *sum += own);
-        }
-        let quantiles = self.quantiles(futures, pool)?;
-        self.types.push((type_code, quantiles));
-        Ok(())
-    }
-
-    /// For each policy the quantiles of every month.
-    fn quantiles(&self, futures: &[SimulatedFuture], pool: &Pool) -> Result<Vec<PolicyQuantiles>> {
-        let (policies, months) = (self.policies, self.months);
-        let of = |policy: usize, month: usize| -> ([Quantiles; MEASURES], [Quantiles; MEASURES]) {
-            let at = |policy: usize, measure: usize| (policy * months + month) * MEASURES + measure;
-            let mut numbers = vec![0; futures.len()];
-            let mut own = [Quantiles::default(); MEASURES];
-            let mut difference = [Quantiles::default(); MEASURES];
-            for measure in 0..MEASURES {
-                let (here, first) = (at(policy, measure), at(0, measure));
-                numbers.iter_mut().zip(futures).for_each(|(number, future)| *number = future[here]);
-                own[measure] = Quantiles::of(&mut numbers);
-                if policy > 0 {
-                    numbers.iter_mut().zip(futures).for_each(|(number, future)| *number = future[here] - future[first]);
-                    difference[measure] = Quantiles::of(&mut numbers);
-                }
+/// Quantiles of futures of so many policies and months, by policy.
+pub(super) fn quantiles(
+    futures: &[SimulatedFuture],
+    (policies, months): (usize, usize),
+    pool: &Pool,
+) -> Result<Vec<PolicyQuantiles>> {
+    let at = |policy: usize, month: usize, measure: usize| (policy * months + month) * MEASURES + measure;
+    let of = |policy: usize, month: usize| {
+        let mut numbers = vec![0; futures.len()];
+        let mut own = [Quantiles::default(); MEASURES];
+        let mut difference = [Quantiles::default(); MEASURES];
+        for measure in 0..MEASURES {
+            let (here, first) = (at(policy, month, measure), at(0, month, measure));
+            numbers.iter_mut().zip(futures).for_each(|(number, future)| *number = i64::from(future[here]));
+            own[measure] = Quantiles::of(&mut numbers);
+            if policy > 0 {
+                let between = |future: &SimulatedFuture| i64::from(future[here]) - i64::from(future[first]);
+                numbers.iter_mut().zip(futures).for_each(|(number, future)| *number = between(future));
+                difference[measure] = Quantiles::of(&mut numbers);
             }
-            (own, difference)
-        };
-        let all = pool.map(
-            (0..policies).flat_map(|policy| (0..months).map(move |month| (policy, month))).collect(),
-            |(policy, month)| Ok::<_, Error>(of(policy, month)),
-        )?;
-        Ok(all.chunks(months).map(|policy| policy.iter().copied().unzip()).collect())
-    }
-
-    /// The forecast of each policy. `parties` are the expected alerts, by policy.
-    pub(super) fn finish(
-        mut self,
-        ledger: &Ledger,
-        scenario: &Scenario,
-        parties: Vec<Vec<PartyAlerts>>,
-        pool: &Pool,
-    ) -> Result<Vec<PolicyForecast>> {
-        let sums = std::mem::take(&mut self.sums);
-        let total = self.quantiles(&sums, pool)?;
-        let mut forecasts = Vec::new();
-        for (index, (policy, parties)) in scenario.policies.iter().zip(parties).enumerate() {
-            let of_type = |name: &str, quantiles: &[PolicyQuantiles]| {
-                let (months, differences) = quantiles.get(index).cloned().unwrap_or_default();
-                TypeForecast { name: name.to_owned(), months, differences }
-            };
-            let types = self.types.iter().map(|(code, quantiles)| of_type(ledger.types.name(*code), quantiles));
-            let types = types.chain([of_type("all", &total)]).collect();
-            forecasts.push(PolicyForecast { policy: policy.name.clone(), types, parties });
         }
-        Ok(forecasts)
-    }
+        (own, difference)
+    };
+    let total = |policy: usize, measure: usize| {
+        let sum = |future: &SimulatedFuture| -> i64 {
+            (0..months).map(|month| i64::from(future[at(policy, month, measure)])).sum()
+        };
+        Quantiles::of(&mut futures.iter().map(sum).collect::<Vec<i64>>())
+    };
+    let all = pool.map(
+        (0..policies).flat_map(|policy| (0..months).map(move |month| (policy, month))).collect(),
+        |(policy, month)| Ok::<_, Error>(of(policy, month)),
+    )?;
+    let by_policy = all.chunks(months).enumerate().map(|(policy, own)| {
+        let (months, differences) = own.iter().copied().unzip();
+        PolicyQuantiles { months, differences, totals: std::array::from_fn(|measure| total(policy, measure)) }
+    });
+    Ok(by_policy.collect())
 }

@@ -3,8 +3,9 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::backtest::Backtest;
-use super::outcome::{Forecast, GIGABYTE, PolicyForecast, Quantiles, TypeForecast};
+use super::outcome::{Forecast, GIGABYTE, PolicyForecast, TypeForecast};
 use super::parties::PartyAlerts;
+use super::quantiles::Quantiles;
 use super::simulate::ForecastMeasure;
 use crate::estate::time::format_day;
 use crate::output::html::{self, TableStyle, count};
@@ -52,6 +53,7 @@ pub fn forecast(forecast: &Forecast, price: Option<f64>) -> String {
     let dates: Vec<String> = forecast.days.iter().map(|&day| format_day(day)).collect();
     let picture = |measure, factor, caption| PreEscaped(lines(forecast, &dates, measure, factor, caption));
     let body = html! {
+        (findings(forecast))
         (summary(forecast, price))
         (picture(ForecastMeasure::Retained, 1.0, &RETAINED))
         (picture(ForecastMeasure::Rows, forecast.bytes_per_row, &STORAGE))
@@ -68,6 +70,15 @@ pub fn forecast(forecast: &Forecast, price: Option<f64>) -> String {
         }
     };
     html::page("Forecast of the inventory by policy", &lead, &body)
+}
+
+fn findings(forecast: &Forecast) -> Markup {
+    html! {
+        @if !forecast.findings.is_empty() {
+            h2 { "Before you use these figures" }
+            ul { @for finding in &forecast.findings { li { (finding.to_string()) "." } } }
+        }
+    }
 }
 
 const RETAINED: Caption<'static> = Caption {
@@ -129,7 +140,8 @@ fn summary(forecast: &Forecast, price: Option<f64>) -> Markup {
         "deletions in total",
         "alerts in total",
         "most alerts in a month",
-        "retained at the end",
+        "devices retained at the end",
+        "hubs (boxes) retained",
         "bytes retained",
         "rows at the end",
         "bytes",
@@ -145,10 +157,11 @@ fn summary(forecast: &Forecast, price: Option<f64>) -> Markup {
         let weight = |measure: ForecastMeasure| last(measure).median as f64 * forecast.bytes_per_row;
         let mut cells = vec![
             number(first.median),
-            number(all.total(ForecastMeasure::Deleted)),
-            number(all.total(ForecastMeasure::Alerts)),
-            format!("{} ({})", number(alerts), format_day(forecast.days.get(peak).copied().unwrap_or_default())),
+            with_band(all.total(ForecastMeasure::Deleted)),
+            with_band(all.total(ForecastMeasure::Alerts)),
+            format!("{}, {}", with_band(alerts), format_day(forecast.days.get(peak).copied().unwrap_or_default())),
             with_band(last(ForecastMeasure::Retained)),
+            policy.boxes.as_ref().map_or_else(String::new, |own| with_band(own.last(ForecastMeasure::Retained))),
             bytes(weight(ForecastMeasure::Retained)),
             with_band(last(ForecastMeasure::Rows)),
             bytes(weight(ForecastMeasure::Rows)),
@@ -172,15 +185,15 @@ fn types(policy: &PolicyForecast, dates: &[String]) -> Markup {
         let (peak, alerts) = of_type.peak(ForecastMeasure::Alerts);
         let cells = [
             with_band(last(ForecastMeasure::Pending)),
-            number(of_type.total(ForecastMeasure::Deleted)),
-            number(of_type.total(ForecastMeasure::Alerts)),
-            if alerts > 0 { dates.get(peak).cloned().unwrap_or_default() } else { String::new() },
+            with_band(of_type.total(ForecastMeasure::Deleted)),
+            with_band(of_type.total(ForecastMeasure::Alerts)),
+            if alerts.median > 0 { dates.get(peak).cloned().unwrap_or_default() } else { String::new() },
             with_band(last(ForecastMeasure::Retained)),
             with_band(last(ForecastMeasure::Rows)),
         ];
         if of_type.name == "all" { html::total_row("all", &cells) } else { html::row(&of_type.name, &cells) }
     };
-    let rows = html! { @for of_type in &policy.types { (row(of_type)) } };
+    let rows = html! { @for of_type in policy.boxes.iter().chain(&policy.types) { (row(of_type)) } };
     html! {
         h2 { "Under " (policy.policy) ", at the end" }
         (html::table(TableStyle::Figures, &header, &rows))
@@ -191,9 +204,10 @@ fn parties(policy: &PolicyForecast, dates: &[String]) -> Markup {
     let row = |party: &PartyAlerts| {
         let (month, alerts) = party.peak();
         let month = dates.get(month).cloned().unwrap_or_default();
-        html::row(&party.party, &[format!("{:.0}", party.total()), format!("{alerts:.0}"), month])
+        let band = format!("{} to {}", number(party.total.low), number(party.total.high));
+        html::row(party.name(), &[format!("{:.0}", party.expected()), band, format!("{alerts:.0}"), month])
     };
-    let header = ["party", "expected alerts", "most in a month", "in"];
+    let header = ["party", "expected alerts", "band", "most in a month", "in"];
     let rows = html! { @for party in policy.parties.iter().take(PARTIES) { (row(party)) } };
     html! {
         @if !policy.parties.is_empty() {
@@ -205,7 +219,7 @@ fn parties(policy: &PolicyForecast, dates: &[String]) -> Markup {
 
 fn party_columns(policy: &PolicyForecast, dates: &[String]) -> String {
     let mut series: Vec<plot::Series> =
-        policy.parties.iter().take(DRAWN).map(|party| plot::Series::new(&party.party, party.alerts.clone())).collect();
+        policy.parties.iter().take(DRAWN).map(|party| plot::Series::new(party.name(), party.alerts.clone())).collect();
     if let Some(others) = policy.parties.get(DRAWN..).filter(|others| !others.is_empty()) {
         let month = |month: usize| others.iter().filter_map(|party| party.alerts.get(month)).sum();
         series.push(plot::Series::new(format!("{} more", others.len()), (0..dates.len()).map(month).collect()));
@@ -243,7 +257,7 @@ fn rates(forecast: &Forecast) -> Markup {
         (html::table(TableStyle::Figures, &header, &rows))
         p {
             "The hazard is the probability to leave Pending within a month. Arrivals are net of devices that arrived and "
-            "left between two ledgers. Ages that were not observed have the hazard of the oldest observed age."
+            "left between two ledgers. Hazards of ages that were not observed are extrapolated."
         }
     }
 }

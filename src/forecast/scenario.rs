@@ -5,11 +5,15 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::scenario_values::{HazardValue, OneOrMany};
 use crate::config::{self, Document, Number, Section, Spanned, Whole, in_text_order};
 use crate::error::{DocumentKind, Error, Position, Result};
+use crate::estate::time::{day_of, parse as parse_time};
 use crate::estate::{TypeNames, TypeSet};
 use crate::policy::Policy;
 
+/// The name under `[[history]]` for a time in which housekeeping did not run.
+const NO_POLICY: &str = "none";
 /// The longest forecast, in months.
 pub const LONGEST: u32 = 600;
 
@@ -26,22 +30,56 @@ pub struct Scenario {
     pub simulations: u32,
     /// Seed of the random numbers.
     pub seed: u64,
-    /// The policy of housekeeping while the ledgers were taken; `None` if housekeeping did not run.
-    pub history: Option<Policy>,
+    /// The policies of housekeeping while the ledgers were taken, by the day from which each was in force, ascending.
+    /// Empty: the ledgers show whether housekeeping ran.
+    pub history: Vec<HousekeepingPeriod>,
+    /// The months of ledgers that rates are estimated from; `None`: all.
+    pub window: Option<u32>,
     /// Arrivals in a month, by type code; they replace estimates.
     pub arrivals: BTreeMap<u8, f64>,
-    /// Hazards (0 to 1) by age in months, by type code; they replace estimates. The last is for all higher ages.
-    pub hazards: BTreeMap<u8, Vec<f64>>,
-    /// Growth of arrivals in a year: 0.02 is two per cent.
-    pub growth: f64,
+    /// Hazards by type code.
+    pub hazards: BTreeMap<u8, HazardSource>,
+    /// Growth of arrivals in a year: 0.02 is two per cent. It replaces an estimated trend.
+    pub growth: Option<f64>,
     /// Changes of rates from some month on.
     pub changes: Vec<ScenarioChange>,
+    /// Thresholds that a policy has from some month on, in the order of their months.
+    pub phases: Vec<Phase>,
     /// Bytes of a row; `None`: those of the snapshot's files.
     pub bytes_per_row: Option<f64>,
     /// Whether `bytes_per_row` was measured in the live inventory.
     pub bytes_are_live: bool,
     /// Price of a gigabyte (10^9 bytes) for a month, in pounds.
     pub price_per_gb_month: Option<f64>,
+}
+
+/// A policy of housekeeping, and the day from which it was in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HousekeepingPeriod {
+    /// The first day, days since 1970-01-01; `i32::MIN` for a policy that was always in force.
+    pub from: i32,
+    /// The policy; `None` if housekeeping did not run.
+    pub policy: Option<Policy>,
+}
+
+/// Where hazards come from that are not estimated.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HazardSource {
+    /// Hazards (0 to 1) by age in months; they replace estimates. The last is for all higher ages.
+    ByAge(Vec<f64>),
+    /// Ages that no ledger shows have the hazards of the type with this code.
+    Like(u8),
+}
+
+/// A threshold that a policy has from some month on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phase {
+    /// The index of the policy in the scenario.
+    pub policy: usize,
+    /// The first month; 0 is that of the ledger.
+    pub from: u32,
+    /// The threshold of all types that the policy does not exclude, in months.
+    pub months: u32,
 }
 
 /// A change of rates.
@@ -65,11 +103,13 @@ impl Default for Scenario {
             policies: Vec::new(),
             simulations: 1000,
             seed: 1,
-            history: None,
+            history: Vec::new(),
+            window: None,
             arrivals: BTreeMap::new(),
             hazards: BTreeMap::new(),
-            growth: 0.0,
+            growth: None,
             changes: Vec::new(),
+            phases: Vec::new(),
             bytes_per_row: None,
             bytes_are_live: false,
             price_per_gb_month: None,
@@ -105,18 +145,29 @@ struct ScenarioFile {
     policies: Spanned<Vec<Spanned<String>>>,
     simulations: Option<Whole<10, 10_000>>,
     seed: Option<Whole<0, { i64::MAX }>>,
-    history: Option<Section<HistorySection>>,
+    window: Option<Whole<1, { LONGEST as i64 }>>,
+    history: Option<OneOrMany<HistorySection>>,
     arrivals: Option<BTreeMap<Spanned<String>, Number<0, 1_000_000_000>>>,
-    hazard: Option<BTreeMap<Spanned<String>, Spanned<Vec<Number<0, 1>>>>>,
+    hazard: Option<BTreeMap<Spanned<String>, Spanned<HazardValue>>>,
     growth: Option<Section<GrowthSection>>,
     change: Option<Vec<Section<ChangeSection>>>,
+    phase: Option<Vec<Section<PhaseSection>>>,
     storage: Option<Section<StorageSection>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HistorySection {
+    from: Option<Spanned<String>>,
     policy: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PhaseSection {
+    policy: Option<Spanned<String>>,
+    from: Whole<0, { LONGEST as i64 }>,
+    months: Whole<1, { LONGEST as i64 }>,
 }
 
 #[derive(Deserialize)]
@@ -145,16 +196,22 @@ fn scenario(document: &Document<'_>, file: ScenarioFile, types: &TypeNames) -> R
     let default = Scenario::default();
     let arrivals = file.arrivals.iter().flat_map(in_text_order).map(|(name, number)| (name, number.get()));
     let storage = file.storage.as_deref();
+    let policies = policies(document, &file.policies)?;
+    let phases = file.phase.iter().flatten().map(|section| phase(document, section, &policies));
+    let mut phases = phases.collect::<Result<Vec<_>>>()?;
+    phases.sort_by_key(|phase| (phase.policy, phase.from));
     Ok(Scenario {
         name: file.name,
         months: file.months.get_u32(),
-        policies: policies(document, &file.policies)?,
+        policies,
+        phases,
+        window: file.window.map(Whole::get_u32),
         simulations: file.simulations.map_or(default.simulations, Whole::get_u32),
         seed: file.seed.map_or(default.seed, Whole::get),
-        history: file.history.map(|section| policy(document, &section.policy)).transpose()?,
+        history: file.history.as_ref().map(|sections| history(document, &sections.0)).transpose()?.unwrap_or_default(),
         arrivals: by_type(document, types, arrivals)?,
-        hazards: by_type(document, types, hazards(document, file.hazard.as_ref())?)?,
-        growth: file.growth.map_or(default.growth, |section| section.arrivals.get()),
+        hazards: by_type(document, types, hazards(document, types, file.hazard.as_ref())?)?,
+        growth: file.growth.map(|section| section.arrivals.get()),
         changes: file.change.iter().flatten().map(|section| change(document, section, types)).collect::<Result<_>>()?,
         bytes_per_row: storage
             .and_then(|storage| storage.bytes_per_row.as_ref())
@@ -193,17 +250,62 @@ fn policy(document: &Document<'_>, name: &Spanned<String>) -> Result<Policy> {
     })
 }
 
+/// The policies of housekeeping, in the order of their days. One alone needs no day.
+fn history(document: &Document<'_>, sections: &[Section<HistorySection>]) -> Result<Vec<HousekeepingPeriod>> {
+    let mut periods: Vec<HousekeepingPeriod> = Vec::new();
+    for section in sections {
+        let from = match &section.from {
+            Some(from) => parse_time(from.get_ref()).map(day_of).ok_or_else(|| {
+                let what = format!("`{}` is not a date", from.get_ref());
+                document.refuse(from.span(), what, "write it as \"2024-11-01\"")
+            })?,
+            None if sections.len() == 1 => i32::MIN,
+            None => return Err(document.refuse(section.span.clone(), "lacks `from`", "add `from`, its first day")),
+        };
+        if periods.last().is_some_and(|last| last.from >= from) {
+            let remedy = "write the periods in the order of their days";
+            return Err(document.refuse(section.span.clone(), "is not later than the period before it", remedy));
+        }
+        let name = &section.policy;
+        let policy = if name.get_ref() == NO_POLICY { None } else { Some(policy(document, name)?) };
+        periods.push(HousekeepingPeriod { from, policy });
+    }
+    Ok(periods)
+}
+
+fn phase(document: &Document<'_>, section: &Section<PhaseSection>, policies: &[Policy]) -> Result<Phase> {
+    let policy = match &section.policy {
+        Some(name) => policies.iter().position(|policy| policy.name == *name.get_ref()).ok_or_else(|| {
+            let known = policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>().join(", ");
+            let what = format!("policy `{}` is not compared", name.get_ref());
+            document.refuse(name.span(), what, format!("there are {known}"))
+        })?,
+        None if policies.len() == 1 => 0,
+        None => return Err(document.refuse(section.span.clone(), "lacks `policy`", "add `policy`, the name of one")),
+    };
+    Ok(Phase { policy, from: section.from.get_u32(), months: section.months.get_u32() })
+}
+
 /// The hazards of each name. None may be empty.
 fn hazards<'f>(
     document: &Document<'_>,
-    table: Option<&'f BTreeMap<Spanned<String>, Spanned<Vec<Number<0, 1>>>>>,
-) -> Result<Vec<(&'f Spanned<String>, Vec<f64>)>> {
-    let hazards = |(name, list): (&'f Spanned<String>, &Spanned<Vec<Number<0, 1>>>)| {
-        if list.get_ref().is_empty() {
+    types: &TypeNames,
+    table: Option<&'f BTreeMap<Spanned<String>, Spanned<HazardValue>>>,
+) -> Result<Vec<(&'f Spanned<String>, HazardSource)>> {
+    let hazards = |(name, value): (&'f Spanned<String>, &Spanned<HazardValue>)| match value.get_ref() {
+        HazardValue::ByAge(hazards) if hazards.is_empty() => {
             let remedy = "write one for each month of age, as in [0.2, 0.1]";
-            return Err(document.refuse(list.span(), "no hazard", remedy));
+            Err(document.refuse(value.span(), "no hazard", remedy))
         }
-        Ok((name, list.get_ref().iter().copied().map(Number::get).collect()))
+        HazardValue::ByAge(hazards) => Ok((name, HazardSource::ByAge(hazards.clone()))),
+        HazardValue::Like(other) => {
+            let known = || types.iter().map(|(_, name)| name).collect::<Vec<_>>().join(", ");
+            let unknown = || {
+                let what = format!("unknown device type `{other}`");
+                document.refuse(value.span(), what, format!("there are {}; or write hazards by age", known()))
+            };
+            Ok((name, HazardSource::Like(types.get(other).ok_or_else(unknown)?.code())))
+        }
     };
     table.into_iter().flat_map(in_text_order).map(hazards).collect()
 }

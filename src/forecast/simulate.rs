@@ -5,15 +5,17 @@
 //! Differences between policies are taken within one future, so that they do not contain the randomness that both
 //! share.
 //!
-//! Each future draws its own rates from the uncertainty of the estimates: hazards from a Beta, arrivals from a Gamma
-//! distribution. Types are simulated one after the other, so that memory holds the futures of one type at a time.
+//! Each future draws its own rates from the uncertainty of the estimates (`draw`). Types are simulated one
+//! after the other, so that memory holds the futures of one type at a time; the two devices of a hub are simulated
+//! together.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Beta, Binomial, Distribution, Gamma, Poisson};
 
-use super::rates::{AgeBand, ArrivalRate, TypeRates};
+use super::draw::{DrawnRates, arrivals, binomial, hypergeometric};
+use super::rates::TypeRates;
 use super::scenario::Scenario;
+use super::schedule::{Schedule, thresholds};
 use super::strata::{PolicyEffect, StartingEstate, Stratum};
 use crate::error::{Error, Result};
 use crate::estate::DeviceType;
@@ -38,11 +40,14 @@ pub enum ForecastMeasure {
     Retained,
     /// Rows in the inventory, of all statuses.
     Rows,
+    /// Retained devices that have passed ages which no ledger shows.
+    Unobserved,
 }
 
 impl ForecastMeasure {
     /// Every measure, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Deleted, Self::Alerts, Self::Retained, Self::Rows];
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Deleted, Self::Alerts, Self::Retained, Self::Rows, Self::Unobserved];
 
     /// Its name in files.
     #[must_use]
@@ -53,6 +58,7 @@ impl ForecastMeasure {
             Self::Alerts => "alerts",
             Self::Retained => "retained",
             Self::Rows => "rows",
+            Self::Unobserved => "retained_unobserved",
         }
     }
 }
@@ -61,8 +67,8 @@ impl ForecastMeasure {
 pub const MEASURES: usize = ForecastMeasure::ALL.len();
 
 /// One type in one future: for each policy, each month (0 first) and each [`ForecastMeasure`] its figure, in this
-/// order.
-pub type SimulatedFuture = Vec<i64>;
+/// order. Rows of an estate are fewer than two billion, so 32 bits hold them, at half the memory.
+pub type SimulatedFuture = Vec<i32>;
 
 /// Factors on the rates of a type in a month, from growth and changes of the scenario.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,21 +89,35 @@ pub struct Simulation<'a> {
     pub rules: &'a [Rules],
     /// For each policy its effect on each stratum.
     pub effects: Vec<Vec<PolicyEffect>>,
+    /// The days of each month from month 1, as a multiple of an average month.
+    pub widths: Vec<f64>,
     /// Reports interruptions.
     pub progress: &'a dyn Progress,
 }
 
+/// The devices that are simulated together, and their rates: one type, or the two of a hub.
+pub struct SimulatedGroup<'a> {
+    /// The type codes. The second type follows the first: its devices arrive and leave with theirs.
+    pub types: &'a [u8],
+    /// The rates of each.
+    pub rates: Vec<&'a TypeRates>,
+}
+
+/// The thresholds of some policies, by policy and type of the group.
+type Schedules = Vec<Vec<Schedule>>;
+
 impl Simulation<'_> {
-    /// The threshold of a type under a policy, in months, as an index into ages.
+    /// The thresholds of a type under a policy, by month.
     #[must_use]
-    pub fn threshold(&self, policy: usize, type_code: u8) -> usize {
-        (self.rules[policy].months(type_code) as usize).min(self.start.oldest)
+    pub fn schedule(&self, policy: usize, type_code: u8) -> Schedule {
+        let months = self.rules[policy].months(type_code);
+        Schedule::new(&thresholds(self.scenario, policy, months), self.start.oldest)
     }
 
     /// The factors on the rates of a type in a month, from month 1.
     #[must_use]
     pub fn factors(&self, type_code: u8, month: u32) -> RateFactors {
-        let growth = (1.0 + self.scenario.growth).powf(f64::from(month) / 12.0);
+        let growth = (1.0 + self.scenario.growth.unwrap_or_default()).powf(f64::from(month) / 12.0);
         let changes = self.scenario.changes.iter().filter(|change| {
             change.from <= month && DeviceType::from_code(type_code).is_some_and(|own| change.types.contains(own))
         });
@@ -107,85 +127,198 @@ impl Simulation<'_> {
         })
     }
 
-    /// Every future of a type. The result does not depend on the number of threads.
+    /// The rates of a type in a future, and the random numbers that go on from them: a stream for each future and
+    /// type, the same numbers whichever worker draws them, and when.
+    #[must_use]
+    pub fn drawn(&self, type_code: u8, rates: &TypeRates, future: u32) -> (DrawnRates, ChaCha8Rng) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.scenario.seed);
+        rng.set_stream(u64::from(future) << 8 | u64::from(type_code));
+        let drawn = DrawnRates::new(rates, self.start.oldest, &self.widths, &mut rng);
+        (drawn, rng)
+    }
+
+    /// Every future of a group under some policies: for each of its types all futures. The result does not depend on
+    /// the number of threads.
     ///
     /// # Errors
     /// An interruption.
-    pub fn futures(&self, type_code: u8, rates: &TypeRates, pool: &Pool) -> Result<Vec<SimulatedFuture>> {
+    pub fn futures(
+        &self,
+        group: &SimulatedGroup<'_>,
+        policies: &[usize],
+        pool: &Pool,
+    ) -> Result<Vec<Vec<SimulatedFuture>>> {
         let factors: Vec<RateFactors> =
-            (1..=self.scenario.months).map(|month| self.factors(type_code, month)).collect();
+            (1..=self.scenario.months).map(|month| self.factors(group.types[0], month)).collect();
+        let schedules: Schedules = policies
+            .iter()
+            .map(|&policy| group.types.iter().map(|&code| self.schedule(policy, code)).collect())
+            .collect();
         let chunks: Vec<u32> = (0..self.scenario.simulations).step_by(CHUNK as usize).collect();
         let futures = pool.map(chunks, |first| {
             if self.progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             let until = self.scenario.simulations.min(first + CHUNK);
-            Ok::<_, Error>((first..until).map(|future| self.future(type_code, rates, &factors, future)).collect())
+            let own = |number| self.future(group, (policies, &schedules), &factors, number);
+            Ok::<_, Error>((first..until).map(own).collect())
         })?;
-        Ok(futures.into_iter().flat_map(|futures: Vec<SimulatedFuture>| futures).collect())
+        let mut by_type: Vec<Vec<SimulatedFuture>> = group.types.iter().map(|_| Vec::new()).collect();
+        for future in futures.into_iter().flat_map(|futures: Vec<Vec<SimulatedFuture>>| futures) {
+            by_type.iter_mut().zip(future).for_each(|(all, own)| all.push(own));
+        }
+        Ok(by_type)
     }
 
-    fn future(&self, type_code: u8, rates: &TypeRates, factors: &[RateFactors], number: u32) -> SimulatedFuture {
-        // A random stream for each future and type: the same numbers whichever worker draws them, and when.
-        let mut rng = ChaCha8Rng::seed_from_u64(self.scenario.seed);
-        rng.set_stream(u64::from(number) << 8 | u64::from(type_code));
-        let hazards = draw_hazards(&rates.bands, self.start.oldest, &mut rng);
-        let mean = draw_mean(rates.arrivals, &mut rng);
-        let mut strata: Vec<SimulatedStratum<'_>> = (self.start.strata.iter().enumerate())
-            .filter(|(_, stratum)| stratum.key.type_code == type_code)
-            .map(|(index, stratum)| SimulatedStratum::new(index, stratum))
-            .collect();
-        let mut others: Vec<f64> = vec![count(self.start.others.get(&type_code)); self.rules.len()];
+    fn future(
+        &self,
+        group: &SimulatedGroup<'_>,
+        (policies, schedules): (&[usize], &Schedules),
+        factors: &[RateFactors],
+        number: u32,
+    ) -> Vec<SimulatedFuture> {
+        let leader = group.types[0];
+        let (drawn, mut rng) = self.drawn(leader, group.rates[0], number);
         let months = factors.len() + 1;
-        let mut out = vec![0; self.rules.len() * months * MEASURES];
+        let mut types: Vec<SimulatedType<'_>> = (group.types.iter().zip(&group.rates))
+            .map(|(&code, rates)| SimulatedType::new(self, (code, rates), policies, months))
+            .collect();
         for month in 0..months {
-            if let Some(factors) = month.checked_sub(1).map(|before| factors[before]) {
-                let arrivals = draw_arrivals(mean * factors.arrivals, rates.arrivals.dispersion, &mut rng);
-                step_all(&mut strata, arrivals, &hazards, factors.hazard, &mut rng);
-                for (policy, others) in others.iter_mut().enumerate() {
-                    let threshold = self.threshold(policy, type_code);
-                    for stratum in &strata {
-                        *others += stratum.departures(self.effects[policy][stratum.index], threshold);
+            if let Some(before) = month.checked_sub(1) {
+                let step = MonthStep { drawn: &drawn, factors: factors[before], month: before };
+                if let Some((first, others)) = types.split_first_mut() {
+                    first.step(&step, &mut rng);
+                    for other in others {
+                        other.follow(first, &step, &mut rng);
                     }
-                    *others += rates.other;
                 }
             }
-            for (policy, others) in others.iter().enumerate() {
-                let own = &mut out[(policy * months + month) * MEASURES..][..MEASURES];
-                self.read_month(policy, type_code, (&strata, *others, month == 0), own);
+            for (index, own) in types.iter_mut().enumerate() {
+                for (place, &policy) in policies.iter().enumerate() {
+                    own.read_month(self, (policy, place), &schedules[place][index], month);
+                }
             }
         }
-        out
-    }
-
-    /// The figures of a policy in a month, from the strata, the rows of other statuses, and whether it is month 0.
-    fn read_month(
-        &self,
-        policy: usize,
-        type_code: u8,
-        (strata, others, first): (&[SimulatedStratum<'_>], f64, bool),
-        out: &mut [i64],
-    ) {
-        let threshold = self.threshold(policy, type_code);
-        for stratum in strata {
-            stratum.add_figures(self.effects[policy][stratum.index], threshold, first, out);
-        }
-        out[ForecastMeasure::Pending as usize] +=
-            self.start.undated.get(&type_code).copied().unwrap_or_default() as i64;
-        out[ForecastMeasure::Rows as usize] = out[ForecastMeasure::Pending as usize] + others.max(0.0).round() as i64;
+        types.into_iter().map(|own| own.figures).collect()
     }
 }
 
-/// A month passes for all strata of a type. Arrivals are split by the strata's shares.
-fn step_all(strata: &mut [SimulatedStratum<'_>], arrivals: u64, hazards: &[f64], factor: f64, rng: &mut ChaCha8Rng) {
-    // A multinomial split as a chain of binomial ones: each stratum takes its share of the remaining arrivals.
-    let (mut left, mut share_left) = (arrivals, 1.0);
-    for stratum in strata {
-        let share = if share_left > 0.0 { (stratum.stratum.share / share_left).min(1.0) } else { 0.0 };
-        let own = binomial(left, share, rng);
-        share_left -= stratum.stratum.share;
-        left -= own;
-        stratum.step(own, hazards, factor, rng);
+/// What happens in a month.
+struct MonthStep<'a> {
+    drawn: &'a DrawnRates,
+    factors: RateFactors,
+    /// The month, from 0 for the first after the ledger.
+    month: usize,
+}
+
+impl MonthStep<'_> {
+    fn hazard(&self, age: usize) -> f64 {
+        (self.drawn.hazards[age] * self.factors.hazard).clamp(0.0, 1.0)
+    }
+}
+
+/// A type in one future.
+struct SimulatedType<'a> {
+    rates: &'a TypeRates,
+    strata: Vec<SimulatedStratum<'a>>,
+    /// Candidates without an age.
+    undated: u64,
+    /// Rows of other statuses, by policy.
+    others: Vec<f64>,
+    months: usize,
+    figures: SimulatedFuture,
+}
+
+impl<'a> SimulatedType<'a> {
+    fn new(simulation: &Simulation<'a>, (code, rates): (u8, &'a TypeRates), policies: &[usize], months: usize) -> Self {
+        let start = simulation.start;
+        let strata = (start.strata.iter().enumerate())
+            .filter(|(_, stratum)| stratum.key.type_code == code)
+            .map(|(index, stratum)| SimulatedStratum::new(index, stratum));
+        Self {
+            rates,
+            strata: strata.collect(),
+            undated: start.undated.get(&code).copied().unwrap_or_default(),
+            others: vec![count(start.others.get(&code)); policies.len()],
+            months,
+            figures: vec![0; policies.len() * months * MEASURES],
+        }
+    }
+
+    /// A month passes.
+    fn step(&mut self, step: &MonthStep<'_>, rng: &mut ChaCha8Rng) {
+        let mean = step.drawn.arrivals[step.month] * step.factors.arrivals;
+        let mut left = arrivals(mean, step.drawn.dispersion, rng);
+        let mut share_left: f64 = self.strata.iter().map(|stratum| stratum.stratum.share).sum();
+        for stratum in &mut self.strata {
+            let share = stratum.stratum.share;
+            let own = if share_left > 0.0 { binomial(left, (share / share_left).min(1.0), rng) } else { 0 };
+            share_left -= share;
+            left -= own;
+            stratum.step(own, |here, age, rng| binomial(here, step.hazard(age), rng), rng);
+        }
+        self.add_backdated(rng);
+    }
+
+    /// A month passes for the second devices of boxes: they arrive and leave with the first. A stratum follows that of
+    /// the same role and flaw; devices beyond those of the first type are on their own.
+    fn follow(&mut self, first: &Self, step: &MonthStep<'_>, rng: &mut ChaCha8Rng) {
+        for stratum in &mut self.strata {
+            let key = stratum.stratum.key;
+            let matches = |other: &&SimulatedStratum<'_>| {
+                (other.stratum.key.role, other.stratum.key.flaw) == (key.role, key.flaw)
+            };
+            let leader = first.strata.iter().find(matches);
+            let arrived = leader.map_or(0, |leader| leader.ages[0]);
+            stratum.step(
+                arrived,
+                |here, age, rng| {
+                    let (boxes, left) = leader.map_or((0, 0), |leader| (leader.before[age], leader.departed[age]));
+                    if here <= boxes {
+                        hypergeometric(boxes, left, here, rng)
+                    } else {
+                        left + binomial(here - boxes, step.hazard(age), rng)
+                    }
+                },
+                rng,
+            );
+        }
+        self.add_backdated(rng);
+    }
+
+    fn add_backdated(&mut self, rng: &mut ChaCha8Rng) {
+        for &(age, mean) in &self.rates.backdated {
+            for stratum in &mut self.strata {
+                let oldest = stratum.ages.len() - 1;
+                stratum.ages[age.min(oldest)] += arrivals(mean * stratum.stratum.share, 1.0, rng);
+            }
+        }
+    }
+
+    /// Sets the figures of a policy in a month. `place` is its place among those that are simulated.
+    fn read_month(
+        &mut self,
+        simulation: &Simulation<'_>,
+        (policy, place): (usize, usize),
+        schedule: &Schedule,
+        month: usize,
+    ) {
+        let mut out = [0i64; MEASURES];
+        let effects = &simulation.effects[policy];
+        let others = &mut self.others[place];
+        if month > 0 {
+            let boundary = schedule.boundary(month - 1);
+            *others += self.strata.iter().map(|own| own.departures(effects[own.index], boundary)).sum::<f64>();
+            *others += self.rates.other;
+        }
+        for stratum in &self.strata {
+            let unobserved = if month > 0 { self.rates.observed_until().saturating_add(1) } else { usize::MAX };
+            stratum.add_figures(effects[stratum.index], schedule, (month, unobserved), &mut out);
+        }
+        out[ForecastMeasure::Pending as usize] += self.undated as i64;
+        out[ForecastMeasure::Rows as usize] = out[ForecastMeasure::Pending as usize] + others.max(0.0).round() as i64;
+        let own = &mut self.figures[(place * self.months + month) * MEASURES..][..MEASURES];
+        own.iter_mut().zip(out).for_each(|(own, number)| *own = i32::try_from(number).unwrap_or(i32::MAX));
     }
 }
 
@@ -195,54 +328,68 @@ struct SimulatedStratum<'a> {
     stratum: &'a Stratum,
     /// Devices by age in months; the last entry is of that age or older.
     ages: Vec<u64>,
-    /// Departures of the last month, by the age at departure.
+    /// The same before the last month.
+    before: Vec<u64>,
+    /// Departures of the last month, by the age before it.
     departed: Vec<u64>,
 }
 
 impl<'a> SimulatedStratum<'a> {
     fn new(index: usize, stratum: &'a Stratum) -> Self {
-        Self { index, stratum, ages: stratum.ages.clone(), departed: vec![0; stratum.ages.len()] }
+        let zeros = vec![0; stratum.ages.len()];
+        Self { index, stratum, ages: stratum.ages.clone(), before: zeros.clone(), departed: zeros }
     }
 
-    /// A month passes: devices leave at their hazard times `factor`, the rest become a month older.
-    fn step(&mut self, arrivals: u64, hazards: &[f64], factor: f64, rng: &mut ChaCha8Rng) {
+    /// A month passes: devices leave, as many as `leave` says of those of an age, and the rest become a month older.
+    fn step(&mut self, arrivals: u64, leave: impl Fn(u64, usize, &mut ChaCha8Rng) -> u64, rng: &mut ChaCha8Rng) {
         let oldest = self.ages.len() - 1;
-        let mut kept_oldest = 0;
+        self.before.copy_from_slice(&self.ages);
         for age in (0..=oldest).rev() {
-            let here = self.ages[age];
-            let left = if here == 0 { 0 } else { binomial(here, (hazards[age] * factor).clamp(0.0, 1.0), rng) };
-            self.departed[age] = left;
-            if age == oldest {
-                kept_oldest = here - left;
-            } else {
-                self.ages[age + 1] = here - left;
-            }
+            let here = self.before[age];
+            self.departed[age] = if here == 0 { 0 } else { leave(here, age, rng) };
         }
-        self.ages[oldest] += kept_oldest;
+        for age in (1..=oldest).rev() {
+            self.ages[age] = self.before[age - 1] - self.departed[age - 1];
+        }
+        self.ages[oldest] += self.before[oldest] - self.departed[oldest];
         self.ages[0] = arrivals;
     }
 
-    /// Adds the figures of a policy in this month. In month 0 all devices past the threshold are deleted.
-    fn add_figures(&self, effect: PolicyEffect, threshold: usize, first: bool, out: &mut [i64]) {
-        let old: u64 = self.ages[threshold..].iter().sum();
-        let young: u64 = self.ages[..threshold].iter().sum();
-        let reached = if first { old } else { self.ages[threshold] } as i64;
-        out[ForecastMeasure::Pending as usize] += if effect.keeps() { young + old } else { young } as i64;
+    /// Adds the figures of a policy in a month. Devices of the age `unobserved` or older have passed ages that no
+    /// ledger shows.
+    fn add_figures(
+        &self,
+        effect: PolicyEffect,
+        schedule: &Schedule,
+        (month, unobserved): (usize, usize),
+        out: &mut [i64; MEASURES],
+    ) {
+        let sum = |ages: &[u64]| ages.iter().sum::<u64>() as i64;
+        let threshold = schedule.threshold(month);
+        out[ForecastMeasure::Pending as usize] +=
+            if effect.keeps() { sum(&self.ages) } else { sum(&self.ages[..schedule.boundary(month)]) };
         match effect {
-            PolicyEffect::Retain => out[ForecastMeasure::Retained as usize] += old as i64,
-            PolicyEffect::DeleteWithAlert => {
-                out[ForecastMeasure::Deleted as usize] += reached;
-                out[ForecastMeasure::Alerts as usize] += reached;
+            PolicyEffect::Retain => {
+                out[ForecastMeasure::Retained as usize] += sum(&self.ages[threshold..]);
+                let from = unobserved.max(threshold).min(self.ages.len());
+                out[ForecastMeasure::Unobserved as usize] += sum(&self.ages[from..]);
             }
-            PolicyEffect::DeleteSilently => out[ForecastMeasure::Deleted as usize] += reached,
+            PolicyEffect::DeleteWithAlert | PolicyEffect::DeleteSilently => {
+                let reached = sum(&self.ages[schedule.deleted(month)]);
+                out[ForecastMeasure::Deleted as usize] += reached;
+                if effect == PolicyEffect::DeleteWithAlert {
+                    out[ForecastMeasure::Alerts as usize] += reached;
+                }
+            }
             PolicyEffect::Quarantine => {}
         }
     }
 
-    /// Departures of this month among the devices that the policy had not deleted before.
+    /// Departures of this month among the devices that the policy had not deleted before: those younger than
+    /// `boundary`.
     #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
-    fn departures(&self, effect: PolicyEffect, threshold: usize) -> f64 {
-        let departed = if effect.keeps() { &self.departed[..] } else { &self.departed[..threshold] };
+    fn departures(&self, effect: PolicyEffect, boundary: usize) -> f64 {
+        let departed = if effect.keeps() { &self.departed[..] } else { &self.departed[..boundary] };
         departed.iter().sum::<u64>() as f64
     }
 }
@@ -250,55 +397,6 @@ impl<'a> SimulatedStratum<'a> {
 #[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
 fn count(rows: Option<&u64>) -> f64 {
     rows.copied().unwrap_or_default() as f64
-}
-
-/// A hazard for each age up to `oldest`, drawn from the posterior of each band.
-fn draw_hazards(bands: &[AgeBand], oldest: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
-    let mut hazards = Vec::with_capacity(oldest + 1);
-    for band in bands {
-        let drawn = if band.trials.is_finite() && band.trials > 0.0 {
-            let (gone, stayed) = (band.hazard * band.trials, (1.0 - band.hazard) * band.trials);
-            // Jeffreys' prior: half an event and half a survivor are added to those observed.
-            Beta::new(gone + 0.5, stayed + 0.5).map_or(band.hazard, |beta| beta.sample(rng))
-        } else {
-            band.hazard
-        };
-        let until = band.until.map_or(oldest + 1, |until| (until as usize).min(oldest + 1));
-        hazards.resize(until.max(hazards.len()), drawn);
-    }
-    hazards.resize(oldest + 1, hazards.last().copied().unwrap_or_default());
-    hazards
-}
-
-/// A mean of the monthly arrivals; the assumed one where it was not observed.
-fn draw_mean(arrivals: ArrivalRate, rng: &mut ChaCha8Rng) -> f64 {
-    if !arrivals.months.is_finite() || arrivals.months <= 0.0 {
-        return arrivals.mean;
-    }
-    // The posterior of the mean, given the observed months and their dispersion.
-    let shape = arrivals.mean * arrivals.months / arrivals.dispersion + 0.5;
-    Gamma::new(shape, arrivals.dispersion / arrivals.months).map_or(arrivals.mean, |gamma| gamma.sample(rng))
-}
-
-/// Arrivals of a month: Poisson, or with a Gamma-distributed mean where the observed months vary more than that.
-fn draw_arrivals(mean: f64, dispersion: f64, rng: &mut ChaCha8Rng) -> u64 {
-    let mean = if dispersion > 1.0 && mean > 0.0 {
-        Gamma::new(mean / (dispersion - 1.0), dispersion - 1.0).map_or(mean, |gamma| gamma.sample(rng))
-    } else {
-        mean
-    };
-    Poisson::new(mean).map_or(0, |poisson| poisson.sample(rng) as u64)
-}
-
-/// Successes among `trials` that succeed with probability `share`.
-fn binomial(trials: u64, share: f64, rng: &mut ChaCha8Rng) -> u64 {
-    if share >= 1.0 {
-        return trials;
-    }
-    if trials == 0 || share <= 0.0 {
-        return 0;
-    }
-    Binomial::new(trials, share).map_or(0, |binomial| binomial.sample(rng)).min(trials)
 }
 
 #[cfg(test)]
@@ -310,7 +408,9 @@ mod tests {
     use super::*;
     use crate::estate::time::{day_of, parse};
     use crate::estate::{SmiStatus, TypeNames};
-    use crate::forecast::rates::RateBasis;
+    use crate::forecast::arrivals::ArrivalRate;
+    use crate::forecast::life_table::AgeBand;
+    use crate::forecast::scenario::Phase;
     use crate::forecast::strata;
     use crate::ledger::count::{CandidateCounts, RowClass};
     use crate::ledger::{Ledger, StoredSize};
@@ -348,14 +448,8 @@ mod tests {
 
     fn rates(hazard: f64, arrivals: f64, other: f64) -> TypeRates {
         let band = AgeBand { from: 0, until: None, exposure: 0.0, events: 0.0, hazard, trials: 50.0 };
-        let arrivals = ArrivalRate { mean: arrivals, months: 6.0, dispersion: 1.5 };
-        TypeRates {
-            bands: vec![band],
-            hazard_basis: RateBasis::LifeTable,
-            arrivals,
-            arrival_basis: RateBasis::LifeTable,
-            other,
-        }
+        let arrivals = ArrivalRate { mean: arrivals, months: 6.0, dispersion: 1.5, pattern: None };
+        TypeRates { bands: vec![band], arrivals, other, ..TypeRates::none() }
     }
 
     proptest! {
@@ -370,6 +464,7 @@ mod tests {
             hazard in 0.0f64..1.0,
             arrivals in 0.0f64..300.0,
             months in prop::collection::vec(1u32..60, 1..4),
+            phases in prop::collection::vec((0u32..30, 1u32..70), 0..4),
             seed in any::<u32>(),
         ) {
             let ledger = ledger(&days, others);
@@ -381,19 +476,26 @@ mod tests {
                 policy.exclude = [DeviceType::ESME].into_iter().collect();
                 policies.push(policy);
             }
-            let scenario = Scenario { months: 30, simulations: 10, seed: seed.into(), policies, ..Scenario::default() };
+            let mut phases: Vec<Phase> =
+                phases.into_iter().map(|(from, months)| Phase { policy: 1, from, months }).collect();
+            phases.sort_by_key(|phase| phase.from);
+            let scenario =
+                Scenario { months: 30, simulations: 10, seed: seed.into(), policies, phases, ..Scenario::default() };
             let rules = strata::bind(&ledger, &scenario.policies).unwrap();
-            let start = StartingEstate::new(&ledger, &scenario.policies);
+            let start = StartingEstate::new(&ledger, &scenario);
             let effects = rules
                 .iter()
                 .map(|rules| start.strata.iter().map(|own| PolicyEffect::of(&ledger, rules, own.key)).collect())
                 .collect();
-            let simulation =
-                Simulation { start: &start, scenario: &scenario, rules: &rules, effects, progress: &NoProgress };
-            let futures = simulation.futures(DeviceType::ESME.code(), &rates(hazard, arrivals, 7.0), &Pool::new(Some(1))).unwrap();
+            let (scenario, rules, widths) = (&scenario, &rules[..], vec![1.0; 30]);
+            let simulation = Simulation { start: &start, scenario, rules, effects, widths, progress: &NoProgress };
+            let rates = rates(hazard, arrivals, 7.0);
+            let group = SimulatedGroup { types: &[DeviceType::ESME.code()], rates: vec![&rates] };
+            let policies: Vec<usize> = (0..rules.len()).collect();
+            let futures = simulation.futures(&group, &policies, &Pool::new(Some(1))).unwrap().remove(0);
             let months = scenario.months as usize + 1;
             for future in &futures {
-                let mut deleted: BTreeMap<usize, i64> = BTreeMap::new();
+                let mut deleted: BTreeMap<usize, i32> = BTreeMap::new();
                 for month in 0..months {
                     let mut sums = Vec::new();
                     for policy in 0..rules.len() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::scenario::Scenario;
 use crate::error::{Error, Result};
 use crate::estate::time::FIRST_DAY;
-use crate::estate::{Disposition, Reason, Role, SmiStatus};
+use crate::estate::{DeviceType, Disposition, Reason, Role, SmiStatus};
 use crate::ledger::count::RowClass;
 use crate::ledger::{AgeCache, Ledger, rule_row};
 use crate::policy::{Policy, Rules};
@@ -13,6 +13,9 @@ use crate::scan::Parties;
 
 /// Devices younger than this many months show the composition of arrivals.
 const YOUNG_MONTHS: usize = 3;
+/// The squared difference of the counts of CHF and GPF, divided by their sum, from which they are not pairs: half of
+/// what it is on average where they have nothing to do with each other.
+const UNPAIRED: f64 = 0.5;
 /// Ages up to this many months are kept apart, whatever the thresholds.
 const LEAST_OLDEST: u32 = 60;
 
@@ -134,10 +137,11 @@ pub struct StartingEstate {
 }
 
 impl StartingEstate {
-    /// The estate of a ledger, for a forecast of these policies.
+    /// The estate of a ledger, for a forecast of this scenario.
     #[must_use]
-    pub fn new(ledger: &Ledger, policies: &[Policy]) -> Self {
-        let longest = policies.iter().map(|policy| policy.thresholds.longest()).max();
+    pub fn new(ledger: &Ledger, scenario: &Scenario) -> Self {
+        let longest = scenario.policies.iter().map(|policy| policy.thresholds.longest());
+        let longest = longest.chain(scenario.phases.iter().map(|phase| phase.months)).max();
         let oldest = longest.unwrap_or_default().max(LEAST_OLDEST) as usize + 1;
         let mut by_key: BTreeMap<StratumKey, BTreeMap<u32, Vec<u64>>> = BTreeMap::new();
         let mut undated: BTreeMap<u8, u64> = BTreeMap::new();
@@ -211,6 +215,28 @@ impl StartingEstate {
         types.dedup();
         types
     }
+}
+
+/// Whether the two devices of hubs show as pairs in a ledger: as many CHF as GPF of each day and party. Where they
+/// arrive and leave alone, the squared difference of two counts is as large as their sum on average; where they come
+/// in boxes, it is zero.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts of an estate fit into the mantissa")]
+pub fn hubs_are_paired(ledger: &Ledger) -> bool {
+    let mut counts: BTreeMap<(Option<i32>, u32), (f64, f64)> = BTreeMap::new();
+    for (cell, rows) in ledger.candidates() {
+        let own = match cell.type_code {
+            code if code == DeviceType::CHF.code() => (rows as f64, 0.0),
+            code if code == DeviceType::GPF.code() => (0.0, rows as f64),
+            _ => continue,
+        };
+        let sum = counts.entry((cell.day, cell.party)).or_default();
+        *sum = (sum.0 + own.0, sum.1 + own.1);
+    }
+    let (squares, all, gpf) = counts
+        .values()
+        .fold((0.0, 0.0, 0.0), |sum, (chf, gpf)| (sum.0 + (chf - gpf).powi(2), sum.1 + chf + gpf, sum.2 + gpf));
+    gpf > 0.0 && squares < UNPAIRED * all
 }
 
 /// Policies bound to the moment of a ledger. Each must sweep exactly the statuses that the ledger counts by day.

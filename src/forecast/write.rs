@@ -11,8 +11,9 @@ use serde::Serialize;
 
 use super::backtest::Backtest;
 use super::document::{BacktestDocument, ForecastDocument};
-use super::outcome::{Forecast, GIGABYTE, Quantiles, TypeForecast};
+use super::outcome::{Forecast, GIGABYTE, TypeForecast};
 use super::page;
+use super::quantiles::Quantiles;
 use super::simulate::ForecastMeasure;
 use crate::error::{Error, Result};
 use crate::estate::time::format_day;
@@ -61,7 +62,7 @@ fn table_rows(forecast: &Forecast, price: Option<f64>) -> impl Iterator<Item = F
     let figures = table_figures(forecast, price);
     forecast.policies.iter().flat_map(move |policy| {
         let figures = figures.clone();
-        policy.types.iter().flat_map(move |of_type| {
+        policy.types.iter().chain(&policy.boxes).flat_map(move |of_type| {
             let figures = figures.clone();
             (0..of_type.months.len()).flat_map(move |month| {
                 let row = move |figure: TableFigure| ForecastRow {
@@ -87,13 +88,17 @@ fn numbers(of_type: &TypeForecast, month: usize, figure: TableFigure) -> [f64; 6
     [low, median, high, difference_low, difference_median, difference_high]
 }
 
-/// A number for a spreadsheet, without decimals if it is whole.
+/// A number for a spreadsheet, without decimals if it is whole, else with six significant digits at least.
 fn plain(number: f64) -> String {
-    if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
+    if number.fract() == 0.0 {
+        return format!("{number:.0}");
+    }
+    let decimals = (5 - number.abs().log10().floor() as i32).clamp(2, 15);
+    format!("{number:.0$}", decimals.unsigned_abs() as usize)
 }
 
-/// Writes `forecast.csv`, `forecast.parquet`, `parties.csv`, `rates.csv`, `arrivals.csv`, `forecast.json` and
-/// `report.html` into a folder. `price` is pounds for a gigabyte and month.
+/// Writes `forecast.csv`, `forecast.parquet`, `totals.csv`, `parties.csv`, `rates.csv`, `arrivals.csv`, `forecast.json`
+/// and `report.html` into a folder. `price` is pounds for a gigabyte and month.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -131,6 +136,7 @@ pub fn forecast(folder: &Path, forecast: &Forecast, price: Option<f64>) -> Resul
     });
     table::write(&folder.join("forecast.csv"), header, rows)?;
     parquet(&folder.join("forecast.parquet"), header, &table_rows(forecast, price).collect::<Vec<_>>())?;
+    totals(folder, forecast)?;
     parties(folder, forecast)?;
     rates(folder, forecast)?;
     json(&folder.join("forecast.json"), &ForecastDocument::new(forecast, price))?;
@@ -171,14 +177,34 @@ fn parquet(path: &Path, header: [&str; 11], rows: &[ForecastRow<'_>]) -> Result<
     file.finish().map(drop)
 }
 
+/// Sums over all months, with their band.
+fn totals(folder: &Path, forecast: &Forecast) -> Result<()> {
+    let flows = [ForecastMeasure::Deleted, ForecastMeasure::Alerts];
+    let header = ["policy", "device_type", "measure", "low", "median", "high"];
+    let rows = forecast.policies.iter().flat_map(|policy| {
+        policy.types.iter().chain(&policy.boxes).flat_map(move |own| {
+            flows.map(|measure| {
+                let Quantiles { low, median, high } = own.total(measure);
+                let [low, median, high] = [low, median, high].map(|count| count.to_string());
+                [policy.policy.clone(), own.name.clone(), measure.name().to_owned(), low, median, high]
+            })
+        })
+    });
+    table::write(&folder.join("totals.csv"), header, rows)
+}
+
 fn parties(folder: &Path, forecast: &Forecast) -> Result<()> {
-    let header = ["policy", "notifying_party", "month", "date", "expected_alerts"];
+    let header = ["policy", "notifying_party", "month", "date", "expected_alerts", "low", "high"];
     let rows = forecast.policies.iter().flat_map(|policy| {
         policy.parties.iter().flat_map(move |party| {
             let some = party.alerts.iter().enumerate().filter(|(_, alerts)| **alerts > 0.0);
             some.map(move |(month, alerts)| {
                 let date = format_day(forecast.days.get(month).copied().unwrap_or_default());
-                [policy.policy.clone(), party.party.clone(), month.to_string(), date, format!("{alerts:.2}")]
+                let band = party.months.get(month).copied().unwrap_or_default();
+                // A device without a party has an empty name, so that a party may have any name.
+                let name = party.party.clone().unwrap_or_default();
+                let [low, high] = [band.low, band.high].map(|count| count.to_string());
+                [policy.policy.clone(), name, month.to_string(), date, format!("{alerts:.2}"), low, high]
             })
         })
     });
@@ -201,16 +227,33 @@ fn rates(folder: &Path, forecast: &Forecast) -> Result<()> {
         })
     });
     table::write(&folder.join("rates.csv"), header, rows)?;
-    let header = ["device_type", "arrivals_per_month", "months_observed", "dispersion", "basis", "other_per_month"];
+    let header = [
+        "device_type",
+        "arrivals_per_month",
+        "months_observed",
+        "dispersion",
+        "pattern",
+        "basis",
+        "other_per_month",
+        "unobserved_from_age",
+    ];
     let rows = forecast.rates.iter().map(|(name, rates)| {
-        let arrivals = rates.arrivals;
+        let arrivals = &rates.arrivals;
+        let pattern = arrivals.pattern.as_ref().map_or("level", |pattern| match pattern.kind() {
+            (true, true) => "trend and season",
+            (true, false) => "trend",
+            (false, true) => "season",
+            (false, false) => "level since a change",
+        });
         [
             name.clone(),
             format!("{:.2}", arrivals.mean),
-            if arrivals.months.is_finite() { arrivals.months.to_string() } else { String::new() },
+            if arrivals.months.is_finite() { format!("{:.2}", arrivals.months) } else { String::new() },
             format!("{:.3}", arrivals.dispersion),
+            pattern.to_owned(),
             rates.arrival_basis.name().to_owned(),
             format!("{:.2}", rates.other),
+            rates.unobserved.as_ref().map(|own| own.from.to_string()).unwrap_or_default(),
         ]
     });
     table::write(&folder.join("arrivals.csv"), header, rows)
