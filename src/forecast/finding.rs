@@ -126,7 +126,7 @@ impl Finding {
     /// Whether figures or bands may be wrong. Otherwise it says what the forecast does.
     #[must_use]
     pub const fn warns(&self) -> bool {
-        !matches!(self, Self::Season { .. } | Self::Trend { continued: true, .. })
+        !matches!(self, Self::Season { .. })
     }
 }
 
@@ -174,7 +174,7 @@ impl fmt::Display for Finding {
                 "arrivals of {device_type} change by {:+.0} % a year; {}",
                 growth * 100.0,
                 if *continued {
-                    "the forecast continues this"
+                    "the forecast continues this, and no ledger shows that it goes on"
                 } else {
                     "less than two years of ledgers do not support a forecast of it. Give [growth], or a `window`"
                 }

@@ -228,12 +228,13 @@ impl LifeTable {
     #[must_use]
     pub fn slope(&self) -> (f64, f64) {
         let mut sums = [0.0; 5];
-        for band in self.with_enough_events().iter().filter(|band| band.events >= LEAST_EVENTS) {
-            let until = self.exposure.iter().rposition(|exposure| *exposure > 0.0).unwrap_or_default() as u32;
-            let middle = f64::midpoint(f64::from(band.from), f64::from(band.until.unwrap_or(until.min(band.from + 3))));
-            let (x, y, weight) = ((middle + 1.0).ln(), band.hazard.max(1e-9).ln(), band.events);
+        let oldest = self.observed_until();
+        for band in self.bands().iter().filter(|band| band.events >= LEAST_EVENTS) {
+            let until = band.until.unwrap_or(oldest).max(band.from + 1);
+            let middle = f64::from(band.from + until - 1) / 2.0;
+            let (x, y) = ((middle + 1.0).ln(), band.hazard.max(1e-9).ln());
             for (sum, own) in sums.iter_mut().zip([1.0, x, y, x * x, x * y]) {
-                *sum += weight * own;
+                *sum += own;
             }
         }
         let [all, x, y, xx, xy] = sums;
@@ -248,11 +249,12 @@ impl LifeTable {
 
 /// The part of the observed change with age that is taken to go on beyond the observed ages.
 const SLOPE_KEPT: f64 = 0.75;
-/// The standard deviation of the exponent, as a part of the observed one: the 80 % band reaches from hazards that stay as
-/// they are to hazards that change one and a half times as fast.
+/// The standard deviation of the exponent, as a part of the observed one.
 const SLOPE_DEVIATION: f64 = 0.6;
-/// The standard deviation of the exponent at least: hazards may double or halve while the age is multiplied by seven.
-const LEAST_SLOPE_DEVIATION: f64 = 0.35;
+/// The standard deviation of the exponent at least. With an observed exponent of -0.7, which is usual where easy
+/// installations come first, the 80 % band reaches from hazards that stay as they are to hazards that halve while the
+/// age doubles.
+const LEAST_SLOPE_DEVIATION: f64 = 0.55;
 
 fn quotient(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { (part / whole).clamp(0.0, 1.0) } else { 0.0 }
