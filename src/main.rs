@@ -15,8 +15,10 @@ fn main() -> ExitCode {
     };
     cli::install_sigbus_handler();
     cli::install_panic_hook();
-    cli::install_interrupt_handler();
-    match cli.run() {
+    cli::install_signal_handlers();
+    let outcome = cli.run();
+    cli::begin_to_end();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(cli::report(&error) as u8),
     }

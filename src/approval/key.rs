@@ -2,7 +2,7 @@
 //! key as one word of text.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 use crate::output::{Existing, OutputFile, write_private};
+use crate::system::input;
 
 /// The prefix of a public key's text.
 const KIND: &str = "ed25519:";
@@ -95,7 +96,7 @@ impl PrivateKey {
     /// [`Error::Approval`] where other users have permissions on the file, or it has no ed25519 key in PKCS#8.
     pub fn load(path: &Path) -> Result<Self> {
         let refuse = |what: String, remedy: &str| Error::Approval { path: path.into(), what, remedy: remedy.into() };
-        let file = File::open(path).map_err(Error::io("open", path))?;
+        let file = input::open(path).map_err(Error::io("open", path))?;
         // The mode of the open file: the file cannot be exchanged between this check and the reading.
         let mode = file.metadata().map_err(Error::io("open", path))?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {

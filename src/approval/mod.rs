@@ -12,7 +12,7 @@ mod required;
 mod statement;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,7 @@ use crate::run::Record;
 use crate::run::record::RECORD;
 use crate::run::verify::{APPROVALS, verify};
 use crate::shown;
+use crate::system::input;
 
 pub use key::{KeyPair, PrivateKey, PublicKey};
 pub use required::RequiredApprovals;
@@ -193,7 +194,7 @@ fn found(run: &Path, statement: &Statement) -> Result<Vec<ApprovalFile>> {
 
 fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
-    File::open(path)
+    input::open(path)
         .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
         .map_err(|error| format!("it cannot be read: {error}"))?;
     Ok(text)

@@ -1,7 +1,6 @@
 //! The table `[approvals]` of the loader's configuration: which keys may approve, and how many must.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,6 +9,7 @@ use super::key::PublicKey;
 use crate::config::{Document, Section};
 use crate::error::{DocumentKind, Error, Result};
 use crate::shown;
+use crate::system::input;
 
 /// Whose approval counts, and how many are needed.
 ///
@@ -69,7 +69,7 @@ impl RequiredApprovals {
         struct File {
             approvals: RequiredApprovals,
         }
-        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = input::read_to_string(path).map_err(Error::io("read", path))?;
         let source = shown::path(&path).to_string();
         let File { approvals } = Document { kind: DocumentKind::Approvals, source: &source, text: &text }.read()?;
         Ok(approvals)

@@ -5,7 +5,6 @@
 //! the key, and the signature of all lines before it.
 
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
@@ -17,6 +16,7 @@ use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::record::{RECORD, Record};
 use crate::run::verify;
 use crate::shown;
+use crate::system::input;
 
 /// The first line.
 const FORM: &str = "smi-sweep approval 1";
@@ -50,7 +50,7 @@ impl Statement {
     pub fn of(run: &Path, record: &Record) -> Result<Self> {
         let path = run.join(RECORD);
         let refuse = |what: &str| Error::Verification { path: path.clone(), what: what.into() };
-        let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+        let bytes = input::read(&path).map_err(Error::run_file(&path))?;
         if serde_json::from_slice::<Record>(&bytes).ok().as_ref() != Some(record) {
             return Err(refuse("changed while it was read"));
         }

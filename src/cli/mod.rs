@@ -5,6 +5,7 @@
 mod approve;
 mod check;
 mod diff;
+mod ending;
 mod explain;
 mod export;
 mod figures;
@@ -36,7 +37,8 @@ use crate::pool::Pool;
 use crate::snapshot::{AsOf, SealSchema, Snapshot};
 
 pub use crate::snapshot::install_sigbus_handler;
-pub use progress::{install_interrupt_handler, install_panic_hook};
+pub use ending::{begin_to_end, install_signal_handlers};
+pub use progress::install_panic_hook;
 use terminal::{print, print_data, print_json, remark, say};
 pub use terminal::{report, report_usage};
 

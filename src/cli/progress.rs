@@ -1,33 +1,15 @@
-//! Progress on the terminal, the clock, and signals. No other file uses them.
+//! Progress on the terminal, and the clock. No other file uses them.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
 
-use super::Common;
 use super::terminal::{report_defect, say, watched};
-use crate::error::ExitCode;
+use super::{Common, ending};
 use crate::error::expecting_panic;
 use crate::progress::{Progress, Stage};
-
-/// Set by the first signal that asks the process to end; operations then stop with `Error::Interrupted`.
-static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
-
-/// Lets the first SIGINT, SIGTERM or SIGHUP ask operations to stop. A second one ends the process at once, with exit
-/// code 130.
-pub fn install_interrupt_handler() {
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // The order matters: at the first signal the flag must still be clear when the handler decides whether to exit.
-        let exits = flag::register_conditional_shutdown(signal, ExitCode::Interrupted as i32, Arc::clone(&INTERRUPTED));
-        // A signal that cannot be handled keeps its default action, which ends the process.
-        let _ = exits.and_then(|_| flag::register(signal, Arc::clone(&INTERRUPTED)));
-    }
-}
 
 /// The wall clock in UTC microseconds, at whole seconds. For records of when something was done; no decision uses it.
 #[must_use]
@@ -98,6 +80,7 @@ impl StageClock {
 
 impl Progress for TerminalProgress {
     fn begin(&self, stage: Stage, units: u64) {
+        ending::note(stage);
         self.clock.lock().unwrap_or_else(PoisonError::into_inner).turn(Some(stage));
         let what = match stage {
             Stage::Open => "opening files",
@@ -138,7 +121,7 @@ impl Progress for TerminalProgress {
     }
 
     fn interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::Relaxed)
+        ending::interrupted()
     }
 
     fn stage_times(&self) -> BTreeMap<Stage, Duration> {

@@ -10,6 +10,7 @@ use crate::output::{Existing, OutputFile};
 use crate::regress::evidence::{Evidence, EvidenceDocument, junit, page};
 use crate::regress::{Case, CaseDifference, CaseResult, Statements, bless, is_case, run};
 use crate::shown;
+use crate::system::input;
 
 /// Run regression cases in every storage form, on 1 and 4 threads
 ///
@@ -110,7 +111,7 @@ fn statements(args: &Args, dir: &Path, single: bool) -> Result<(Option<Statement
 
 /// BLAKE3 of the file of the running program, in hex.
 fn program() -> Option<String> {
-    let bytes = fs::read(std::env::current_exe().ok()?).ok()?;
+    let bytes = input::read(std::env::current_exe().ok()?).ok()?;
     Some(blake3::hash(&bytes).to_hex().to_string())
 }
 

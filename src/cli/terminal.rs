@@ -113,7 +113,7 @@ pub(super) fn report_defect(what: &str) {
     print_error(&format!("internal error: {what}"), "please report this, with what was run");
 }
 
-fn print_error(what: &str, remedy: &str) {
+pub(super) fn print_error(what: &str, remedy: &str) {
     let mut err = io::stderr().lock();
     let _ = writeln!(err, "smi-sweep: {}", shown::message(&one_line(what), LONGEST_MESSAGE));
     if !remedy.is_empty() {

@@ -9,7 +9,6 @@ mod names;
 mod values;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
@@ -23,6 +22,7 @@ pub use values::{Number, Section, Whole};
 use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::{TypeNames, TypeSet};
 use crate::shown;
+use crate::system::input;
 
 /// The text of a document, with its name and kind for error messages.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,8 @@ impl Document<'_> {
 /// A file that cannot be read, or is not UTF-8.
 pub fn read_file(kind: DocumentKind, path: &Path) -> Result<String> {
     let place = || DocumentPlace::whole(kind, shown::path(&path).to_string());
-    let bytes = fs::read(path).map_err(|error| place().refuse(format!("cannot be read: {error}"), "check the path"))?;
+    let bytes =
+        input::read(path).map_err(|error| place().refuse(format!("cannot be read: {error}"), "check the path"))?;
     String::from_utf8(bytes).map_err(|_| place().refuse("is not UTF-8 text", "name a TOML file"))
 }
 

@@ -181,6 +181,21 @@ impl Error {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Wraps an error of reading a file of a run. A file that is not there, or is not a regular file, differs from what the
+    /// record says. That a disk or a permission fails says nothing about the run.
+    pub fn run_file(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Self::Verification { path, what: "is missing".into() }
+            }
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                Self::Verification { path, what: format!("cannot be read: {source}") }
+            }
+            _ => Self::Io { action: "read", path, source },
+        }
+    }
+
     /// Wraps an error of the Parquet writer. A failed write of the system stays an [`Error::Io`].
     pub fn write(path: impl AsRef<Path>) -> impl FnOnce(parquet::errors::ParquetError) -> Self {
         let path = path.as_ref().to_path_buf();

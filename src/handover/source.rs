@@ -1,6 +1,6 @@
 //! The run that is exported: verified, and read batch by batch.
 
-use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -9,6 +9,7 @@ use crate::progress::Progress;
 use crate::run::read::{Batches, Manifest};
 use crate::run::record::RECORD;
 use crate::run::{Record, verify};
+use crate::system::input;
 
 /// A run that is being exported, verified.
 pub(super) struct ExportSource<'a> {
@@ -26,9 +27,12 @@ impl<'a> ExportSource<'a> {
     /// [`Error::Verification`] where it differs from its record.
     pub(super) fn open(run: &'a Path, pool: &Pool, progress: &'a dyn Progress) -> Result<Self> {
         let path: PathBuf = run.join(RECORD);
-        let bytes = fs::read(&path).map_err(|error| Error::Verification {
-            path: run.to_path_buf(),
-            what: format!("is not a single run: {RECORD} cannot be read: {error}"),
+        let bytes = input::read(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Error::Verification {
+                path: run.to_path_buf(),
+                what: format!("is not a single run: it has no {RECORD}"),
+            },
+            _ => Error::run_file(&path)(error),
         })?;
         let record = verify(run, pool)?.pop().map(|verified| verified.record);
         // Refuses a record that was replaced between the two reads.

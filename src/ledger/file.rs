@@ -4,7 +4,6 @@
 //! `notifying_role`, `flaw`, `shared_id` (a number that rows with the same Device ID have in common) and `rows`. All
 //! other properties of the ledger are one JSON document ([`LedgerHead`]) in the key-value metadata, under `smi.ledger`.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use crate::output::{Existing, OutputDirectory, OutputFile, folder_of};
 use crate::pool::Pool;
 use crate::scan::Parties;
 use crate::shown;
+use crate::system::input;
 
 /// The version of the format.
 pub const SCHEMA: &str = "smi-sweep/ledger/1";
@@ -136,10 +136,12 @@ impl Ledger {
     /// A file that does not exist, or that is not a ledger of this version, with the reason.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |what: String| Place::file(path).refuse(Fault::BadLedger(what));
-        let file = File::open(path).map_err(|error| match error.kind() {
+        let file = input::open(path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Place::file(path).refuse(Fault::Absent),
             _ => Error::io("read", path)(error),
         })?;
+        let failure = file.failure();
+        let refuse = |what: String| failure.get().map_or_else(|| refuse(what), Error::io("read", path));
         // Without the embedded Arrow schema, text columns are read as text, not as dictionaries.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)

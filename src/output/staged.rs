@@ -117,17 +117,18 @@ impl Staged {
         let prefix = prefix(name);
         remove_stale(home, &prefix);
         loop {
-            let staged = {
-                // Nothing is staged that `abandon` does not know.
-                let mut ledger = ledger();
-                let path = home.join(hidden_name(&prefix)?);
-                let file = match create(&path) {
-                    Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-                    file => file?,
-                };
-                ledger.staged.push(path.clone());
-                Self { path, file }
-            };
+            // Noted before it is there, so that nothing is staged that `abandon` does not know.
+            let mut staged = Self { path: home.join(hidden_name(&prefix)?), file: None };
+            ledger().staged.push(staged.path.clone());
+            match create(&staged.path) {
+                // Another process has this name. It must not be removed here.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    ledger().staged.retain(|path| *path != staged.path);
+                    std::mem::forget(staged);
+                    continue;
+                }
+                file => staged.file = file?,
+            }
             let Some(file) = &staged.file else { return Ok(staged) };
             match call(Call::Lock, || Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)) {
                 // Another process may have removed it between its creation and the lock.

@@ -16,6 +16,7 @@ use crate::policy::Policy;
 use crate::shown;
 use crate::sweep::guard::headroom;
 use crate::sweep::{Expected, GuardFigures, GuardTerms};
+use crate::system::input;
 
 /// Flags that `stopped_by` may name, besides the guards of the policy.
 const FLAGS: [&str; 2] = ["--expect-deletes", "--expect-quarantined"];
@@ -371,7 +372,7 @@ fn moved(error: Error, to: impl FnOnce(DocumentPlace) -> DocumentPlace) -> Error
 fn digest(folder: &Path) -> String {
     let mut hasher = blake3::Hasher::new();
     for name in ["case.toml", "snapshot.csv", "expected.csv"] {
-        let bytes = fs::read(folder.join(name)).unwrap_or_default();
+        let bytes = input::read(folder.join(name)).unwrap_or_default();
         hasher.update(name.as_bytes()).update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
     }
     hasher.finalize().to_hex().to_string()

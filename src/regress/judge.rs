@@ -16,6 +16,7 @@ use crate::run::manifest::{ALERTS, DELETE};
 use crate::run::{PreviousRun, Publication, SweepRequest, sweep_into};
 use crate::scan::{Reader, Scan};
 use crate::snapshot::{AsOf, Snapshot};
+use crate::system::input;
 
 /// A temporary directory and two thread pools, used for one cell after another.
 pub(super) struct Workspace {
@@ -134,6 +135,6 @@ impl<'b> StoredCase<'b> {
 
 /// The bytes of the delete and the alert manifest of a run, and all three manifests as rows.
 fn read_run(run: &Path, snapshot: &Snapshot) -> Result<([Vec<u8>; 2], PublishedManifests)> {
-    let bytes = |name: &str| fs::read(run.join(name)).map_err(Error::io("read", run.join(name)));
+    let bytes = |name: &str| input::read(run.join(name)).map_err(Error::io("read", run.join(name)));
     Ok(([bytes(DELETE)?, bytes(ALERTS)?], PublishedManifests::read(run, snapshot)?))
 }

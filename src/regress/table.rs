@@ -1,10 +1,10 @@
 //! Reads the CSV files of a case: a header, comments, and the line of each row for errors.
 
-use std::fs;
 use std::path::Path;
 
 use crate::error::{DocumentKind, DocumentPlace, Error, Position, Result};
 use crate::shown;
+use crate::system::input;
 
 /// The cell that means text without characters. An empty cell is a null.
 pub(super) const EMPTY: &str = "(empty)";
@@ -29,7 +29,7 @@ pub(super) fn refuse(path: &Path, line: usize, what: impl Into<String>, remedy: 
 /// # Errors
 /// A missing file, and one that is not UTF-8, with the first line that is not.
 pub(super) fn read_text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|error| match error.kind() {
+    let bytes = input::read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             refuse(path, 1, "the file is not there", "a case has case.toml, snapshot.csv and expected.csv")
         }
@@ -89,6 +89,8 @@ pub(super) fn read(path: &Path, columns: &[&str], optional: usize) -> Result<Vec
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -2,7 +2,6 @@
 //!
 //! For: all that consumes a run. Not for: checking a run, which [`verify()`](super::verify()) does.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -13,6 +12,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader,
 
 use super::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::error::{Error, Result};
+use crate::system::input::{self, ReadFailure};
 
 /// Rows of a batch at most.
 const BATCH_ROWS: usize = 16 * 1024;
@@ -42,6 +42,7 @@ pub struct Batches<M> {
     path: PathBuf,
     rows: u64,
     reader: ParquetRecordBatchReader,
+    failure: ReadFailure,
     kind: std::marker::PhantomData<M>,
 }
 
@@ -52,14 +53,15 @@ impl<M: Manifest> Batches<M> {
     /// [`Error::Verification`] where the file is missing or is not a Parquet file.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(M::NAME);
-        let file = File::open(&path).map_err(|error| refuse(&path, format!("cannot be opened: {error}")))?;
-        let unreadable = |error: parquet::errors::ParquetError| refuse(&path, format!("cannot be read: {error}"));
+        let file = input::open(&path).map_err(Error::run_file(&path))?;
+        let failure = file.failure();
+        let unreadable = |error: parquet::errors::ParquetError| damaged(&path, &failure, &error);
         // The Parquet types alone decide; an embedded Arrow schema does not.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(unreadable)?;
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
         let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
-        Ok(Self { path, rows, reader, kind: std::marker::PhantomData })
+        Ok(Self { path, rows, reader, failure, kind: std::marker::PhantomData })
     }
 
     /// The number of rows, as the footer states it.
@@ -74,13 +76,21 @@ impl<M: Manifest> Batches<M> {
     /// [`Error::Verification`] where the file is damaged, or its columns are not those of the contract.
     pub fn next_batch(&mut self) -> Result<Option<M>> {
         for batch in self.reader.by_ref() {
-            let batch = batch.map_err(|error| refuse(&self.path, format!("cannot be read: {error}")))?;
+            let batch = batch.map_err(|error| damaged(&self.path, &self.failure, &error))?;
             let columns = M::columns(&batch).map_err(|what| refuse(&self.path, what))?;
             if !columns.is_empty() {
                 return Ok(Some(columns));
             }
         }
         Ok(None)
+    }
+}
+
+/// Damage, unless the file could not be read at all.
+fn damaged(path: &Path, failure: &ReadFailure, error: &dyn std::error::Error) -> Error {
+    match failure.get() {
+        Some(source) => Error::io("read", path)(source),
+        None => refuse(path, format!("cannot be read: {error}")),
     }
 }
 

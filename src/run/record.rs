@@ -1,7 +1,6 @@
 //! `run.json`, the record of a run: snapshot, policy, options, counts, and the digests of the manifests.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use crate::policy::{Boundary, Policy, Rules};
 use crate::scan::PartyCounts;
 use crate::snapshot::{AsOfFrom, OwnMoment, SealSchema, Snapshot, VerifiedSeal};
 use crate::sweep::{Expected, Findings, GuardFigures, GuardTerms, Guarded, Swept, Uniqueness};
+use crate::system::input;
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";
@@ -400,12 +400,12 @@ impl Record {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(RECORD);
         let refuse = |what: String| Error::Verification { path: path.clone(), what };
-        let text = match fs::read_to_string(&path) {
+        let text = match input::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Err(Error::NoRun(folder.to_path_buf()));
             }
-            Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
+            Err(error) => return Err(Error::run_file(&path)(error)),
         };
         // The schema is compared first: a later version may differ in any other field.
         let document: Value =

@@ -15,6 +15,7 @@ use crate::error::{DocumentKind, Error, Result};
 use crate::estate::Column;
 use crate::policy::Policy;
 use crate::shown;
+use crate::system::input;
 
 /// The configuration of export and load.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -139,7 +140,7 @@ impl Config {
     /// A file that cannot be read, and the first error in it, with line and column.
     pub fn load(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path else { return Ok(Self::default()) };
-        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let text = input::read_to_string(path).map_err(Error::io("read", path))?;
         Self::parse(&text, &shown::path(&path).to_string())
     }
 

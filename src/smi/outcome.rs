@@ -28,6 +28,7 @@ use crate::output::parquet::{ArrowSchema, ParquetFile, writer_properties, zstd};
 use crate::output::{Existing, OutputFile, Written, json};
 use crate::run::read::{Batches, Deletes, text};
 use crate::run::verify::LOADED;
+use crate::system::input;
 
 /// The version of the format of `load.json`.
 pub const SCHEMA: &str = "smi-sweep/load/1";
@@ -387,7 +388,7 @@ fn preflight(session: &Session<'_>, path: &Path) -> Option<Value> {
     if let Some(preflight) = &session.preflight {
         return serde_json::to_value(preflight).ok();
     }
-    let before: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let before: Value = serde_json::from_slice(&input::read(path).ok()?).ok()?;
     before.get("preflight").filter(|preflight| !preflight.is_null()).cloned()
 }
 

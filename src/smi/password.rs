@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::system::input;
+
 /// The fields that select a line of `.pgpass`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Login<'a> {
@@ -30,7 +32,7 @@ pub(super) fn lookup(file: &Path, login: &Login<'_>) -> Option<String> {
     if !private {
         return None;
     }
-    find(&fs::read_to_string(file).ok()?, login)
+    find(&input::read_to_string(file).ok()?, login)
 }
 
 fn find(text: &str, login: &Login<'_>) -> Option<String> {

@@ -8,7 +8,7 @@
 #![expect(unsafe_code, reason = "mapping files is what this module is for")]
 
 use std::ffi::c_int;
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{PipeReader, PipeWriter, Read};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
@@ -22,6 +22,7 @@ use signal_hook::consts::SIGBUS;
 
 use crate::error::{Error, ExitCode, Result};
 use crate::output;
+use crate::system::input;
 
 /// A file mapped into memory, for reading only.
 #[derive(Debug, Clone)]
@@ -106,12 +107,12 @@ impl Mapped {
     /// # Errors
     /// A file that cannot be opened or mapped.
     pub fn open(path: &Path) -> Result<(Self, Metadata)> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
+        let file = input::open(path).map_err(Error::io("open", path))?;
         let metadata = file.metadata().map_err(Error::io("inspect", path))?;
         // SAFETY: the bytes are only read, as untrusted input, through code that checks every length. The caller of the
         // engine guarantees that no process writes to a snapshot during a sweep; `SourceFile::unchanged` checks this
         // before anything is published.
-        let map = unsafe { MmapOptions::new().map(&file) }.map_err(Error::io("map into memory", path))?;
+        let map = unsafe { MmapOptions::new().map(file.file()) }.map_err(Error::io("map into memory", path))?;
         Ok((Self { map: Arc::new(map) }, metadata))
     }
 

@@ -1,6 +1,5 @@
 //! Order books in Parquet, in the physical types that snapshots may have.
 
-use std::fs::File;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -16,6 +15,7 @@ use super::order::{COLUMNS, Order, OrderField, TakeOrder};
 use super::table::columns;
 use crate::error::{DocumentPlace, Error, Position, Result, contained};
 use crate::estate::{DeviceId, time};
+use crate::system::input;
 
 /// Rows in memory at a time.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -25,7 +25,7 @@ const BATCH_ROWS: usize = 64 * 1024;
 /// # Errors
 /// Columns that are missing or of another type, damage, or the first error of `take`.
 pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let file = input::open(path).map_err(Error::io("read", path))?;
     let damaged = |what: String| DocumentPlace::table(path).refuse(what, "export or copy the file again");
     // Only the Parquet types count. An embedded Arrow schema is ignored.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);

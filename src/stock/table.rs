@@ -1,7 +1,7 @@
 //! CSV files with known columns, and days in two bytes.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use crate::error::{DocumentPlace, Error, Position, Result, did_you_mean};
 use crate::estate::time;
+use crate::system::input::{self, InputFile};
 
 /// A day from 2000-01-01 to 2179-06-05, or none. It takes two bytes, because a book has tens of millions of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,7 +69,7 @@ impl Days {
 /// A CSV file with known columns.
 pub struct CsvTable {
     path: PathBuf,
-    reader: Reader<BufReader<File>>,
+    reader: Reader<BufReader<InputFile>>,
     names: &'static [&'static str],
     /// For each name the index of its column in the file.
     columns: Vec<usize>,
@@ -91,7 +92,7 @@ impl CsvTable {
     /// # Errors
     /// A file that cannot be read, or that has other columns.
     pub fn open(path: &Path, names: &'static [&'static str]) -> Result<Self> {
-        let mut file = File::open(path).map_err(Error::io("read", path))?;
+        let mut file = input::open(path).map_err(Error::io("read", path))?;
         let open_end = begin(&mut file).map_err(Error::io("read", path))?;
         let file = BufReader::with_capacity(1 << 18, file);
         // Only a line feed ends a line; a carriage return before it is trimmed. So line numbers are those of an editor.
@@ -214,7 +215,7 @@ fn unreadable(path: &Path, error: csv::Error) -> Error {
 }
 
 /// Skips a byte order mark. Returns the end of the last line, counted from there, if it has no line feed.
-fn begin(file: &mut File) -> std::io::Result<Option<u64>> {
+fn begin(file: &mut InputFile) -> std::io::Result<Option<u64>> {
     let mut mark = Vec::new();
     file.by_ref().take(3).read_to_end(&mut mark)?;
     let start = if mark == b"\xEF\xBB\xBF" { 3 } else { 0 };

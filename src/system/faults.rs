@@ -4,7 +4,8 @@
 //! - `trace:FILE` appends the name of every call to a file, one on each line;
 //! - `EIO:N`, `ENOSPC:N`, `EINTR:N` (and `EIO:N+` for all calls from there on) let the n-th call fail with that error;
 //! - `SHORT:N` writes a half of its bytes, where the n-th call is a write;
-//! - `KILL:N` ends the process by SIGKILL before the n-th call.
+//! - `KILL:N` ends the process by SIGKILL before the n-th call;
+//! - `HANG:N:FILE` creates a file, and never returns from the n-th call, as a file system that does not answer.
 //!
 //! Calls are counted from 1, in the order in which one thread makes them. In a release build there are no such faults.
 
@@ -84,6 +85,7 @@ mod on_purpose {
         Fail(Errno),
         Shorten,
         Kill,
+        Hang(PathBuf),
     }
 
     enum Plan {
@@ -96,6 +98,7 @@ mod on_purpose {
         fn read() -> Self {
             let Ok(text) = std::env::var(VARIABLE) else { return Self::None };
             let Some((action, at)) = text.split_once(':') else { return Self::None };
+            let (at, file) = at.split_once(':').unwrap_or((at, ""));
             let action = match action {
                 "trace" => return Self::Trace(at.into()),
                 "EIO" => Action::Fail(Errno::IO),
@@ -103,6 +106,7 @@ mod on_purpose {
                 "EINTR" => Action::Fail(Errno::INTR),
                 "SHORT" => Action::Shorten,
                 "KILL" => Action::Kill,
+                "HANG" => Action::Hang(file.into()),
                 _ => return Self::None,
             };
             let Ok(first) = at.trim_end_matches('+').parse() else { return Self::None };
@@ -136,6 +140,12 @@ mod on_purpose {
             Action::Kill => {
                 signal_hook::low_level::raise(signal_hook::consts::SIGKILL)?;
                 Ok(Extent::Whole)
+            }
+            Action::Hang(file) => {
+                OpenOptions::new().write(true).create(true).truncate(false).open(file)?;
+                loop {
+                    std::thread::park();
+                }
             }
         }
     }

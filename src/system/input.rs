@@ -3,10 +3,11 @@
 //! A pipe without a writer, a device or a socket in the place of a file would block the process at `open` or at the first
 //! read, or never end. Such a file is opened without waiting for it, and refused.
 
-use std::fs::{File, FileType, OpenOptions};
+use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -27,7 +28,7 @@ pub fn open(path: impl AsRef<Path>) -> io::Result<InputFile> {
     let file = call(Call::Open, || OpenOptions::new().read(true).custom_flags(flags).open(path))?;
     let metadata = call(Call::Inspect, || file.metadata())?;
     match what(metadata.file_type()) {
-        None => Ok(InputFile(file)),
+        None => Ok(InputFile { file, failure: ReadFailure::default() }),
         Some(what) => {
             Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, where a regular file is needed")))
         }
@@ -67,31 +68,65 @@ pub fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 
 /// A regular file that is read.
 #[derive(Debug)]
-pub struct InputFile(File);
+pub struct InputFile {
+    file: File,
+    failure: ReadFailure,
+}
+
+/// The first failure to read a file, for callers of a decoder: its errors are texts, and a disk that fails is no damage.
+#[derive(Debug, Clone, Default)]
+pub struct ReadFailure(Arc<OnceLock<io::Error>>);
+
+impl ReadFailure {
+    /// The failure, if there was one.
+    #[must_use]
+    pub fn get(&self) -> Option<io::Error> {
+        let error = self.0.get()?;
+        Some(error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error))
+    }
+}
 
 impl InputFile {
-    /// The file, for what is not read through it: a mapping, or its properties.
+    /// What tells of a failure to read this file, also after a decoder has taken it.
+    #[must_use]
+    pub fn failure(&self) -> ReadFailure {
+        self.failure.clone()
+    }
+
+    /// The properties of the open file: the file cannot be exchanged between a look at them and the reading.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        call(Call::Inspect, || self.file.metadata())
+    }
+
+    /// The file, for what is not read through it, such as a mapping.
     #[must_use]
     pub const fn file(&self) -> &File {
-        &self.0
+        &self.file
     }
 }
 
 impl Read for InputFile {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        call(Call::Read, || self.0.read(bytes))
+        call(Call::Read, || self.file.read(bytes)).inspect_err(|error| {
+            let copy = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+            // Only the first is kept.
+            let _ = self.failure.0.set(copy);
+        })
     }
 }
 
 impl Seek for InputFile {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.0.seek(to)
+        self.file.seek(to)
     }
 }
 
 impl Length for InputFile {
     fn len(&self) -> u64 {
-        self.0.metadata().map_or(0, |metadata| metadata.len())
+        self.file.metadata().map_or(0, |metadata| metadata.len())
     }
 }
 
@@ -99,7 +134,7 @@ impl ChunkReader for InputFile {
     type T = BufReader<Self>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        let mut file = Self(self.0.try_clone()?);
+        let mut file = Self { file: self.file.try_clone()?, failure: self.failure.clone() };
         file.seek(SeekFrom::Start(start))?;
         Ok(BufReader::new(file))
     }

@@ -8,3 +8,4 @@ mod examples;
 mod faults;
 mod hostile_text;
 mod shown;
+mod stuck;

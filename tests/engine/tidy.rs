@@ -111,7 +111,7 @@ fn imports_run_down() {
 
 #[test]
 fn each_of_these_has_one_place() {
-    let rules: [(&str, &[&str], &str); 20] = [
+    let rules: [(&str, &[&str], &str); 23] = [
         ("unsafe ", &UNSAFE, "write it without"),
         ("rayon::", &["src/pool.rs"], "go through `Pool`"),
         ("println!", &[], "print through `cli::print` and `cli::remark`"),
@@ -123,6 +123,9 @@ fn each_of_these_has_one_place() {
         ("set_created_by", &["src/output/"], "take `output::parquet::writer_properties`"),
         ("ArrowWriter::", &["src/output/"], "write through `output::parquet::ParquetFile`"),
         (" File::create", &["src/output/"], "write through `output::OutputFile`"),
+        (" File::open(", &["src/system/", "src/output/"], "open an input through `system::input::open`"),
+        ("fs::read(", &["src/system/"], "read an input through `system::input::read`"),
+        ("fs::read_to_string(", &["src/system/"], "read an input through `system::input::read_to_string`"),
         ("fs::write(", &["src/output/"], "write through `output::OutputFile`"),
         ("NamedTempFile", &["src/output/"], "write through `output::OutputFile::atomic`"),
         ("tempfile_in(", &["src/output/"], "write through `output::OutputFile::atomic`"),

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
 use std::path::Path;
 
 use super::Args;
@@ -15,6 +14,7 @@ use crate::regress::change::{BeforeAfter, DeviceCounts, PolicyChange};
 use crate::scan::Scan;
 use crate::shown;
 use crate::snapshot::{AsOf, Snapshot};
+use crate::system::input;
 
 /// How many parties the text lists; the JSON document has all.
 const PARTIES: usize = 20;
@@ -63,7 +63,7 @@ pub(super) fn exec(args: &Args, common: &Common) -> Result<()> {
 }
 
 fn read_expected(path: &Path) -> Result<PolicyChange> {
-    let read = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let read = input::read_to_string(path).map_err(Error::io("read", path))?;
     serde_json::from_str(&read).map_err(|error| Error::Usage {
         what: format!("{}:{}: {error}", shown::path(&path), error.line()),
         remedy: "name a file that `smi-sweep diff --policy A --policy B SNAPSHOT --json` printed".into(),

@@ -1,6 +1,6 @@
 //! Verifies the files of a run directory against its record: names, sizes, digests and numbers of rows.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::page::PAGE;
 use crate::run::record::{RECORD, Record};
+use crate::system::input;
 
 /// The folder of approvals. It is not verified here: [`approval`](crate::approval) checks its files.
 pub const APPROVALS: &str = "approvals";
@@ -59,10 +60,7 @@ pub fn digest(folder: &Path, record: &Record, name: &str) -> Result<String> {
     let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
         return Err(refuse(&folder.join(RECORD), format!("does not name {name}")));
     };
-    let mut file = match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(refuse(&path, "is missing")),
-        file => file.map_err(Error::io("open", &path))?,
-    };
+    let mut file = input::open(&path).map_err(Error::run_file(&path))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

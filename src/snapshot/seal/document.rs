@@ -1,7 +1,6 @@
 //! The document: what it states, and how it is read and written.
 
 use std::collections::HashSet;
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use super::SEAL_FILE;
 use super::blocks::BlockDigests;
 use crate::error::{Error, Fault, Place, Result};
 use crate::output::{Existing, OutputFile, json};
+use crate::system::input;
 
 /// The version of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +133,7 @@ impl Seal {
     /// lists a path twice.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(SEAL_FILE);
-        let text = match fs::read_to_string(&path) {
+        let text = match input::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
