@@ -88,9 +88,10 @@ pub(super) struct Restore {
     mark: Statement,
     insert: Statement,
     compare: Statement,
-    withdraw: Statement,
-    /// Counts the alerts of restored rows that were sent, and those that should be gone.
-    left: Statement,
+    /// For a range of which every row was restored now: no row needs to be looked up.
+    all_alerts: AlertStatements,
+    /// For other ranges.
+    some_alerts: AlertStatements,
     /// Counts the rows of a range that differ, for each of `columns`.
     differing: Statement,
     /// Names of the compared columns, as they are shown.
@@ -98,6 +99,15 @@ pub(super) struct Restore {
     table: String,
     names: LoadTables,
     load_id: i32,
+}
+
+/// Statements about the alerts of restored rows.
+#[derive(Debug)]
+struct AlertStatements {
+    /// Deletes those that were not sent.
+    withdraw: Statement,
+    /// Counts those that were sent, and those that should be gone.
+    left: Statement,
 }
 
 const PREPARING: &str = "cannot prepare the undo";
@@ -119,8 +129,14 @@ impl Restore {
             mark: prepare(&text.mark())?,
             insert: prepare(&text.insert())?,
             compare: prepare(&text.compare())?,
-            withdraw: prepare(&text.withdraw())?,
-            left: prepare(&text.left())?,
+            all_alerts: AlertStatements {
+                withdraw: prepare(&text.withdraw(""))?,
+                left: prepare(&text.alerts_left(""))?,
+            },
+            some_alerts: AlertStatements {
+                withdraw: prepare(&text.withdraw(&text.of_restored()))?,
+                left: prepare(&text.alerts_left(&text.of_restored()))?,
+            },
             differing: prepare(&text.differing())?,
             columns: text.compared.iter().map(|column| column.name.clone()).collect(),
             table: table.name.clone(),
@@ -142,14 +158,15 @@ impl Restore {
         // Deferred triggers and constraints act now, so that the comparison includes what they do.
         work.batch_execute("SET CONSTRAINTS ALL IMMEDIATE")?;
         let row = work.query_one(&self.compare, &parameters)?;
-        let [restored, come_back, missing, changed] = std::array::from_fn(|place| row.get::<_, i64>(place));
+        let [restored, come_back, missing, changed, rows] = std::array::from_fn(|place| row.get::<_, i64>(place));
         if missing > 0 || changed > 0 {
             let all = missing + changed == restored.max(missing) && missing + changed > 1;
             let reason = self.mismatch(work, range, missing > 0)?;
             return Ok(RestoreEnd::Refused(RestoreRefusal::new(&reason, all)));
         }
-        let withdrawn = work.execute(&self.withdraw, &parameters)?;
-        let row = work.query_one(&self.left, &parameters)?;
+        let alerts = if restored == rows { &self.all_alerts } else { &self.some_alerts };
+        let withdrawn = work.execute(&alerts.withdraw, &parameters)?;
+        let row = work.query_one(&alerts.left, &parameters)?;
         let (already_sent, left): (i64, i64) = (row.get(0), row.get(1));
         if left > 0 {
             let by = acting(work, &[(&self.names.outbox, TriggerEvent::Delete)])?;
@@ -374,7 +391,7 @@ impl<'a> RestoreText<'a> {
     }
 
     /// Rows that this transaction restored, rows that are not restored, rows of both kinds whose device is not in the table,
-    /// and restored rows that differ from the archive. A rule may have made nothing of the whole INSERT.
+    /// restored rows that differ from the archive, and all rows. A rule may have made nothing of the whole INSERT.
     fn compare(&self) -> String {
         let list = |value: &dyn Fn(&ArchivedColumn) -> String| -> String {
             self.compared.iter().map(|column| value(column)).collect::<Vec<_>>().join(", ")
@@ -382,7 +399,7 @@ impl<'a> RestoreText<'a> {
         format!(
             "SELECT count(*) FILTER (WHERE r.restored_at = now()), count(*) FILTER (WHERE r.restored_at IS NULL), \
              count(*) FILTER (WHERE (r.restored_at IS NULL OR r.restored_at = now()) AND d.there IS NULL), \
-             count(*) FILTER (WHERE r.restored_at = now() AND d.there AND d.differs) \
+             count(*) FILTER (WHERE r.restored_at = now() AND d.there AND d.differs), count(*) \
              FROM {removed} AS r LEFT JOIN LATERAL (SELECT true AS there, \
              ROW({found})::record *<> ROW({archived})::record AS differs \
              FROM {inventory} AS d WHERE {same_device} OFFSET 0) AS d ON r.restored_at IS NULL OR r.restored_at = now() \
@@ -400,7 +417,7 @@ impl<'a> RestoreText<'a> {
             format!("count(*) FILTER (WHERE ROW({})::record *<> ROW({})::record)", column.found(), column.archived())
         };
         format!(
-            "SELECT {} FROM {} AS r JOIN {} AS d ON {} WHERE {RESTORED}",
+            "SELECT {} FROM {} AS r CROSS JOIN LATERAL (SELECT d.* FROM {} AS d WHERE {} OFFSET 0) AS d WHERE {RESTORED}",
             self.compared.iter().map(differs).collect::<Vec<_>>().join(", "),
             self.names.removed,
             self.inventory,
@@ -408,23 +425,28 @@ impl<'a> RestoreText<'a> {
         )
     }
 
-    /// Deletes the alerts of restored rows that were not sent.
-    fn withdraw(&self) -> String {
+    /// The condition that this transaction has restored the row of an alert `o`.
+    fn of_restored(&self) -> String {
         format!(
-            "DELETE FROM {} AS o WHERE o.load_id = $1 AND o.load_ord >= $2 AND o.load_ord < $3 AND o.sent_at IS NULL \
-             AND EXISTS (SELECT FROM {} AS r WHERE r.load_id = o.load_id AND r.load_ord = o.load_ord \
+            " AND EXISTS (SELECT FROM {} AS r WHERE r.load_id = o.load_id AND r.load_ord = o.load_ord \
              AND r.restored_at = now() OFFSET 0)",
-            self.names.outbox, self.names.removed,
+            self.names.removed,
         )
     }
 
-    /// Counts the alerts of restored rows that were sent, and those that were not.
-    fn left(&self) -> String {
+    /// Deletes alerts of a range that were not sent. `which` is empty, or a condition that begins with AND.
+    fn withdraw(&self, which: &str) -> String {
+        format!("DELETE FROM {} AS o WHERE {ALERTS_OF_RANGE} AND o.sent_at IS NULL{which}", self.names.outbox)
+    }
+
+    /// Counts the alerts of a range that were sent, and those that were not.
+    fn alerts_left(&self, which: &str) -> String {
         format!(
             "SELECT count(*) FILTER (WHERE o.sent_at IS NOT NULL), count(*) FILTER (WHERE o.sent_at IS NULL) \
-             FROM {} AS r CROSS JOIN LATERAL (SELECT o.sent_at FROM {} AS o WHERE o.load_id = r.load_id \
-             AND o.load_ord = r.load_ord OFFSET 0) AS o WHERE {RESTORED}",
-            self.names.removed, self.names.outbox,
+             FROM {} AS o WHERE {ALERTS_OF_RANGE}{which}",
+            self.names.outbox,
         )
     }
 }
+
+const ALERTS_OF_RANGE: &str = "o.load_id = $1 AND o.load_ord >= $2 AND o.load_ord < $3";
