@@ -83,7 +83,8 @@ impl Target {
         Ok(Self { config, mode, roots, shown })
     }
 
-    /// Connects, with the settings of [`SETTINGS`]: rows that a row-level policy would hide are an error.
+    /// Connects, with settings that neither role nor database change (`docs/load.md`, The session): rows that a row-level
+    /// policy would hide are an error.
     ///
     /// # Errors
     /// A server that cannot be reached or refuses, a pooler in front of it, and a session in which triggers and foreign keys
