@@ -25,10 +25,27 @@ const HEX_VALUE: [u8; 256] = {
 const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 
 impl DeviceId {
-    /// Reads the text form, in either case. `None` if it is malformed.
+    /// Reads a text form: eight hex pairs joined by `-` or by `:`, or 16 hex digits; in either case. `None` if it is
+    /// malformed.
     #[must_use]
     #[inline]
     pub fn from_text(text: &[u8]) -> Option<Self> {
+        match text.len() {
+            TEXT_LEN => Self::joined_by(if text[2] == b':' { b':' } else { b'-' }, text),
+            16 => Self::from_digits(text),
+            _ => None,
+        }
+    }
+
+    /// Reads the form of DUIS, eight hex pairs joined by `-`, in either case. `None` for all else.
+    #[must_use]
+    #[inline]
+    pub fn from_dashed(text: &[u8]) -> Option<Self> {
+        Self::joined_by(b'-', text)
+    }
+
+    #[inline]
+    fn joined_by(joint: u8, text: &[u8]) -> Option<Self> {
         let text: &[u8; TEXT_LEN] = text.try_into().ok()?;
         let mut value = 0u64;
         // A bad digit has its high bits set. They are collected, so that there is one branch at the end.
@@ -39,8 +56,19 @@ impl DeviceId {
             bad |= high | low;
             value = value << 8 | u64::from(high << 4 | low & 0x0F);
         }
-        for joint in 0..7 {
-            bad |= if text[joint * 3 + 2] == b'-' { 0 } else { 0xFF };
+        for place in 0..7 {
+            bad |= if text[place * 3 + 2] == joint { 0 } else { 0xFF };
+        }
+        (bad <= 0x0F).then_some(Self(value))
+    }
+
+    fn from_digits(text: &[u8]) -> Option<Self> {
+        let mut value = 0u64;
+        let mut bad = 0u8;
+        for &byte in text {
+            let digit = HEX_VALUE[byte as usize];
+            bad |= digit;
+            value = value << 4 | u64::from(digit & 0x0F);
         }
         (bad <= 0x0F).then_some(Self(value))
     }
@@ -79,7 +107,7 @@ impl fmt::Debug for DeviceId {
     }
 }
 
-/// The text is not eight hex pairs joined by `-`.
+/// The text is neither eight hex pairs joined by `-` or `:`, nor 16 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a Device ID: eight hex pairs joined by `-` are wanted, as in 00-DB-12-34-56-78-90-A0")]
 pub struct Malformed;
@@ -104,6 +132,27 @@ mod tests {
     }
 
     #[test]
+    fn digits_with_colons_or_without_separators_are_the_same() {
+        let id = DeviceId(0x00DB_1234_5678_90A0);
+        for text in ["00:DB:12:34:56:78:90:A0", "00:db:12:34:56:78:90:a0", "00DB1234567890A0", "00db1234567890a0"] {
+            assert_eq!(DeviceId::from_text(text.as_bytes()), Some(id), "{text}");
+            assert_eq!(DeviceId::from_dashed(text.as_bytes()), None, "{text}");
+        }
+        for text in [
+            "00:DB-12:34:56:78:90:A0",
+            "00-DB:12:34:56:78:90:A0",
+            "00 DB 12 34 56 78 90 A0",
+            "00DB1234567890A",
+            "00DB1234567890AG",
+            "0x00DB1234567890",
+            "00DB-1234-5678-90A0",
+            " 0DB1234567890A0",
+        ] {
+            assert_eq!(DeviceId::from_text(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
     fn every_single_wrong_byte_is_malformed() {
         let good = *b"00-DB-12-34-56-78-90-A0";
         for position in 0..TEXT_LEN {
@@ -113,6 +162,7 @@ mod tests {
                 let joint = position % 3 == 2;
                 let fine = if joint { byte == b'-' } else { byte.is_ascii_hexdigit() };
                 assert_eq!(DeviceId::from_text(&text).is_some(), fine, "byte {byte} at {position}");
+                assert_eq!(DeviceId::from_dashed(&text).is_some(), fine, "byte {byte} at {position}");
             }
         }
         assert!(DeviceId::from_text(&good[..22]).is_none());

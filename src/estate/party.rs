@@ -31,7 +31,7 @@ impl<'a> Party<'a> {
         if name.is_empty() {
             return Self::Missing;
         }
-        if let Some(id) = DeviceId::from_text(name.as_bytes()) {
+        if let Some(id) = DeviceId::from_dashed(name.as_bytes()) {
             return Self::Named(id.to_string().into());
         }
         if name.len() > Self::MAX_BYTES || name.chars().any(is_invisible) {

@@ -1,6 +1,6 @@
 //! How four engines write the few expressions in which their SQL differs.
 
-use crate::estate::DeviceId;
+use crate::estate::TEXT_LEN;
 
 /// An engine's SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -87,10 +87,26 @@ impl Dialect {
         }
     }
 
-    /// Whether a text, which is not null, is a Device ID. The length excludes a final newline, before which `$` may match.
-    pub(super) fn is_device_id(self, text: &str) -> String {
+    /// Whether a text, which is not null, is a Device ID in the form of DUIS. The length excludes a final newline, before
+    /// which `$` may match.
+    pub(super) fn is_dashed_id(self, text: &str) -> String {
         let matches = self.matches(text, "^[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){7}$");
-        format!("({matches} AND length({text}) = {})", DeviceId(0).to_text().len())
+        format!("({matches} AND length({text}) = {TEXT_LEN})")
+    }
+
+    /// Whether a text, which is not null, is a Device ID in any form: pairs of hex digits joined by `-`, by `:`, or by
+    /// nothing.
+    pub(super) fn is_device_id(self, text: &str) -> String {
+        let pair = "[0-9A-Fa-f]{2}";
+        let matches = self.matches(text, &format!("^{pair}((-{pair}){{7}}|(:{pair}){{7}}|({pair}){{7}})$"));
+        format!("({matches} AND length({text}) IN (16, {TEXT_LEN}))")
+    }
+
+    /// The canonical form of a text that is a Device ID.
+    pub(super) fn canonical_id(self, text: &str) -> String {
+        let digits = format!("replace(replace({text}, '-', ''), ':', '')");
+        let pairs = (0..8).map(|pair| format!("substr({digits}, {}, 2)", pair * 2 + 1));
+        format!("upper({})", pairs.collect::<Vec<_>>().join(" || '-' || "))
     }
 
     /// A character class of a regular expression.

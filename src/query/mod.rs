@@ -168,13 +168,14 @@ impl Query<'_> {
              THEN device_type_found ELSE '(unknown)' END AS device_type,\n    \
              CASE WHEN {no_date} OR status_since_number NOT BETWEEN {lowest} AND {highest} THEN NULL \
              ELSE status_since_number END AS status_since_us,\n    \
-             CASE WHEN device_id_found IS NOT NULL AND {is_id} THEN upper(device_id_found) END AS device_id,\n    \
+             CASE WHEN device_id_found IS NOT NULL AND {is_id} THEN {canonical} END AS device_id,\n    \
              coalesce({party}, '') AS party\n  FROM found",
             no_date = no_date.join(" OR "),
             // The numbers beyond them stand for no date, too.
             lowest = i64::MIN + 2,
             highest = i64::MAX - 1,
             is_id = dialect.is_device_id("device_id_found"),
+            canonical = dialect.canonical_id("device_id_found"),
         ))
     }
 
@@ -273,7 +274,7 @@ impl Query<'_> {
              device_id_found, device_type_found, smi_status_found, notifying_party_found, notifying_role_found\n\
              FROM judged",
             kept = kept.concat(),
-            is_id = dialect.is_device_id("party"),
+            is_id = dialect.is_dashed_id("party"),
         )
     }
 }

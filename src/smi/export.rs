@@ -304,7 +304,8 @@ fn take(rows: &mut Rows, (id_form, party_form): (StoredForm, StoredForm), fields
     let [id, device_type, status, since, party, role] = fields;
     let number = rows.len();
     let known = id.and_then(|bytes| match id_form {
-        StoredForm::Text => DeviceId::from_text(bytes),
+        // A load finds text in this form only.
+        StoredForm::Text => DeviceId::from_dashed(bytes),
         _ => DeviceId::from_bytes(bytes),
     });
     if let (None, Some(bytes)) = (known, id) {

@@ -173,7 +173,16 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
             12 => any::<u32>().prop_map(|n| Some(text_id(0x00DB_1200_0000_0000 | u64::from(n)))),
             3 => (0u64..6).prop_map(|n| Some(text_id(n))),
             1 => Just(None),
-            1 => prop::sample::select(&["", "00-DB", "00-db-12-34-56-78-90-a0", "00-DB-12-34-56-78-90-AG", "x"][..])
+            1 => prop::sample::select(&[
+            "",
+            "00-DB",
+            "00-db-12-34-56-78-90-a0",
+            "00:db:12:34:56:78:90:A0",
+            "00db1234567890a0",
+            "00:DB-12-34-56-78-90-A0",
+            "00-DB-12-34-56-78-90-AG",
+            "x",
+        ][..])
                 .prop_map(|text| Some(text.to_owned())),
         ],
         word(&[
@@ -248,7 +257,10 @@ pub fn text_id(id: u64) -> String {
 }
 
 fn id_of(text: &str) -> Option<u64> {
-    let pairs: Vec<&str> = text.split('-').collect();
+    if text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return u64::from_str_radix(text, 16).ok();
+    }
+    let pairs: Vec<&str> = text.split(if text.contains(':') { ':' } else { '-' }).collect();
     if pairs.len() != 8 || pairs.iter().any(|pair| pair.len() != 2 || !pair.chars().all(|c| c.is_ascii_hexdigit())) {
         return None;
     }

@@ -352,3 +352,28 @@ fn reasons_of_dates_follow_each_other() {
     let at = |name: &str| reasons.iter().position(|reason| *reason == name).unwrap();
     assert_eq!((at("future_date"), at("implausible_date")), (at("missing_date") + 1, at("missing_date") + 2));
 }
+
+/// Device IDs without separators were all malformed, and the run passed with no deletion.
+#[test]
+fn a_device_id_is_one_device_however_its_digits_are_joined() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("a.parquet");
+    let policy = unguarded("pre-change");
+    let ids = |one, other| with(meters(0), vec![("device_id", text([Some(one), Some(other)]))]);
+    write(&path, ids("00db1234567890a0", "00:DB:12:34:56:78:90:A1"));
+    assert_eq!(results(&path, &policy), ["delete"; 2]);
+    assert!(findings(&path, &policy).is_empty());
+    let swept = sweep(&open(from_ref(&path), &policy), &policy, at(AS_OF), Reader::Encoded, 1);
+    let manifest: Vec<String> = swept.findings.due.iter().map(|due| due.id.to_string()).collect();
+    assert_eq!(manifest, ["00-DB-12-34-56-78-90-A0", "00-DB-12-34-56-78-90-A1"]);
+    write(&path, ids("00DB1234567890A0", "00-DB-12-34-56-78-90-A0"));
+    assert_eq!(results(&path, &policy), ["duplicate_device_id"; 2]);
+    assert_eq!(findings(&path, &policy), [(FlawKind::DuplicateDeviceId, None, 2)]);
+    write(&path, ids("00:DB-12-34-56-78-90-A0", "00DB1234567890"));
+    assert_eq!(results(&path, &policy), ["bad_device_id"; 2]);
+    // A party of 16 digits is a name, not a user id without separators.
+    let party = text([Some("1234567890123456"), Some("North")]);
+    write(&path, with(ids("00db1234567890a0", "00DB1234567890A1"), vec![("notifying_party", party)]));
+    let swept = sweep(&open(from_ref(&path), &policy), &policy, at(AS_OF), Reader::Encoded, 1);
+    assert_eq!(swept.findings.parties.names(), ["1234567890123456", "North"]);
+}
