@@ -102,13 +102,6 @@ impl Dialect {
         format!("({matches} AND length({text}) IN (16, {TEXT_LEN}))")
     }
 
-    /// The canonical form of a text that is a Device ID.
-    pub(super) fn canonical_id(self, text: &str) -> String {
-        let digits = format!("replace(replace({text}, '-', ''), ':', '')");
-        let pairs = (0..8).map(|pair| format!("substr({digits}, {}, 2)", pair * 2 + 1));
-        format!("upper({})", pairs.collect::<Vec<_>>().join(" || '-' || "))
-    }
-
     /// A character class of a regular expression.
     pub(super) fn class(self, ranges: &[(char, char)]) -> String {
         let one = |c: char| {
@@ -144,4 +137,11 @@ impl Dialect {
             _ => format!("octet_length({text})"),
         }
     }
+}
+
+/// The canonical form of a text that is a Device ID.
+pub(super) fn canonical_id(text: &str) -> String {
+    let digits = format!("replace(replace({text}, '-', ''), ':', '')");
+    let pairs = (0..8).map(|pair| format!("substr({digits}, {}, 2)", pair * 2 + 1));
+    format!("upper({})", pairs.collect::<Vec<_>>().join(" || '-' || "))
 }

@@ -175,7 +175,7 @@ impl Query<'_> {
             lowest = i64::MIN + 2,
             highest = i64::MAX - 1,
             is_id = dialect.is_device_id("device_id_found"),
-            canonical = dialect.canonical_id("device_id_found"),
+            canonical = dialect::canonical_id("device_id_found"),
         ))
     }
 
