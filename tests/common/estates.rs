@@ -163,6 +163,18 @@ fn meant<'a>(spelling: &'a str, of: &[(&'static str, &'static str)]) -> &'a str 
     of.iter().find(|(theirs, _)| *theirs == spelling).map_or(spelling, |(_, ours)| ours)
 }
 
+/// Device IDs in several forms, some of them malformed.
+const SPECIAL_IDS: [&str; 8] = [
+    "",
+    "00-DB",
+    "00-db-12-34-56-78-90-a0",
+    "00:db:12:34:56:78:90:A0",
+    "00db1234567890a0",
+    "00:DB-12-34-56-78-90-A0",
+    "00-DB-12-34-56-78-90-AG",
+    "x",
+];
+
 /// Rows that lie around every edge of the rule as of `as_of`. Times are whole milliseconds, so that every unit holds
 /// them.
 pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
@@ -173,16 +185,7 @@ pub fn rows(as_of: i64) -> impl Strategy<Value = Vec<Row>> {
             12 => any::<u32>().prop_map(|n| Some(text_id(0x00DB_1200_0000_0000 | u64::from(n)))),
             3 => (0u64..6).prop_map(|n| Some(text_id(n))),
             1 => Just(None),
-            1 => prop::sample::select(&[
-            "",
-            "00-DB",
-            "00-db-12-34-56-78-90-a0",
-            "00:db:12:34:56:78:90:A0",
-            "00db1234567890a0",
-            "00:DB-12-34-56-78-90-A0",
-            "00-DB-12-34-56-78-90-AG",
-            "x",
-        ][..])
+            1 => prop::sample::select(&SPECIAL_IDS[..])
                 .prop_map(|text| Some(text.to_owned())),
         ],
         word(&[
