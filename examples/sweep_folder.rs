@@ -36,6 +36,7 @@ pub fn sweep_folder(snapshot: &Path, out: &Path) -> Result<u64> {
         expected: Expected::default(),
         previous: PreviousRun::OfPolicy,
         require_sealed: false,
+        accept_unreadable: false,
         unique: false,
         reader: Reader::default(),
         out,

@@ -19,7 +19,11 @@ use crate::shown;
 use crate::system::input;
 
 /// The first line.
-const FORM: &str = "smi-sweep approval 1";
+const FORM: &str = "smi-sweep approval 2";
+/// The first line for runs whose record has no digest.
+const FIRST_FORM: &str = "smi-sweep approval 1";
+/// Name of the line with the digest of the record.
+const CONTENT: &str = "record";
 /// Names of the lines that an approval adds.
 const APPROVED_AT: &str = "approved_at";
 const KEY: &str = "key";
@@ -51,12 +55,17 @@ impl Statement {
         let path = run.join(RECORD);
         let refuse = |what: &str| Error::Verification { path: path.clone(), what: what.into() };
         let bytes = input::read(&path).map_err(Error::run_file(&path))?;
-        if serde_json::from_slice::<Record>(&bytes).ok().as_ref() != Some(record) {
+        if Record::parse(&bytes).ok().as_ref() != Some(record) {
             return Err(refuse("changed while it was read"));
         }
         let as_of = time::parse(&record.as_of).ok_or_else(|| refuse("as_of is not a time"))?;
         let tally = &record.tally;
-        let mut text = format!("{FORM}\n");
+        // Records of earlier versions have no digest: the bytes of the file, timings included, are signed.
+        let (form, content, digest) = match &record.digest {
+            Some(digest) => (FORM, CONTENT, digest.clone()),
+            None => (FIRST_FORM, RECORD, blake3::hash(&bytes).to_hex().to_string()),
+        };
+        let mut text = format!("{form}\n");
         line(&mut text, "run", record.id());
         line(&mut text, "policy", format!("{} version {}", record.policy["name"], record.policy["version"]));
         line(&mut text, "as_of", time::format_instant(as_of));
@@ -69,7 +78,7 @@ impl Statement {
         for name in [DELETE, ALERTS, QUARANTINE] {
             line(&mut text, name, verify::digest(run, record, name)?);
         }
-        line(&mut text, RECORD, blake3::hash(&bytes));
+        line(&mut text, content, digest);
         Ok(Self { text })
     }
 

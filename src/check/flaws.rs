@@ -2,7 +2,7 @@
 //!
 //! Unlike a sweep, which reads only what it needs, the check reads every value of every column of the contract.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::estate::{Column, DeviceType, Reason, SmiStatus, TypeSet, time};
@@ -49,6 +49,19 @@ pub enum FlawKind {
 }
 
 impl FlawKind {
+    /// The column whose values have the flaw; `None` for flaws of values that can be read.
+    const fn unreadable_column(self) -> Option<Column> {
+        match self {
+            Self::UnknownStatus | Self::MissingStatus => Some(Column::SmiStatus),
+            Self::UnknownType | Self::MissingType => Some(Column::DeviceType),
+            Self::MissingDate | Self::ImplausibleDate | Self::UnreadableDate => Some(Column::StatusSince),
+            Self::MissingDeviceId | Self::MalformedDeviceId => Some(Column::DeviceId),
+            Self::UnknownRole => Some(Column::NotifyingRole),
+            Self::BadParty => Some(Column::NotifyingParty),
+            Self::FutureDate | Self::EarlyDate | Self::DuplicateDeviceId | Self::MissingParty => None,
+        }
+    }
+
     /// The name in reports and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -98,6 +111,16 @@ pub struct Checked {
     pub findings: Vec<CheckFinding>,
     /// Number of distinct Device IDs that occur more than once.
     pub duplicate_ids: u64,
+}
+
+impl Checked {
+    /// The columns that have values which cannot be read.
+    #[must_use]
+    pub fn columns_with_findings(&self) -> Vec<Column> {
+        let columns: BTreeSet<_> =
+            self.findings.iter().filter_map(|finding| finding.kind.unreadable_column()).collect();
+        columns.into_iter().collect()
+    }
 }
 
 /// Checks every row of a snapshot. `as_of` is in UTC microseconds since 1970; `None` reports no date of the calendar as

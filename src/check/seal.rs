@@ -9,6 +9,7 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::Progress;
 use crate::scan::Scan;
+use crate::scan::unreadable::refuse_unreadable;
 use crate::snapshot::{AsOf, DeviceIds, SEAL_FILE, Seal, SealContent, Snapshot};
 
 /// The snapshot to check, and whether to seal it.
@@ -51,7 +52,8 @@ pub struct CheckOutcome {
 ///
 /// # Errors
 /// [`Error::Usage`] if the snapshot to be sealed is not exactly one folder; a snapshot that is refused or changes
-/// meanwhile; a folder that cannot be written; an interruption. Findings are not an error.
+/// meanwhile, or has a column of which no value can be read; a folder that cannot be written; an interruption. Findings
+/// are not an error.
 pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Progress) -> Result<CheckOutcome> {
     let seal = request.seal.map(|seal| Ok::<_, Error>((seal, folder_to_seal(request.snapshot)?))).transpose()?;
     let spellings = &request.policy.spellings;
@@ -73,7 +75,9 @@ pub fn check_and_seal(request: &CheckRequest<'_>, pool: &Pool, progress: &dyn Pr
             Some(as_of)
         }
     };
-    let checked = check(&Scan::new(&snapshot, pool, progress), request.policy, as_of)?;
+    let scan = Scan::new(&snapshot, pool, progress);
+    let checked = check(&scan, request.policy, as_of)?;
+    refuse_unreadable(&scan, request.policy, &checked.columns_with_findings())?;
     snapshot.unchanged()?;
     if seal.is_none() {
         snapshot.verify_rest(pool, progress)?;

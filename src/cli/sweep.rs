@@ -96,6 +96,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         previous: args.previous(),
         unique: args.unique,
         require_sealed: args.require_sealed,
+        accept_unreadable: false,
         reader: args.reader,
         out: &args.out,
     };

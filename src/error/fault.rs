@@ -199,6 +199,14 @@ pub enum Fault {
     /// The file was removed, or its folder, between opening and the end of the scan.
     #[error("was removed while it was read")]
     Removed,
+    /// Not one value of a column can be read.
+    #[error("no value of the whole snapshot can be read as {}; there are {examples}", .kind.0)]
+    Unreadable {
+        /// What the values should be, and what to do.
+        kind: (&'static str, &'static str),
+        /// Some of them, escaped and cut.
+        examples: String,
+    },
     /// `check --strict` found something.
     #[error("{0} kinds of finding, and --strict accepts none")]
     Findings(usize),
@@ -245,6 +253,7 @@ impl Fault {
             }
             Self::UniqueRequired(_) => "seal it with `smi-sweep check --seal`, or sweep with --unique",
             Self::Changed | Self::Removed => "sweep a snapshot that no other program writes to",
+            Self::Unreadable { kind, .. } => kind.1,
             Self::Findings(_) => "fix the snapshot, or map the spellings in the policy",
         }
     }

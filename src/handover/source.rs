@@ -36,7 +36,7 @@ impl<'a> ExportSource<'a> {
         })?;
         let record = verify(run, pool)?.pop().map(|verified| verified.record);
         // Refuses a record that was replaced between the two reads.
-        match record.filter(|record| serde_json::from_slice::<Record>(&bytes).is_ok_and(|read| read == *record)) {
+        match record.filter(|record| Record::parse(&bytes).is_ok_and(|read| read == *record)) {
             Some(record) => Ok(Self { run, record, digest: blake3::hash(&bytes).to_hex().to_string(), progress }),
             None => Err(Error::Verification { path, what: "changed while it was read".into() }),
         }

@@ -100,6 +100,8 @@ impl<'b> StoredCase<'b> {
             expected: case.accept,
             previous: PreviousRun::First,
             require_sealed: false,
+            // A case may have one device, and that without a Device ID.
+            accept_unreadable: true,
             unique: false,
             reader: Reader::default(),
             out: &run,

@@ -3,6 +3,7 @@
 
 mod advice;
 pub mod diff;
+mod document;
 pub mod manifest;
 mod page;
 mod previous;

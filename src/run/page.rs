@@ -5,7 +5,7 @@ use std::path::Path;
 use maud::{Markup, html};
 
 use super::advice::advice;
-use super::record::{CutoffRecord, Record, TallyRecord};
+use super::record::{CutoffRecord, PageRecord, Record, TallyRecord};
 use crate::error::Result;
 use crate::estate::{DeviceType, Reason, SmiStatus, time};
 use crate::output::OutputFile;
@@ -24,8 +24,9 @@ pub const PAGE: &str = "report.html";
 ///
 /// # Errors
 /// Where the file cannot be written, or the record has a policy that cannot be read.
-pub(super) fn write(folder: &Path, record: &Record) -> Result<()> {
-    OutputFile::create(&folder.join(PAGE))?.finish_with(render(record)?.as_bytes()).map(drop)
+pub(super) fn write(folder: &Path, record: &Record) -> Result<PageRecord> {
+    let written = OutputFile::create(&folder.join(PAGE))?.finish_with(render(record)?.as_bytes())?;
+    Ok(PageRecord { path: PAGE.into(), bytes: written.bytes, blake3: written.blake3 })
 }
 
 /// Renders the page.

@@ -1,5 +1,6 @@
 //! A sweep as one call: from the paths of a snapshot to a published run directory.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::manifest::{self, ManifestFile, Manifests};
@@ -13,6 +14,7 @@ use crate::output::OutputDirectory;
 use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
+use crate::scan::unreadable::{refuse_unreadable, suspects};
 use crate::scan::{Reader, Scan};
 use crate::snapshot::{AsOf, Snapshot};
 use crate::sweep::{self, Expected, SweepOptions, Swept, Uniqueness};
@@ -36,6 +38,8 @@ pub struct SweepRequest<'a> {
     pub require_sealed: bool,
     /// Which reader decodes the columns.
     pub reader: Reader,
+    /// Whether a column of which no value can be read is accepted: its rows are then quarantined, one by one.
+    pub accept_unreadable: bool,
     /// The run directory, which must not exist. With several policies it gets a run directory for each, named by policy.
     pub out: &'a Path,
 }
@@ -92,6 +96,10 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     let figures: Vec<_> = before.iter().map(|previous| previous.as_ref().map(|run| run.figures)).collect();
     let options = SweepOptions { policies, as_of, expected: request.expected, previous: &figures, uniqueness };
     let swept = sweep::sweep(&scan, &options)?;
+    if let (false, Some(policy)) = (request.accept_unreadable, policies.first()) {
+        let suspects: BTreeSet<_> = swept.iter().flat_map(|swept| suspects(&swept.findings.by_type)).collect();
+        refuse_unreadable(&scan, policy, &suspects.into_iter().collect::<Vec<_>>())?;
+    }
     let trips: Vec<_> = swept.iter().flat_map(|swept| swept.trips.clone()).collect();
     if !trips.is_empty() {
         let stopped = Stopped { trips, policies: policies.len() };
@@ -116,8 +124,9 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
         let folder = folder_in(directory.path(), policy);
         let previous = before.next().flatten();
         let record = Record { previous, ..Record::new(&context, policy, swept, outputs, engine.clone()) };
+        let record = Record { page: Some(page::write(&folder, &record)?), ..record };
+        let record = Record { digest: Some(record.content_digest()), ..record };
         record.write(&folder)?;
-        page::write(&folder, &record)?;
         runs.push(PublishedRun { path: folder_in(request.out, policy), record });
     }
     if progress.interrupted() {
@@ -152,6 +161,7 @@ const fn options_record(request: &SweepRequest<'_>) -> OptionsRecord {
     OptionsRecord {
         unique: request.unique,
         as_of_later: request.as_of.even_later(),
+        first_run: matches!(request.previous, PreviousRun::First),
         expect_deletes: request.expected.deletes,
         expect_quarantined: request.expected.quarantined,
         expect_rows: request.expected.rows,

@@ -1,21 +1,16 @@
 //! `run.json`, the record of a run: snapshot, policy, options, counts, and the digests of the manifests.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::manifest::ManifestFile;
-use crate::error::{Error, Result};
 use crate::estate::{Column, DeviceType, Reason, Tally, TypeNames, time};
-use crate::output::{OutputFile, json};
 use crate::policy::{Boundary, Policy, Rules};
 use crate::scan::PartyCounts;
 use crate::snapshot::{AsOfFrom, OwnMoment, SealSchema, Snapshot, VerifiedSeal};
 use crate::sweep::{Expected, Findings, GuardFigures, GuardTerms, Guarded, Swept, Uniqueness};
-use crate::system::input;
 
 /// Name of the record within a run directory.
 pub const RECORD: &str = "run.json";
@@ -24,6 +19,7 @@ pub const SCHEMA: &str = "smi-sweep/run/1";
 
 /// A run, as recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Record {
     /// [`SCHEMA`].
     pub schema: String,
@@ -58,6 +54,13 @@ pub struct Record {
     pub without_party: PartyCounts,
     /// The manifests.
     pub outputs: Vec<OutputRecord>,
+    /// The page; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageRecord>,
+    /// The digest of all that follows from snapshot, policy, moment and options: see
+    /// [`content_digest`](Self::content_digest). `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Version, threads and times.
     pub engine: EngineRecord,
 }
@@ -72,6 +75,7 @@ pub enum RunStatus {
 
 /// Options of a sweep, in addition to policy and as-of moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OptionsRecord {
     /// Whether due devices were quarantined whose Device ID occurs anywhere else in the snapshot.
     #[serde(default)]
@@ -79,6 +83,9 @@ pub struct OptionsRecord {
     /// Whether an as-of moment after the snapshot's own was accepted.
     #[serde(default)]
     pub as_of_later: bool,
+    /// Whether the run was compared with no other, whatever the policy says.
+    #[serde(default)]
+    pub first_run: bool,
     /// The exact number of deletions that took the place of their guards.
     #[serde(default)]
     pub expect_deletes: Option<u64>,
@@ -92,6 +99,7 @@ pub struct OptionsRecord {
 
 /// The run that another was compared with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PreviousRecord {
     /// Its identifier: [`Record::id`].
     pub run: String,
@@ -110,6 +118,7 @@ impl From<OptionsRecord> for Expected {
 
 /// The threshold of a type, and the status dates that are due at the as-of moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CutoffRecord {
     /// Calendar months.
     pub months: u32,
@@ -124,6 +133,7 @@ pub struct CutoffRecord {
 
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SnapshotRecord {
     /// Where the as-of moment comes from.
     pub as_of_from: AsOfFrom,
@@ -149,6 +159,7 @@ pub struct SnapshotRecord {
 
 /// A seal that was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SealRecord {
     /// Its path below the folder that the user named, or its file name.
     pub path: String,
@@ -166,6 +177,7 @@ impl From<&VerifiedSeal> for SealRecord {
 
 /// One file that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileRecord {
     /// The name that manifests use for it.
     pub path: String,
@@ -186,6 +198,7 @@ pub struct FileRecord {
 
 /// A tally, as recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TallyRecord {
     /// All rows.
     pub rows: u64,
@@ -253,14 +266,17 @@ impl TallyRecord {
     /// Whether the figures add up.
     #[must_use]
     pub fn add_up(&self) -> bool {
-        self.not_candidate + self.excluded + self.not_due + self.delete + self.quarantined == self.rows
-            && self.alerts + self.silent_deletes == self.delete
-            && self.quarantine_reasons.values().sum::<u64>() == self.quarantined
+        let sum = |counts: &[u64]| counts.iter().map(|&count| u128::from(count)).sum::<u128>();
+        let reasons: Vec<u64> = self.quarantine_reasons.values().copied().collect();
+        sum(&[self.not_candidate, self.excluded, self.not_due, self.delete, self.quarantined]) == self.rows.into()
+            && sum(&[self.alerts, self.silent_deletes]) == self.delete.into()
+            && sum(&reasons) == self.quarantined.into()
     }
 }
 
 /// One manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OutputRecord {
     /// Name within the run directory.
     pub path: String,
@@ -283,8 +299,21 @@ impl From<&ManifestFile> for OutputRecord {
     }
 }
 
+/// The page of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageRecord {
+    /// Name within the run directory.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its BLAKE3 digest in hex.
+    pub blake3: String,
+}
+
 /// Version, threads and times of a run: the only part that differs between two runs with the same input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EngineRecord {
     /// Version of the engine.
     pub version: String,
@@ -363,6 +392,8 @@ impl Record {
             by_party: by_party(findings),
             without_party: findings.by_party.get(findings.parties.len()).copied().unwrap_or_default(),
             outputs: outputs.iter().map(OutputRecord::from).collect(),
+            page: None,
+            digest: None,
             engine,
         }
     }
@@ -383,40 +414,6 @@ impl Record {
     pub fn uniqueness(&self) -> Uniqueness {
         let by_option = if self.options.unique { Uniqueness::Checked } else { Uniqueness::Unproven };
         self.uniqueness.unwrap_or(by_option)
-    }
-
-    /// Writes the record into a run directory.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        json::write(OutputFile::create(&folder.join(RECORD))?, self).map(drop)
-    }
-
-    /// Reads the record of a run directory.
-    ///
-    /// # Errors
-    /// [`Error::NoRun`] where there is no record; [`Error::Verification`] where this version cannot read it.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(RECORD);
-        let refuse = |what: String| Error::Verification { path: path.clone(), what };
-        let text = match input::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Err(Error::NoRun(folder.to_path_buf()));
-            }
-            Err(error) => return Err(Error::run_file(&path)(error)),
-        };
-        // The schema is compared first: a later version may differ in any other field.
-        let document: Value =
-            serde_json::from_str(&text).map_err(|error| refuse(format!("is not the record of a run: {error}")))?;
-        if document.get("schema").and_then(Value::as_str) != Some(SCHEMA) {
-            let found = document.get("schema").unwrap_or(&Value::Null);
-            return Err(refuse(format!("has the schema {found}, where \"{SCHEMA}\" is understood")));
-        }
-        let record: Self =
-            serde_json::from_value(document).map_err(|error| refuse(format!("is not the record of a run: {error}")))?;
-        Ok(record)
     }
 }
 

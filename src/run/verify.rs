@@ -15,6 +15,7 @@ mod basis;
 mod due;
 mod figures;
 mod files;
+mod inputs;
 mod quarantine;
 
 use std::path::{Path, PathBuf};
@@ -63,12 +64,14 @@ fn verify_run(folder: &Path, pool: &Pool) -> Result<Verified> {
     let refuse_record = |what: String| refuse(&folder.join(RECORD), what);
     figures::figures(&record).map_err(refuse_record)?;
     files::files(folder, &record)?;
+    files::page(folder, &record)?;
     pool.map(vec![DELETE, ALERTS, QUARANTINE], |name| digest(folder, &record, name))?;
     let basis = Basis::of(folder, &record)?;
+    inputs::inputs(&record, &basis.policy).map_err(refuse_record)?;
     figures::follows(&record, &basis.policy, &basis.rules).map_err(refuse_record)?;
     let duplicates = quarantine::quarantine(folder, &basis.policy, &record)?;
     let (deletes, alerts) =
-        pool.join(|| due::deletes(folder, &basis, &record, &duplicates), || due::alerts(folder, &basis));
+        pool.join(|| due::deletes(folder, &basis, &record, &duplicates), || due::alerts(folder, &basis, &record));
     due::same_alerts(folder, &deletes?, alerts?)?;
     Ok(Verified { path: folder.to_path_buf(), record })
 }

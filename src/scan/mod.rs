@@ -22,6 +22,7 @@ mod range;
 pub mod repeated;
 pub mod rows;
 pub mod types;
+pub mod unreadable;
 pub mod values;
 
 pub use columns::Reader;

@@ -14,6 +14,7 @@ use crate::snapshot::PhysicalForm;
 
 /// Planned deletions and alerts of one party.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PartyCounts {
     /// Devices of the party that are to be deleted.
     pub deletes: u64,

@@ -55,6 +55,7 @@ impl Target {
         if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
             return Err(refuse("not the URL of a PostgreSQL database".into()));
         }
+        one_at_before_the_host(url)?;
         let own = UrlParts::of(url)?;
         let mut config: postgres::Config = own.rest.parse().map_err(|error: postgres::Error| {
             let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
@@ -169,6 +170,43 @@ impl Target {
     }
 }
 
+/// Refuses a URL whose user and password do not end at its only `@`: a part of the password would be taken for the name of
+/// a host, asked for on the network, and printed. Like libpq, the `@` is looked for before the first `/`.
+fn one_at_before_the_host(url: &str) -> Result<()> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (before_host, all) = (authority.matches('@').count(), rest.matches('@').count());
+    if all == before_host && all <= 1 {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        what: "it cannot be told where the password in the URL of the database ends: it has an `@` too many".into(),
+        remedy: "write `@` as %40 and `/` as %2F in user, password and parameters".into(),
+    })
+}
+
+/// Parameters that the client library knows.
+const KNOWN: [&str; 18] = [
+    "application_name",
+    "channel_binding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "hostaddr",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "port",
+    "sslnegotiation",
+    "target_session_attrs",
+    "tcp_user_timeout",
+    "user",
+];
+
 /// A URL without the parameters that libpq knows and the client library does not, and these parameters.
 struct UrlParts {
     rest: String,
@@ -190,7 +228,7 @@ impl UrlParts {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_decode_str(value)
                 .decode_utf8()
-                .map_err(|_| refuse(format!("the value of `{key}` in the URL is not text")))?
+                .map_err(|_| refuse("the value of a parameter of the URL is not text".into()))?
                 .into_owned();
             match key {
                 "sslmode" => own.mode = Some(value),
@@ -198,6 +236,12 @@ impl UrlParts {
                 "passfile" => own.passfile = Some(value.into()),
                 "sslcert" | "sslkey" | "sslcrl" => {
                     return Err(refuse(format!("`{key}` is not supported: log in by password")));
+                }
+                // It may be the end of a password with an unescaped `&`, so it is not named.
+                _ if !KNOWN.contains(&key) => {
+                    let what = "the URL of the database has a parameter that is not known".to_owned();
+                    let remedy = format!("write `&` as %26 in values; there are {}", KNOWN.join(", "));
+                    return Err(Error::Usage { what, remedy });
                 }
                 _ => others.push(pair),
             }
@@ -265,6 +309,30 @@ mod tests {
             let error = Target::parse(url).unwrap_err();
             assert!(!format!("{error} {error:?} {}", error.remedy()).contains("hunter2"), "{error}");
         }
+    }
+
+    /// A password with an unescaped `@`: what follows it was taken for the host, and printed.
+    #[test]
+    fn no_part_of_a_password_is_taken_for_a_host() {
+        for url in [
+            "postgresql://loader:first@hunter2@db.example/smi",
+            "postgresql://loader:hunter2@hunter2@hunter2/smi",
+            "postgresql://loader@db.example/smi?password=first@hunter2",
+            "postgresql://db.example/smi?password=first@hunter2",
+            "postgresql://loader:first/hunter2@db.example/smi",
+            "postgresql://loader:x@db.example/smi?password=first&hunter2",
+            "postgresql://loader:x@db.example/smi?password=first&hunter2=1",
+            "postgresql://loader:x@db.example/smi?hunter2=%FF",
+            "postgresql://loader:hunter2/smi",
+            "postgres://a@hunter2@b",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert_eq!(error.exit_code() as u8, 2);
+            assert!(!format!("{error} {error:?} {}", error.remedy()).contains("hunter2"), "{url}: {error}");
+        }
+        let target = Target::parse("postgresql://lo%40der:fi%40rst%2Fhunter2@db.example/smi").unwrap();
+        assert_eq!(target.config.get_password(), Some(&b"fi@rst/hunter2"[..]));
+        assert_eq!(target.to_string(), "database `smi` at db.example:5432 as lo@der");
     }
 
     #[test]

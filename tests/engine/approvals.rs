@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::common::{Workspace, fixtures, run};
+use crate::common::{Workspace, fixtures, run, with_content_digest};
 use serde_json::Value;
 use smi_sweep::Error;
 use smi_sweep::approval::{self, KeyPair, PrivateKey, Proposal, RequiredApprovals};
@@ -145,7 +145,10 @@ fn every_byte_of_a_run_matters() {
     for name in ["delete.parquet", "alerts.parquet", "quarantine.parquet", "run.json"] {
         let path = scratch.path("run").join(name);
         let whole = fs::read(&path).unwrap();
-        for place in (0..whole.len()).step_by(whole.len() / 40).chain([whole.len() - 1]) {
+        // How the run went, at the end of the record, is not signed.
+        let engine = b"\"engine\"";
+        let signed = whole.windows(engine.len()).position(|bytes| bytes == engine).unwrap_or(whole.len());
+        for place in (0..signed).step_by(whole.len() / 40).chain([signed - 1]) {
             let mut bytes = whole.clone();
             bytes[place] ^= 0x01;
             fs::write(&path, &bytes).unwrap();
@@ -157,12 +160,17 @@ fn every_byte_of_a_run_matters() {
         }
         fs::write(&path, &whole).unwrap();
     }
-    // A new digest in the record changes the record, which is signed too.
+    // How the run went is not signed; all else is, also where the record has a new digest of its content.
     let record = scratch.path("run/run.json");
     let text = fs::read_to_string(&record).unwrap();
     fs::write(&record, text.replacen("\"threads\": ", "\"threads\": 1", 1)).unwrap();
+    assert_eq!(scratch.check("run", &required).unwrap(), ["ann"]);
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    document["snapshot"]["bytes"] = 1.into();
+    with_content_digest(&mut document);
+    fs::write(&record, document.to_string()).unwrap();
     let why = scratch.check("run", &required).unwrap_err();
-    assert!(why.contains("is void: it says `run.json"), "{why}");
+    assert!(why.contains("is void: it says `record "), "{why}");
     fs::write(&record, text).unwrap();
     assert_eq!(scratch.check("run", &required).unwrap(), ["ann"]);
 }
@@ -233,7 +241,7 @@ fn the_approver_is_shown_what_is_signed() {
         assert!(err.contains(shown), "`{shown}` is not in: {err}");
     }
     let signed = fs::read_to_string(out.trim()).unwrap();
-    let shown = &err[err.find("smi-sweep approval 1").unwrap()..];
+    let shown = &err[err.find("smi-sweep approval 2").unwrap()..];
     assert!(signed.starts_with(shown), "{signed}\n{shown}");
 
     // A second time: a remark, and no new file.

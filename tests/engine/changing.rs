@@ -57,6 +57,7 @@ fn sweep_at(home: &Path, step: usize, act: &(dyn Fn() + Sync)) -> (usize, smi_sw
         previous: PreviousRun::First,
         unique: false,
         require_sealed: false,
+        accept_unreadable: false,
         reader: Reader::Encoded,
         out: &home.join("run"),
     };

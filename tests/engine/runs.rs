@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::estates::{Layout, Row, mixed_rows, text_id, write};
-use crate::common::{Workspace, at, binary, run};
+use crate::common::{Workspace, at, binary, run, with_content_digest};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
@@ -80,6 +80,7 @@ fn change_record(run_directory: &Path, change: impl FnOnce(&mut Value)) {
     let path = run_directory.join("run.json");
     let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     change(&mut record);
+    with_content_digest(&mut record);
     fs::write(&path, record.to_string()).unwrap();
 }
 
@@ -140,9 +141,13 @@ fn a_new_run_is_verified() {
     for figure in ["not_candidate", "excluded", "not_due", "alerts", "silent_deletes", "quarantined"] {
         assert_ne!(tally[figure], json!(0), "the estate has {figure}");
     }
-    // The page is not verified, and may be missing.
-    fs::remove_file(out.join("report.html")).unwrap();
-    assert_eq!(verify(&out).0, 0);
+    // The page is what people read before they approve a run.
+    let page = out.join("report.html");
+    let text = fs::read_to_string(&page).unwrap();
+    fs::write(&page, text.replacen("devices are to be deleted", "devices are to be retained", 1)).unwrap();
+    refused(&out, "report.html: has");
+    fs::remove_file(&page).unwrap();
+    refused(&out, "report.html: is missing");
 }
 
 #[test]
@@ -248,10 +253,10 @@ fn figures_that_were_changed_are_noticed() {
             *count = json!(count.as_i64().unwrap() + by);
         }
     });
-    fs::remove_file(out.join("report.html")).unwrap();
+    fs::rename(out.join("report.html"), scratch.path("page")).unwrap();
     std::os::unix::fs::symlink("run.json", out.join("report.html")).unwrap();
     refused(&out, "not a regular file");
-    fs::remove_file(out.join("report.html")).unwrap();
+    fs::rename(scratch.path("page"), out.join("report.html")).unwrap();
     assert_eq!(verify(&out).0, 0);
 }
 
@@ -315,14 +320,20 @@ fn a_deleted_device_that_is_quarantined_as_a_duplicate_is_refused() {
 }
 
 #[test]
-fn fields_of_later_versions_are_accepted() {
+fn keys_that_this_version_does_not_know_are_refused() {
     let scratch = RunsOfOneSnapshot::new(200);
     let out = scratch.run();
-    change_record(&out, |record| {
-        record["weather"] = json!("fair");
-        record["tally"]["rain"] = json!(0);
-    });
-    assert_eq!(verify(&out).0, 0);
+    let whole = fs::read(out.join("run.json")).unwrap();
+    for (says, change) in [
+        ("unknown field `weather`", (|record| record["weather"] = json!("fair")) as fn(&mut Value)),
+        ("unknown field `rain`", |record| record["tally"]["rain"] = json!(0)),
+        ("the policy cannot be read", |record| record["policy"]["sun"] = json!(0)),
+        ("unknown field `clouds`", |record| record["engine"]["clouds"] = json!(0)),
+    ] {
+        change_record(&out, change);
+        refused(&out, says);
+        fs::write(out.join("run.json"), &whole).unwrap();
+    }
 }
 
 /// A manifest is changed, and its digest in the record too.

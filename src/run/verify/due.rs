@@ -152,7 +152,7 @@ fn recorded_counts(
 }
 
 /// Reads the alerts, in their order: by party and, within a party, by Device ID.
-pub(super) fn alerts(folder: &Path, basis: &Basis) -> Result<Vec<AlertedDeletion>> {
+pub(super) fn alerts(folder: &Path, basis: &Basis, record: &Record) -> Result<Vec<AlertedDeletion>> {
     let path = folder.join(ALERTS);
     let mut batches = Batches::<Alerts>::open(folder)?;
     let mut alerted: Vec<AlertedDeletion> = Vec::new();
@@ -166,6 +166,7 @@ pub(super) fn alerts(folder: &Path, basis: &Basis) -> Result<Vec<AlertedDeletion
             alerted.push(alert);
         }
     }
+    rows_as_recorded(&path, record, batches.rows(), alerted.len() as u64)?;
     Ok(alerted)
 }
 

@@ -24,10 +24,10 @@ pub(super) fn figures(record: &Record) -> Result<(), String> {
         return Err("by_type does not add up to tally".into());
     }
     let by_party = |count: fn(&PartyCounts) -> u64| {
-        record.by_party.values().chain([&record.without_party]).map(count).sum::<u64>()
+        record.by_party.values().chain([&record.without_party]).map(count).fold(0, u64::saturating_add)
     };
-    let files: u64 = record.snapshot.files.iter().map(|file| file.rows).sum();
-    let bytes: u64 = record.snapshot.files.iter().map(|file| file.bytes).sum();
+    let files: u64 = record.snapshot.files.iter().map(|file| file.rows).fold(0, u64::saturating_add);
+    let bytes: u64 = record.snapshot.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
     if bytes != record.snapshot.bytes {
         return Err(format!("the files of the snapshot have {bytes} bytes, recorded are {}", record.snapshot.bytes));
     }
@@ -75,16 +75,17 @@ fn agrees(record: &Record, policy: &Policy) -> Result<(), String> {
 }
 
 fn add(sum: &mut TallyRecord, counts: &TallyRecord) {
-    sum.rows += counts.rows;
-    sum.not_candidate += counts.not_candidate;
-    sum.excluded += counts.excluded;
-    sum.not_due += counts.not_due;
-    sum.delete += counts.delete;
-    sum.quarantined += counts.quarantined;
-    sum.alerts += counts.alerts;
-    sum.silent_deletes += counts.silent_deletes;
+    sum.rows = sum.rows.saturating_add(counts.rows);
+    sum.not_candidate = sum.not_candidate.saturating_add(counts.not_candidate);
+    sum.excluded = sum.excluded.saturating_add(counts.excluded);
+    sum.not_due = sum.not_due.saturating_add(counts.not_due);
+    sum.delete = sum.delete.saturating_add(counts.delete);
+    sum.quarantined = sum.quarantined.saturating_add(counts.quarantined);
+    sum.alerts = sum.alerts.saturating_add(counts.alerts);
+    sum.silent_deletes = sum.silent_deletes.saturating_add(counts.silent_deletes);
     for (reason, rows) in &counts.quarantine_reasons {
-        *sum.quarantine_reasons.entry(reason.clone()).or_default() += rows;
+        let sum = sum.quarantine_reasons.entry(reason.clone()).or_default();
+        *sum = sum.saturating_add(*rows);
     }
 }
 

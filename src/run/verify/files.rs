@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::run::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::run::page::PAGE;
 use crate::run::record::{RECORD, Record};
+use crate::shown;
 use crate::system::input;
 
 /// The folder of approvals. It is not verified here: [`approval`](crate::approval) checks its files.
@@ -51,6 +52,15 @@ pub(in crate::run) fn files(folder: &Path, record: &Record) -> Result<()> {
     Ok(())
 }
 
+/// Compares the size and digest of the page with the record, where that has them: records of earlier versions do not.
+pub(super) fn page(folder: &Path, record: &Record) -> Result<()> {
+    let Some(page) = &record.page else { return Ok(()) };
+    if page.path != PAGE {
+        return Err(refuse(&folder.join(RECORD), format!("names the page {}", shown::value(&page.path))));
+    }
+    same_bytes(&folder.join(PAGE), page.bytes, &page.blake3)
+}
+
 /// Compares the size and digest of a manifest with the record. Returns the digest, BLAKE3 in hex.
 ///
 /// # Errors
@@ -60,7 +70,13 @@ pub fn digest(folder: &Path, record: &Record, name: &str) -> Result<String> {
     let Some(output) = record.outputs.iter().find(|output| output.path == name) else {
         return Err(refuse(&folder.join(RECORD), format!("does not name {name}")));
     };
-    let mut file = input::open(&path).map_err(Error::run_file(&path))?;
+    same_bytes(&path, output.bytes, &output.blake3)?;
+    Ok(output.blake3.clone())
+}
+
+/// Refuses a file that does not have this size and digest.
+fn same_bytes(path: &Path, bytes: u64, blake3: &str) -> Result<()> {
+    let mut file = input::open(path).map_err(Error::run_file(path))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -68,17 +84,17 @@ pub fn digest(folder: &Path, record: &Record, name: &str) -> Result<String> {
             Ok(0) => break,
             Ok(read) => drop(hasher.update(&buffer[..read])),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("read", &path)(error)),
+            Err(error) => return Err(Error::io("read", path)(error)),
         }
     }
-    if hasher.count() != output.bytes {
-        return Err(refuse(&path, format!("has {} bytes, recorded are {}", hasher.count(), output.bytes)));
+    if hasher.count() != bytes {
+        return Err(refuse(path, format!("has {} bytes, recorded are {bytes}", hasher.count())));
     }
     let found = hasher.finalize().to_hex();
-    if *found.as_str() != output.blake3 {
-        return Err(refuse(&path, format!("has digest {found}, recorded is {}", output.blake3)));
+    if found.as_str() != blake3 {
+        return Err(refuse(path, format!("has digest {found}, recorded is {}", shown::value(blake3))));
     }
-    Ok(output.blake3.clone())
+    Ok(())
 }
 
 pub(in crate::run) fn rows_as_recorded(path: &Path, record: &Record, footer: u64, counted: u64) -> Result<()> {
