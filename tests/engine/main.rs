@@ -8,6 +8,7 @@ mod changing;
 mod forecast;
 mod forecast_history;
 mod forms;
+mod fuzz;
 mod guards;
 mod lakes;
 mod laws;

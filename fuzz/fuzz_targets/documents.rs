@@ -1,0 +1,7 @@
+//! See `documents` in `../targets.rs`.
+#![no_main]
+
+#[path = "../fuzz.rs"]
+mod fuzz;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::one(fuzz::targets::documents, bytes));
