@@ -91,7 +91,7 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 /// Changes a few places of an input.
 fn mutate(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
     const NUMBERS: [u8; 8] = [0, 1, 0x7f, 0x80, 0xff, b'"', b'\n', b'['];
-    for _ in 0..1 + rng.next_u32() % 4 {
+    for _ in 0..=rng.next_u32() % 4 {
         if bytes.is_empty() {
             bytes.push(0);
         }
@@ -126,7 +126,7 @@ fn no_past_crash_and_no_mutation_stops_a_reader() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !expecting_panic() {
-            usual(panic)
+            usual(panic);
         }
     }));
     let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
