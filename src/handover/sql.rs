@@ -1,12 +1,12 @@
 //! The deletions as SQL for PostgreSQL: guarded transactions of so many devices each.
 //!
-//! The statements are those of [`crate::smi::guarded_delete`], with literals for parameters and a temporary staging table, which
-//! each transaction fills. They keep the same tables as `smi-sweep load`, which can account for what a script has loaded, go
-//! on where a script stopped, and undo it.
+//! The statements are those of [`crate::smi::guarded_delete`], and their parameters are those of `smi-sweep load`. They keep the
+//! same tables, so that `load` can account for what a script has loaded, go on where a script stopped, and undo it.
 //!
-//! A transaction tries the devices of its range from `done` on, and none where an earlier range is missing or the run is
-//! loaded or undone. So a script that is run twice, or again after it was cut off, does what is left. Whatever changes
-//! anything ends with a COMMIT of its own, because a client may run the half of a statement that a broken file ends with.
+//! A transaction copies its range into a temporary staging table, and runs a block of PL/pgSQL: [`RANGE`]. That tries the
+//! devices from `done` on, and none where an earlier range is missing or the run is loaded or undone. So a script that is run
+//! twice, or again after it was cut off, does what is left. Whatever changes anything ends with a COMMIT of its own, because
+//! a client may run the half of a statement that a broken file ends with.
 //!
 //! Each transaction has the settings of [`crate::smi::settings`] and makes its own staging table, so that nothing of it is left in
 //! the session.
@@ -18,19 +18,21 @@ use super::export_file::{ExportFile, ExportedFile};
 use super::source::ExportSource;
 use super::table::{day, instant, without_nul};
 use crate::error::Result;
-use crate::estate::time;
+use crate::estate::{Column, time};
 use crate::policy::Policy;
 use crate::run::read::{Deletes, Manifest, text};
 use crate::run::record::RECORD;
 use crate::smi::guarded_delete::{
-    DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, LoadTables, LockedRows, literal, literals,
+    DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, KEY, LoadTables, LockedRows, literal, literals,
 };
-use crate::smi::settings;
+use crate::smi::{NOT_OF_A_ROW, columns_sql, settings};
 
 /// The file.
 const NAME: &str = "load.sql";
 /// The schema of the device table and of the tables of a load: a variable of psql.
 const SCHEMA: &str = ":\"schema\"";
+/// The block that loads a range.
+const RANGE: &str = include_str!("range.sql");
 /// The staging table, which ends with its transaction.
 const STAGE: &str = "pg_temp.sweep_planned";
 
@@ -43,8 +45,7 @@ pub(super) fn write(source: &ExportSource<'_>, batch_rows: usize, folder: &Path)
     source.each::<Deletes>(|batch| {
         for row in 0..batch.len() {
             if ord == first {
-                let end = source.record.tally.delete.min(first + batch_rows as u64);
-                script.begin(&mut out, first, end);
+                script.begin(&mut out);
             } else {
                 out += ",\n";
             }
@@ -88,10 +89,8 @@ struct Script {
     /// The run's id, as a literal.
     run: String,
     devices: DeviceSql,
-    tables: LoadTables,
-    spellings: GuardSpellings,
-    /// The policy's alert code, as a literal.
-    alert_code: String,
+    /// [`RANGE`] without the places of the range.
+    block: String,
     /// What every transaction begins with.
     begin: String,
 }
@@ -99,13 +98,16 @@ struct Script {
 impl Script {
     fn of(source: &ExportSource<'_>) -> Result<Self> {
         let policy = Policy::from_json(&source.record.policy, RECORD)?;
+        let (devices, tables) = (DeviceSql::at_run_time(&policy), LoadTables::in_schema("@@schema@@"));
+        let run = literal(&source.record.id());
         Ok(Self {
-            run: literal(&source.record.id()),
-            devices: DeviceSql::in_schema(SCHEMA, &policy),
-            tables: LoadTables::in_schema(SCHEMA),
-            spellings: GuardSpellings::of(&policy),
-            alert_code: literal(&policy.alerts.code),
-            begin: format!("BEGIN;\n{}", settings::for_one_transaction()),
+            block: block(&policy, &run, &GuardedDelete { devices: &devices, tables: &tables, stage: STAGE }),
+            run,
+            devices,
+            begin: format!(
+                "BEGIN;\n{} SET LOCAL smi_sweep.schema TO :'schema'; SET LOCAL smi_sweep.max_age_days TO :'max_age_days';",
+                settings::for_one_transaction()
+            ),
         })
     }
 
@@ -117,64 +119,35 @@ impl Script {
              -- psql -X -v ON_ERROR_STOP=1 -f {NAME}; the tables are made by `smi-sweep load --init`.\n\
              -- With -v schema=NAME they, and the table `device`, are in another schema than `public`.\n\
              \\if :{{?schema}}\n\\else\n\\set schema public\n\\endif\n\
+             -- A run whose as-of is more than 7 days ago is refused; -v max_age_days=N allows more.\n\
+             \\if :{{?max_age_days}}\n\\else\n\\set max_age_days 7\n\\endif\n\
              SET client_encoding TO 'UTF8';\n\
              SET standard_conforming_strings TO on;\n\
              {begin}\n\
-             INSERT INTO {loads} (run_id, inventory, as_of, state, planned)\n\
-             SELECT {run}, n.nspname || '.' || c.relname, TIMESTAMPTZ '{as_of}', 'loading', {planned}\n\
+             INSERT INTO {SCHEMA}.sweep_load (run_id, inventory, as_of, state, planned)\n\
+             SELECT {run}, n.nspname || '.' || c.relname, TIMESTAMPTZ '{as_of}', 'staged', {planned}\n\
              FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace\n\
              WHERE n.nspname = :'schema' AND c.relname = 'device'\n\
              ON CONFLICT (run_id) DO NOTHING;\n\
              COMMIT;\n",
             begin = self.begin,
-            loads = self.tables.loads,
             id = record.id(),
             planned = record.tally.delete,
             run = self.run,
         )
     }
 
-    /// Whether the load of this run is open, and `done` within a range.
-    fn within(&self, first: u64, end: u64) -> String {
-        format!("run_id = {} AND state IN ('staged', 'loading') AND done >= {first} AND done < {end}", self.run)
-    }
-
-    /// Begins the transaction of a range, up to its rows. The lock on the run's entry keeps a second script out.
-    fn begin(&self, out: &mut String, first: u64, end: u64) {
-        let _ = write!(
-            out,
-            "{begin}\n{stage};\nUPDATE {loads} SET state = 'loading' WHERE {within};\n\
-             INSERT INTO {STAGE}\nSELECT p.* FROM {loads}, (VALUES\n",
-            begin = self.begin,
-            stage = self.devices.create_stage(&format!("CREATE TEMPORARY TABLE {STAGE} ON COMMIT DROP")),
-            loads = self.tables.loads,
-            within = self.within(first, end)
-        );
+    /// Begins the transaction of a range, up to its rows.
+    fn begin(&self, out: &mut String) {
+        let create = format!("CREATE TEMPORARY TABLE {STAGE} ON COMMIT DROP");
+        let stage = self.devices.create_stage(&create).replace("@@schema@@", SCHEMA);
+        let _ = write!(out, "{}\n{stage};\nINSERT INTO {STAGE} VALUES\n", self.begin);
     }
 
     /// Ends the rows of a range, and the transaction.
     fn end(&self, out: &mut String, first: u64, end: u64) {
-        let parameters = DeleteParameters {
-            from: first.to_string(),
-            to: end.to_string(),
-            candidates: literals(&self.spellings.candidates),
-            types: literals(&self.spellings.types),
-            type_names: literals(&self.spellings.type_names),
-            load_id: format!("(SELECT load_id FROM {} WHERE run_id = {})", self.tables.loads, self.run),
-            alert_code: self.alert_code.clone(),
-            // A range that was begun by another attempt is ended; one that comes too early or too late changes nothing.
-            done_before: format!("greatest(done, {first})"),
-            done_after: format!("greatest(done, {end})"),
-        };
-        let text = GuardedDelete { devices: &self.devices, tables: &self.tables, stage: STAGE };
-        let _ = writeln!(
-            out,
-            "\n) AS p(ord, key, device_type, status_since, due_on, party, alert) WHERE {within} AND p.ord >= done;\n\
-             {delete};\n{keep};\nCOMMIT;",
-            within = self.within(first, end),
-            delete = text.delete(LockedRows::Wait, &parameters),
-            keep = text.keep(&parameters),
-        );
+        let block = self.block.replace("@first@", &first.to_string()).replace("@end@", &end.to_string());
+        let _ = write!(out, ";\n{block}COMMIT;\n");
     }
 
     fn closing(&self, out: &mut String) {
@@ -183,13 +156,41 @@ impl Script {
         let _ = writeln!(
             out,
             "{begin}\n\
-             UPDATE {kept} SET outcome = 'failed', reason = 'held by others'\n\
-             WHERE outcome = 'locked' AND load_id = (SELECT load_id FROM {loads} WHERE {open});\n\
-             UPDATE {loads} SET state = 'loaded', finished_at = now()\nWHERE {open};\n\
+             UPDATE {SCHEMA}.sweep_load_kept SET outcome = 'failed', reason = 'held by others'\n\
+             WHERE outcome = 'locked' AND load_id = (SELECT load_id FROM {SCHEMA}.sweep_load WHERE {open});\n\
+             UPDATE {SCHEMA}.sweep_load SET state = 'loaded', finished_at = now()\nWHERE {open};\n\
              COMMIT;",
             begin = self.begin,
-            kept = self.tables.kept,
-            loads = self.tables.loads,
         );
     }
+}
+
+/// [`RANGE`] for a run: its statements and their parameters.
+fn block(policy: &Policy, run: &str, text: &GuardedDelete<'_>) -> String {
+    let bound = DeleteParameters::bound();
+    let of_range = DeleteParameters { load_id: "$3::integer".into(), ..DeleteParameters::bound() };
+    let GuardSpellings { candidates, types, type_names, silent } = GuardSpellings::of(policy);
+    let guard = [candidates, types, type_names, silent].map(|words| in_block(&literals(&words))).join(", ");
+    let of_column = |column: Column| in_block(&literal(policy.spellings.name_of(column).unwrap_or(column.name())));
+    let places = [
+        ("@delete@", text.counted(LockedRows::Wait, &bound)),
+        ("@respell@", text.respell(&of_range).unwrap_or_default()),
+        ("@keep@", text.keep(&bound)),
+        ("@written@", text.written(&of_range)),
+        ("@columns_of_device@", columns_sql("@@schema@@.device")),
+        ("@columns_of_archive@", columns_sql("@@schema@@.device_removed")),
+        ("@key@", KEY.into()),
+        ("@not_of_a_row@", NOT_OF_A_ROW.map(literal).join(", ")),
+        ("@guard@", guard),
+        ("@run@", run.into()),
+        ("@alert_code@", in_block(&literal(&policy.alerts.code))),
+        ("@role_column@", of_column(Column::NotifyingRole)),
+        ("@id_column@", of_column(Column::DeviceId)),
+    ];
+    places.iter().fold(RANGE.to_owned(), |block, (place, sql)| block.replace(place, sql))
+}
+
+/// A literal within the dollar quotes of the block, which it cannot end.
+fn in_block(literal: &str) -> String {
+    literal.replace('$', "'||chr(36)||'").replace('@', "'||chr(64)||'")
 }

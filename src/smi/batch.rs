@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use postgres::types::ToSql;
-use postgres::{Statement, Transaction};
+use postgres::{Client, Statement, Transaction};
 
 use super::fault::{NOT_OF_A_ROW, failed, inventory};
 use super::guarded_delete::{DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, LoadTables, LockedRows};
@@ -41,13 +41,33 @@ pub(super) struct Batch {
     waiting: Statement,
     skipping: Statement,
     keep: Statement,
+    respell: Option<Statement>,
     written: Statement,
     spellings: GuardSpellings,
     alert_code: String,
     load_id: i32,
+    /// Finds devices in any spelling by one pass over the inventory.
+    by_pass: Option<String>,
     /// The device table, as an SQL name.
     table: String,
     names: LoadTables,
+}
+
+/// What a guarded delete has done.
+#[derive(Debug)]
+struct DeletedCount {
+    deleted: i64,
+    alerts: i64,
+    /// Rows that were due and not locked; `None` where the statement waited for locks.
+    free: Option<i64>,
+}
+
+impl DeletedCount {
+    fn add(&mut self, more: &Self) {
+        self.deleted += more.deleted;
+        self.alerts += more.alerts;
+        self.free = self.free.zip(more.free).map(|(free, more)| free + more);
+    }
 }
 
 /// The places of the manifest that a transaction tries, and how.
@@ -72,10 +92,12 @@ impl Batch {
             waiting: prepare(&text.counted(LockedRows::Wait, &parameters))?,
             skipping: prepare(&text.counted(LockedRows::Skip, &parameters))?,
             keep: prepare(&format!("{} RETURNING {}", text.keep(&parameters), Kept::FIELDS))?,
+            respell: text.respell(&of_range).map(|sql| prepare(&sql)).transpose()?,
             written: prepare(&text.written(&of_range))?,
             spellings: GuardSpellings::of(&plan.policy),
             alert_code: plan.policy.alerts.code.clone(),
             load_id,
+            by_pass: text.respell_by_pass(),
             table: table.name.clone(),
             names: names.clone(),
         })
@@ -84,27 +106,23 @@ impl Batch {
     /// Deletes what is still due of a range of the manifest, records what is kept, moves the load's `done`, and counts
     /// what was written. Unless it returns [`BatchEnd::Done`], the transaction must not be committed.
     pub(super) fn delete(&self, work: &mut Transaction<'_>, attempt: &Attempt) -> Result<BatchEnd, BatchError> {
-        let Attempt { range, locked, done } = attempt;
-        let statement = if *locked == LockedRows::Wait { &self.waiting } else { &self.skipping };
-        let GuardSpellings { candidates, types, type_names } = &self.spellings;
-        let parameters: [&(dyn ToSql + Sync); 9] = [
-            &range.start,
-            &range.end,
-            candidates,
-            types,
-            type_names,
-            &self.load_id,
-            &self.alert_code,
-            &done.start,
-            &done.end,
-        ];
-        let Some(row) = work.query_opt(statement, &parameters)? else { return Err(self.not_advanced(work)?) };
-        let (deleted, alerts, free): (i64, i64, Option<i64>) = (row.get(0), row.get(1), row.get(2));
+        let range = &attempt.range;
+        let Some(mut count) = self.delete_found(work, attempt)? else { return Err(self.not_advanced(work)?) };
         let mut kept = Vec::new();
-        if deleted < range.end - range.start {
-            kept = work.query(&self.keep, &parameters[..6])?.iter().map(Kept::of).collect::<Result<Vec<_>, _>>()?;
-            kept.sort_unstable_by_key(|kept| kept.ord);
+        if count.deleted < range.end - range.start {
+            // What was not found may be spelled in another way.
+            let respelled = match &self.respell {
+                Some(respell) => work.execute(respell, &[&range.start, &range.end, &self.load_id])?,
+                None => 0,
+            };
+            if respelled > 0 {
+                let again = Attempt { done: attempt.done.end..attempt.done.end, ..attempt.clone() };
+                let Some(more) = self.delete_found(work, &again)? else { return Err(self.not_advanced(work)?) };
+                count.add(&more);
+            }
+            kept = self.keep(work, range)?;
         }
+        let DeletedCount { deleted, alerts, free } = count;
         // A row that was due, and was not locked by another session, is in place.
         let in_place = kept.iter().any(|kept| kept.outcome == LoadOutcome::Locked);
         if in_place
@@ -119,6 +137,50 @@ impl Batch {
             Some(reason) => Ok(BatchEnd::refused(&reason)),
             None => Ok(BatchEnd::Done(kept)),
         }
+    }
+
+    /// Looks for devices that no index has found, in any spelling, by one pass over the inventory; returns the places of those
+    /// that are there. The staging table then has their spelling. It takes as long as it takes.
+    pub(super) fn find_by_pass(&self, client: &mut Client, gone: &[i64]) -> Result<Vec<i64>, postgres::Error> {
+        let (Some(sql), false) = (&self.by_pass, gone.is_empty()) else { return Ok(Vec::new()) };
+        let mut work = client.transaction()?;
+        work.batch_execute(
+            "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; \
+             SET LOCAL enable_mergejoin = on",
+        )?;
+        let mut found: Vec<i64> = work.query(sql, &[&gone])?.iter().map(|row| row.get(0)).collect();
+        work.commit()?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Deletes what is due and found by its key; `None` where `done` is elsewhere.
+    fn delete_found(
+        &self,
+        work: &mut Transaction<'_>,
+        attempt: &Attempt,
+    ) -> Result<Option<DeletedCount>, postgres::Error> {
+        let Attempt { range, locked, done } = attempt;
+        let statement = if *locked == LockedRows::Wait { &self.waiting } else { &self.skipping };
+        let row = self.of_guard(range, |of_guard| {
+            let rest: [&(dyn ToSql + Sync); 3] = [&self.alert_code, &done.start, &done.end];
+            work.query_opt(statement, &[of_guard, &rest].concat())
+        })?;
+        Ok(row.map(|row| DeletedCount { deleted: row.get(0), alerts: row.get(1), free: row.get(2) }))
+    }
+
+    /// Records what is kept of a range, and returns it in order.
+    fn keep(&self, work: &mut Transaction<'_>, range: &Range<i64>) -> Result<Vec<Kept>, postgres::Error> {
+        let rows = self.of_guard(range, |of_guard| work.query(&self.keep, of_guard))?;
+        let mut kept = rows.iter().map(Kept::of).collect::<Result<Vec<_>, _>>()?;
+        kept.sort_unstable_by_key(|kept| kept.ord);
+        Ok(kept)
+    }
+
+    /// Calls with the parameters of the guard, in the order of [`DeleteParameters::bound`].
+    fn of_guard<T>(&self, range: &Range<i64>, call: impl FnOnce(&[&(dyn ToSql + Sync)]) -> T) -> T {
+        let GuardSpellings { candidates, types, type_names, silent } = &self.spellings;
+        call(&[&range.start, &range.end, candidates, types, type_names, silent, &self.load_id])
     }
 
     /// Compares what was written for a range with what should be: archived rows, alerts, kept devices, and devices that

@@ -33,7 +33,7 @@ pub(super) fn inventory(trying: &str, error: &postgres::Error) -> Error {
 /// Classes of SQLSTATE (PostgreSQL, Appendix A) that are about the session, the server or its catalogue, not about a row:
 /// connection, feature not supported, transaction state, authorization, names, syntax, resources, prerequisite state,
 /// operator intervention, system, configuration, foreign data, internal error. The script of a run knows the same.
-pub(super) const NOT_OF_A_ROW: [&str; 16] =
+pub(crate) const NOT_OF_A_ROW: [&str; 16] =
     ["08", "0A", "0B", "25", "28", "2D", "3D", "3F", "40", "42", "53", "55", "57", "58", "F0", "XX"];
 
 const GONE: &str =

@@ -6,7 +6,11 @@
 //! - its status is one of the policy's candidate statuses (which one does not matter: thresholds depend on the type only);
 //! - `status_since` is the same, to the microsecond;
 //! - its device type is the same, in any spelling that the policy knows;
-//! - where an alert is due, the Notifying Party is the same, in either letter case.
+//! - its role, or without a role its type, asks for an alert where one is planned, and for none where none is;
+//! - its Notifying Party is the same, in any spelling that a sweep takes for the same.
+//!
+//! A Device ID is looked up by index in the spelling of the staging table. One that is not found there is looked up in the
+//! other spellings; the staging table then takes the spelling of the inventory.
 //!
 //! PostgreSQL evaluates the guard on the row version that it locks, not on an earlier one (read committed isolation). In the
 //! same transaction the row is archived, its alert is written, each planned device that was not deleted is recorded with what
@@ -15,8 +19,9 @@
 //! Two things vary: the staging table, which holds the planned devices, and the parameters, which are bound or literal.
 
 use super::config::Config;
+use super::spelled::{canonical, digits, is_eui, raises_alert, same_party, spellings};
 use super::table::{BoundColumn, DeviceTable, StoredForm, as_text, qualified, tree};
-pub(crate) use super::table::{literal, literals};
+pub(crate) use super::table::{KEY, literal, literals};
 use crate::error::Result;
 use crate::estate::{Column, DeviceType, SmiStatus};
 use crate::policy::Policy;
@@ -72,17 +77,20 @@ impl LoadTables {
 pub(crate) struct DeviceSql {
     table: String,
     id: String,
-    /// The Device ID of a row whose alias is `o`.
-    other_id: String,
     id_form: StoredForm,
-    /// The SQL function that gives the letter case in which Device IDs are *not* stored.
-    other_case: &'static str,
+    /// The operator that compares Device IDs by index.
+    equals: String,
+    /// The type under the Device ID.
+    key_type: String,
+    /// Whether the database is encoded in UTF-8.
+    utf8: bool,
     status: String,
     since: String,
     device_type: String,
     party: String,
-    /// The columns to archive, quoted; `None` for the whole row by position, where the columns are not known.
-    archived: Option<Vec<String>>,
+    /// The role, where the table has it.
+    role: Option<String>,
+    archive: Archive,
 }
 
 impl DeviceSql {
@@ -95,36 +103,58 @@ impl DeviceSql {
             [Column::DeviceId, Column::SmiStatus, Column::StatusSince, Column::DeviceType, Column::NotifyingParty]
                 .map(|column| table.column(column));
         let [id, status, since, device_type, party] = columns;
-        let sql = Self::new(&table.name, [id?, status?, since?, device_type?, party?], table.other_case());
-        Ok(Self { archived: Some(table.writable.clone()), ..sql })
+        let sql = Self::new(&table.name, [id?, status?, since?, device_type?, party?]);
+        Ok(Self {
+            archive: Archive::of(&table.writable),
+            role: table.column(Column::NotifyingRole).ok().map(|role| role.text_of("d")),
+            equals: table.equals.clone(),
+            key_type: table.key_type.clone(),
+            utf8: table.utf8,
+            ..sql
+        })
     }
 
-    /// A table `device`, in a schema that is given as SQL, whose columns are called as the policy maps them. Device IDs are
-    /// text in upper case. The table of removed rows must have been made from it by `load --init`.
-    pub(crate) fn in_schema(schema: &str, policy: &Policy) -> Self {
+    /// A table `device` whose columns are called as the policy maps them, and whose Device IDs are text. What else depends on
+    /// the database is between two pairs of `@`, to be filled in when the statements run: `schema`, `equals`, `key_type`,
+    /// `role`, and of the archived columns `columns`, `fields` and `aliases`.
+    pub(crate) fn at_run_time(policy: &Policy) -> Self {
         let columns =
             [Column::DeviceId, Column::SmiStatus, Column::StatusSince, Column::DeviceType, Column::NotifyingParty];
         let [id, status, since, device_type, party] = columns.map(|column| {
             let form = if column == Column::StatusSince { StoredForm::Time } else { StoredForm::Text };
-            let theirs = policy.spellings.columns.iter().find(|(_, ours)| **ours == column);
-            BoundColumn::new(column, form, theirs.map_or(column.name(), |(theirs, _)| theirs.as_str()))
+            BoundColumn::new(column, form, policy.spellings.name_of(column).unwrap_or(column.name()))
         });
-        Self::new(&format!("{schema}.device"), [&id, &status, &since, &device_type, &party], "lower")
+        let sql = Self::new("@@schema@@.device", [&id, &status, &since, &device_type, &party]);
+        Self {
+            equals: "@@equals@@".into(),
+            key_type: "@@key_type@@".into(),
+            role: Some("@@role@@".into()),
+            // Only what every encoding has.
+            utf8: false,
+            archive: Archive {
+                names: "@@aliases@@".into(),
+                values: "@@fields@@".into(),
+                columns: "@@columns@@".into(),
+            },
+            ..sql
+        }
     }
 
-    fn new(table: &str, columns: [&BoundColumn; 5], other_case: &'static str) -> Self {
+    fn new(table: &str, columns: [&BoundColumn; 5]) -> Self {
         let [id, status, since, device_type, party] = columns;
         Self {
             table: table.into(),
             id: id.of("d"),
-            other_id: id.of("o"),
             id_form: id.form,
-            other_case,
+            equals: "=".into(),
+            key_type: "text".into(),
+            utf8: true,
             status: status.text_of("d"),
             since: format!("{}::timestamptz", since.of("d")),
             device_type: device_type.text_of("d"),
             party: party.text_of("d"),
-            archived: None,
+            role: None,
+            archive: Archive::of(&[]),
         }
     }
 
@@ -149,6 +179,8 @@ pub(crate) struct GuardSpellings {
     pub(crate) types: Vec<String>,
     /// The name of the type that [`types`](Self::types) has in the same place.
     pub(crate) type_names: Vec<String>,
+    /// Types whose deletion raises no alert where the row has no role.
+    pub(crate) silent: Vec<String>,
 }
 
 impl GuardSpellings {
@@ -165,7 +197,8 @@ impl GuardSpellings {
         }
         let type_names =
             types.iter().map(|word| policy.types.name(policy.type_code(word.as_bytes())).to_owned()).collect();
-        Self { candidates, types, type_names }
+        let silent = policy.types.names_of(policy.alerts.silent_types).map(str::to_owned).collect();
+        Self { candidates, types, type_names, silent }
     }
 }
 
@@ -180,6 +213,7 @@ pub(crate) struct DeleteParameters {
     pub(crate) candidates: String,
     pub(crate) types: String,
     pub(crate) type_names: String,
+    pub(crate) silent: String,
     /// The load, as `sweep_load` numbers it.
     pub(crate) load_id: String,
     /// The policy's alert code.
@@ -190,18 +224,19 @@ pub(crate) struct DeleteParameters {
 }
 
 impl DeleteParameters {
-    /// `$1` to `$9`, in the order of the fields. The statement about kept devices takes the first six.
-    pub(super) fn bound() -> Self {
+    /// `$1` to `$10`, in the order of the fields. The statement about kept devices takes the first seven.
+    pub(crate) fn bound() -> Self {
         Self {
             from: "$1::bigint".into(),
             to: "$2::bigint".into(),
             candidates: "$3::text[]".into(),
             types: "$4::text[]".into(),
             type_names: "$5::text[]".into(),
-            load_id: "$6::integer".into(),
-            alert_code: "$7::text".into(),
-            done_before: "$8::bigint".into(),
-            done_after: "$9::bigint".into(),
+            silent: "$6::text[]".into(),
+            load_id: "$7::integer".into(),
+            alert_code: "$8::text".into(),
+            done_before: "$9::bigint".into(),
+            done_after: "$10::bigint".into(),
         }
     }
 }
@@ -217,15 +252,26 @@ pub(crate) struct GuardedDelete<'a> {
 
 impl GuardedDelete<'_> {
     /// The conditions of the guard, each with the reason that is recorded where it does not hold.
-    fn conditions(&self, parameters: &DeleteParameters) -> [(&'static str, String); 4] {
-        let DeviceSql { status, since, device_type, party, .. } = self.devices;
-        let DeleteParameters { candidates, types, type_names, .. } = parameters;
+    fn conditions(&self, parameters: &DeleteParameters) -> [(&'static str, String); 5] {
+        let DeviceSql { status, since, device_type, party, role, utf8, .. } = self.devices;
+        let DeleteParameters { candidates, types, type_names, silent, .. } = parameters;
+        // Every parameter is used, so that the server knows its type.
+        let role = role.as_ref().map_or_else(
+            || format!("{silent} IS NOT NULL"),
+            |role| format!("({}) = s.alert", raises_alert(role, "s.device_type", silent)),
+        );
         [
             ("smi_status", format!("{status} = ANY({candidates})")),
             ("status_since", format!("{since} = s.status_since")),
             ("device_type", format!("({type_names})[array_position({types}, {device_type})] = s.device_type")),
-            ("notifying_party", format!("(NOT s.alert OR upper({party}) = upper(s.party))")),
+            ("notifying_role", role),
+            ("notifying_party", same_party(party, "s.party", *utf8)),
         ]
+    }
+
+    /// The condition that a row of the inventory has the key of a row `s` of the staging table.
+    fn same_device(&self) -> String {
+        format!("{} {} s.key", self.devices.id, self.devices.equals)
     }
 
     /// Deletes what is still due of a range, archives it, writes its alerts and advances `done`, in one statement. It ends
@@ -233,10 +279,11 @@ impl GuardedDelete<'_> {
     /// [`counted`](Self::counted) may follow.
     pub(crate) fn delete(&self, locked: LockedRows, parameters: &DeleteParameters) -> String {
         let Self { devices, tables, stage } = self;
-        let DeviceSql { table, id, .. } = devices;
+        let table = &devices.table;
         let DeleteParameters { from, to, load_id, alert_code, done_before, done_after, .. } = parameters;
-        let guard = self.conditions(parameters).map(|(_, condition)| condition).join("\n    AND ");
-        let due = format!("s.ord >= {from} AND s.ord < {to} AND {id} = s.key\n    AND {guard}");
+        let guard = self.conditions(parameters).map(|(_, condition)| format!("\n    AND {condition}")).concat();
+        let same_device = self.same_device();
+        let due = format!("s.ord >= {from} AND s.ord < {to} AND {same_device}{guard}");
         let (free, source) = match locked {
             LockedRows::Wait => (String::new(), format!("USING {stage} AS s\n  WHERE {due}")),
             LockedRows::Skip => (
@@ -244,29 +291,29 @@ impl GuardedDelete<'_> {
                     "free AS (\n  SELECT s.*, d.tableoid AS part, d.ctid AS place FROM {stage} AS s JOIN {table} AS d ON true\n  \
                      WHERE {due} FOR UPDATE OF d SKIP LOCKED\n), "
                 ),
-                format!("USING free AS s\n  WHERE d.ctid = s.place AND d.tableoid = s.part AND {id} = s.key"),
+                format!("USING free AS s\n  WHERE d.ctid = s.place AND d.tableoid = s.part AND {same_device}"),
             ),
         };
         let eui = match devices.id_form {
-            StoredForm::Text => "upper(s.key::text)".into(),
+            StoredForm::Text => format!(
+                "CASE WHEN s.key::text LIKE '__-%' THEN upper(s.key::text) ELSE {} END",
+                canonical("s.key::text")
+            ),
             form => as_text(form, "s.key"),
         };
-        let archived = self.archive();
+        let Archive { names, values, columns } = &devices.archive;
         format!(
             "WITH {free}gone(ord, alert, party, device_type, status_since, due_on, eui, {names}) AS (\n  \
              DELETE FROM {table} AS d {source}\n  \
              RETURNING s.ord, s.alert, s.party, s.device_type, s.status_since, s.due_on, {eui}, {values}\n\
-             ), archived AS (\n  INSERT INTO {removed} {columns}\n  SELECT {load_id}, ord, now(), {restored} FROM gone\n\
+             ), archived AS (\n  INSERT INTO {removed} (load_id, load_ord, removed_at, {columns})\n  \
+             SELECT {load_id}, ord, now(), {names} FROM gone\n\
              ), alerted AS (\n  INSERT INTO {outbox} (load_id, load_ord, alert_code, notifying_party, device_id,\n    \
              device_type, status_since, due_on)\n  \
              SELECT {load_id}, ord, {alert_code}, party, eui, device_type, status_since, due_on FROM gone WHERE alert\n)\n\
              UPDATE {loads} SET done = {done_after}, deleted = deleted + (SELECT count(*) FROM gone),\n  \
              alerts = alerts + (SELECT count(*) FROM gone WHERE alert)\n\
              WHERE load_id = {load_id} AND done = {done_before} AND state IN ('staged', 'loading')",
-            names = archived.names,
-            values = archived.values,
-            columns = archived.columns,
-            restored = archived.selected,
             removed = tables.removed,
             outbox = tables.outbox,
             loads = tables.loads,
@@ -288,7 +335,7 @@ impl GuardedDelete<'_> {
     /// every device, and only a trigger can put one back, so that it is 0 without a look where the table has no trigger.
     pub(crate) fn written(&self, parameters: &DeleteParameters) -> String {
         let Self { devices, tables, stage } = self;
-        let DeviceSql { table, id, .. } = devices;
+        let table = &devices.table;
         let DeleteParameters { from, to, load_id, .. } = parameters;
         let range = |alias: &str| {
             format!("{alias}.load_id = {load_id} AND {alias}.load_ord >= {from} AND {alias}.load_ord < {to}")
@@ -299,7 +346,8 @@ impl GuardedDelete<'_> {
              (SELECT count(*) FROM {kept} AS k WHERE {of_kept}),\n  \
              CASE WHEN {has_triggers}\n    \
              THEN (SELECT count(*) FROM {removed} AS r JOIN {stage} AS s ON s.ord = r.load_ord\n      \
-             JOIN {table} AS d ON {id} = s.key WHERE {of_removed}) ELSE 0 END",
+             JOIN {table} AS d ON {same_device} WHERE {of_removed}) ELSE 0 END",
+            same_device = self.same_device(),
             removed = tables.removed,
             outbox = tables.outbox,
             kept = tables.kept,
@@ -310,22 +358,43 @@ impl GuardedDelete<'_> {
         )
     }
 
-    fn archive(&self) -> Archive {
-        let Some(columns) = &self.devices.archived else {
-            return Archive {
-                names: "device".into(),
-                values: "d".into(),
-                columns: String::new(),
-                selected: "NULL::timestamptz, (device).*".into(),
-            };
-        };
-        let names = (0..columns.len()).map(|place| format!("c{place}")).collect::<Vec<_>>().join(", ");
-        Archive {
-            values: columns.iter().map(|name| format!("d.{name}")).collect::<Vec<_>>().join(", "),
-            columns: format!("(load_id, load_ord, removed_at, {})", columns.join(", ")),
-            selected: names.clone(),
-            names,
-        }
+    /// Looks up the devices of a range that are neither archived nor found by their keys in every spelling that an index can
+    /// find, and gives the staging table the spelling of the inventory. `None` where there is one form only.
+    pub(crate) fn respell(&self, parameters: &DeleteParameters) -> Option<String> {
+        let Self { devices, tables, stage } = self;
+        let DeviceSql { table, id, equals, key_type, .. } = devices;
+        let DeleteParameters { from, to, load_id, .. } = parameters;
+        (devices.id_form == StoredForm::Text).then(|| {
+            format!(
+                "UPDATE {stage} AS k SET key = f.id FROM (\n  SELECT s.ord, min({id}) AS id\n  \
+                 FROM (SELECT s.ord, s.key FROM {stage} AS s WHERE s.ord >= {from} AND s.ord < {to}\n    \
+                 AND NOT EXISTS (SELECT FROM {removed} AS r WHERE r.load_id = {load_id} AND r.load_ord = s.ord OFFSET 0)\n    \
+                 AND NOT EXISTS (SELECT FROM {table} AS d WHERE {same_device} OFFSET 0) OFFSET 0) AS s\n  \
+                 JOIN {table} AS d ON {id} {equals} ANY({spellings}) GROUP BY s.ord) AS f\nWHERE k.ord = f.ord",
+                same_device = self.same_device(),
+                removed = tables.removed,
+                spellings = spellings("s.key::text", key_type),
+            )
+        })
+    }
+
+    /// The same for devices by their places, `$1`, in any spelling, by one pass over the inventory. It returns the places of
+    /// those that were found.
+    pub(crate) fn respell_by_pass(&self) -> Option<String> {
+        let Self { devices, stage, .. } = self;
+        let DeviceSql { table, id, .. } = devices;
+        let text = format!("{id}::text");
+        (devices.id_form == StoredForm::Text).then(|| {
+            format!(
+                "UPDATE {stage} AS k SET key = f.id FROM (\n  SELECT s.ord, min({id}) AS id FROM {stage} AS s \
+                 JOIN {table} AS d ON {of_device} = {of_key}\n  \
+                 WHERE s.ord = ANY($1::bigint[]) AND {is_eui} GROUP BY s.ord) AS f\n\
+                 WHERE k.ord = f.ord RETURNING k.ord",
+                of_device = digits(&text),
+                of_key = digits("s.key::text"),
+                is_eui = is_eui(&text),
+            )
+        })
     }
 
     /// Records what was found instead of each device of a range that was not deleted. It is a statement of its own, after
@@ -333,49 +402,53 @@ impl GuardedDelete<'_> {
     /// that changed while the deletion waited for it as still due.
     pub(crate) fn keep(&self, parameters: &DeleteParameters) -> String {
         let Self { devices, tables, stage } = self;
-        let DeviceSql { table, id, other_id, other_case, status, since, device_type, party, .. } = devices;
+        let DeviceSql { table, status, since, device_type, party, .. } = devices;
         let DeleteParameters { from, to, load_id, .. } = parameters;
-        let reasons: String = self
+        let reasons = self
             .conditions(parameters)
             .map(|(reason, condition)| format!("\n    WHEN ({condition}) IS NOT TRUE THEN '{reason}'"))
             .concat();
-        let (spelled_otherwise, join) = match devices.id_form {
-            StoredForm::Text => (
-                "\n    WHEN o.tableoid IS NOT NULL THEN 'spelled in the other letter case'",
-                format!("\n  LEFT JOIN {table} AS o ON {id} IS NULL AND {other_id} = {other_case}(s.key::text)"),
-            ),
-            _ => ("", String::new()),
-        };
         format!(
-            "WITH found AS (\n  SELECT s.ord, CASE{spelled_otherwise}\n    \
+            "WITH found AS (\n  SELECT s.ord, CASE\n    \
              WHEN d.tableoid IS NULL THEN 'not found'{reasons}\n    ELSE 'locked' END AS reason,\n    \
              {device_type} AS found_type, {status} AS found_status, {since} AS found_since, {party} AS found_party\n  \
-             FROM {stage} AS s LEFT JOIN {table} AS d ON {id} = s.key{join}\n  \
+             FROM {stage} AS s LEFT JOIN {table} AS d ON {same_device}\n  \
              WHERE s.ord >= {from} AND s.ord < {to}\n    \
              AND NOT EXISTS (SELECT FROM {removed} AS r WHERE r.load_id = {load_id} AND r.load_ord = s.ord)\n)\n\
              INSERT INTO {kept} AS k (load_id, load_ord, outcome, reason, found_type, found_status, found_since, found_party)\n\
              SELECT {load_id}, ord, CASE reason WHEN 'not found' THEN 'gone' WHEN 'locked' THEN 'locked'\n  \
-             WHEN 'spelled in the other letter case' THEN 'failed' ELSE 'changed' END, reason,\n  \
+             ELSE 'changed' END, reason,\n  \
              found_type, found_status, found_since, found_party\nFROM found\n\
              ON CONFLICT (load_id, load_ord) DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason,\n  \
              found_type = excluded.found_type, found_status = excluded.found_status,\n  \
              found_since = excluded.found_since, found_party = excluded.found_party",
+            same_device = self.same_device(),
             removed = tables.removed,
             kept = tables.kept,
         )
     }
 }
 
-/// How removed rows go into their table.
+/// How removed rows go into their table: lists of SQL names.
+#[derive(Debug, Clone)]
 struct Archive {
     /// What the deleted values are called within the statement.
     names: String,
     /// The deleted values.
     values: String,
-    /// The columns that they go into; empty for all by position.
+    /// The columns that they go into.
     columns: String,
-    /// What goes into these columns after `removed_at`.
-    selected: String,
+}
+
+impl Archive {
+    /// For these columns, quoted.
+    fn of(columns: &[String]) -> Self {
+        Self {
+            names: (0..columns.len()).map(|place| format!("c{place}")).collect::<Vec<_>>().join(", "),
+            values: columns.iter().map(|name| format!("d.{name}")).collect::<Vec<_>>().join(", "),
+            columns: columns.join(", "),
+        }
+    }
 }
 
 /// Whether a table, or a partition of it, has a trigger that was made by a user, as an SQL condition.

@@ -13,7 +13,7 @@ use super::entry::{LoadEntry, LoadState};
 use super::fault::{failed, inventory};
 use super::guarded_delete::{LoadTables, LockedRows};
 use super::options::LoadOptions;
-use super::outcome::{self, Account, Kept, KeptRows};
+use super::outcome::{self, Account, Kept, KeptRows, LoadOutcome};
 use super::preflight::Preflight;
 use super::session::Session;
 use super::shape::ArchiveShape;
@@ -164,6 +164,7 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
     let began = load.session.clock()?;
     load.all(entry.done..entry.planned, progress)?;
     let seconds = load.session.clock()? - began;
+    load.find_by_pass()?;
     let account = if execute {
         load.retry_locked(entry.planned)?;
         load.finish()?
@@ -343,6 +344,33 @@ impl RunningLoad<'_, '_> {
             Err(BatchError::Stop(error)) => Err(error),
             Err(BatchError::Server(error)) => Err(inventory(LOADING, &error)),
         }
+    }
+
+    /// Looks once more for devices that no index has found: one pass over the inventory, where there are any. Those that are
+    /// there in another spelling are tried again.
+    fn find_by_pass(&mut self) -> Result<()> {
+        let Session { client, names, options, .. } = &mut *self.session;
+        if !options.execute {
+            let gone = |kept: &&Kept| kept.outcome == LoadOutcome::Gone;
+            let gone: Vec<i64> = self.kept.iter().filter(gone).map(|kept| kept.ord).collect();
+            let found = self.batch.find_by_pass(client, &gone).map_err(failed(LOADING))?;
+            self.kept.retain(|kept| found.binary_search(&kept.ord).is_err());
+            for ord in found {
+                self.range(ord..ord + 1)?;
+            }
+            self.kept.sort_unstable_by_key(|kept| kept.ord);
+            return Ok(());
+        }
+        let list = format!("SELECT load_ord FROM {} WHERE load_id = $1 AND outcome = 'gone'", names.kept);
+        let gone = client.query(&list, &[&self.load_id]).map_err(failed(LOADING))?;
+        let gone: Vec<i64> = gone.iter().map(|row| row.get(0)).collect();
+        let found = self.batch.find_by_pass(client, &gone).map_err(failed(LOADING))?;
+        // They are tried again as rows are that another session had locked.
+        let again = format!(
+            "UPDATE {} SET outcome = 'locked', reason = 'spelled otherwise' WHERE load_id = $1 AND load_ord = ANY($2)",
+            names.kept
+        );
+        client.execute(&again, &[&self.load_id, &found]).map(drop).map_err(failed(LOADING))
     }
 
     /// Tries the rows again that other sessions had locked. Those that stay locked have failed.

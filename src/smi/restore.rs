@@ -363,7 +363,7 @@ impl<'a> RestoreText<'a> {
             names,
             columns,
             compared: columns.iter().filter(|column| !left_out.contains(&column.name)).collect(),
-            same_device: format!("{} = {}", id.of("d"), id.of("r")),
+            same_device: format!("{} {} {}", id.of("d"), table.equals, id.of("r")),
         })
     }
 

@@ -37,8 +37,8 @@ impl<'a> Session<'a> {
             let schemas: Vec<String> = config.load.trigger_schemas.iter().map(|schema| quoted(schema)).collect();
             client.batch_execute(&settings::look_into(&schemas)).map_err(failed("cannot begin a load"))?;
         }
-        let table = DeviceTable::find(&mut client, config, &plan.policy)?;
-        table.must_be_unique(&mut client)?;
+        let mut table = DeviceTable::find(&mut client, config, &plan.policy)?;
+        table.find_key(&mut client)?;
         must_be_there(&mut client, config)?;
         lock_out_others(&mut client, &table, wait_seconds)?;
         Ok(Self { client, table, names: LoadTables::of(config), options, preflight: None })

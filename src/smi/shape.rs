@@ -101,7 +101,7 @@ pub(super) fn parse(json: &str) -> Result<TableColumns> {
 
 /// The columns of a table that can be written as a JSON object of SQL: name to type. Types outside `pg_catalog` have their
 /// schema, whatever the search path is.
-pub(super) fn columns_sql(table: &str) -> String {
+pub(crate) fn columns_sql(table: &str) -> String {
     format!(
         "(SELECT pg_catalog.jsonb_object_agg(a.attname, \
          CASE WHEN tn.nspname = 'pg_catalog' THEN pg_catalog.format_type(a.atttypid, a.atttypmod) \

@@ -128,6 +128,22 @@ pub(super) enum TableKind {
     View,
 }
 
+/// How the unique index on a column alone compares: the operator `equals`, the type `key_type` under the column, and whether the
+/// database is encoded in UTF-8. `$1` is the table, `$2` the column's name. No row where there is no such index, or where it
+/// compares by another collation than the column does.
+pub(crate) const KEY: &str = "SELECT format('OPERATOR(%I.%s)', on_.nspname, o.oprname) AS equals, \
+    format('%I.%I', tn.nspname, coalesce(b.typname, t.typname)) AS key_type, \
+    current_setting('server_encoding') = 'UTF8' AS utf8 \
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
+    JOIN pg_catalog.pg_opclass oc ON oc.oid = i.indclass[0] \
+    JOIN pg_catalog.pg_amop m ON m.amopfamily = oc.opcfamily AND m.amoplefttype = oc.opcintype \
+    AND m.amoprighttype = oc.opcintype AND m.amopstrategy = 3 \
+    JOIN pg_catalog.pg_operator o ON o.oid = m.amopopr JOIN pg_catalog.pg_namespace on_ ON on_.oid = o.oprnamespace \
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype \
+    JOIN pg_catalog.pg_namespace tn ON tn.oid = coalesce(b.typnamespace, t.typnamespace) \
+    WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 \
+    AND i.indpred IS NULL AND a.attname = $2::text AND i.indcollation[0] = a.attcollation LIMIT 1";
+
 /// The device table.
 #[derive(Debug, Clone)]
 pub(super) struct DeviceTable {
@@ -143,6 +159,12 @@ pub(super) struct DeviceTable {
     /// All columns that can be written, quoted, in order.
     pub(super) writable: Vec<String>,
     letter_case: LetterCase,
+    /// The operator that compares Device IDs, as the index on them does: `=`, or one with a schema.
+    pub(super) equals: String,
+    /// The type under the Device ID, with its schema: without modifier, and of a domain the type that it is made of.
+    pub(super) key_type: String,
+    /// Whether the database is encoded in UTF-8.
+    pub(super) utf8: bool,
 }
 
 impl DeviceTable {
@@ -199,7 +221,8 @@ impl DeviceTable {
         }
         let writable = columns.iter().filter(|(.., plain)| *plain).map(|(name, ..)| quoted(name)).collect();
         let (name, letter_case) = (qualified(schema, table), config.inventory.letter_case);
-        Ok(Self { name, shown, oid, kind, bound, writable, letter_case })
+        let (equals, key_type, utf8) = ("=".into(), "text".into(), true);
+        Ok(Self { name, shown, oid, kind, bound, writable, letter_case, equals, key_type, utf8 })
     }
 
     /// A column of the contract.
@@ -226,30 +249,25 @@ impl DeviceTable {
         23
     }
 
-    /// The SQL function that gives the letter case in which Device IDs are not stored.
-    pub(super) const fn other_case(&self) -> &'static str {
-        match self.letter_case {
-            LetterCase::Upper => "lower",
-            LetterCase::Lower => "upper",
-        }
-    }
-
-    /// Refuses a view, and a table without a unique index on the Device ID alone: a load into it could delete two devices
-    /// instead of one.
-    pub(super) fn must_be_unique(&self, client: &mut impl GenericClient) -> Result<()> {
-        const UNIQUE: &str = "SELECT EXISTS (SELECT FROM pg_index i JOIN pg_attribute a \
-                              ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
-                              WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 \
-                              AND i.indpred IS NULL AND a.attname = $2::text)";
+    /// Finds the unique index on the Device ID, and how it compares.
+    ///
+    /// # Errors
+    /// A view, and a table without a unique index on the Device ID alone: a load into it could delete two devices instead of
+    /// one.
+    pub(super) fn find_key(&mut self, client: &mut impl GenericClient) -> Result<()> {
         let name = &self.column(Column::DeviceId)?.name;
         let inspecting = format!("cannot inspect the indexes of table {}", self.shown);
-        let unique: bool = client.query_one(UNIQUE, &[&self.oid, name]).map_err(failed(&inspecting))?.get(0);
-        if unique && self.kind == TableKind::Table {
+        let found = client.query_opt(KEY, &[&self.oid, name]).map_err(failed(&inspecting))?;
+        if let (Some(row), TableKind::Table) = (found, self.kind) {
+            (self.equals, self.key_type, self.utf8) = (row.get(0), row.get(1), row.get(2));
             return Ok(());
         }
         Err(Error::Inventory {
-            what: format!("table {} has no unique index on `{name}` alone", self.shown),
-            remedy: "a load needs one, so that a Device ID names one device".into(),
+            what: format!(
+                "table {} has no unique index on `{name}` alone that compares as the column does",
+                self.shown
+            ),
+            remedy: "a load needs one, so that a Device ID names one device and is found by index".into(),
         })
     }
 }

@@ -17,4 +17,5 @@ mod queries;
 mod script_load;
 mod server_errors;
 mod session;
+mod spellings;
 mod undo;

@@ -23,9 +23,15 @@ impl ScriptLoad {
     const GONE: i64 = 5;
 
     fn new(name: &str) -> Self {
+        Self::with(name, "")
+    }
+
+    /// The same, after statements that change the device table before `--init`.
+    fn with(name: &str, statements: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let database = Server::shared().database(name, None);
         database.estate(3_000);
+        database.sql(statements);
         database.well(&["load", "--init", "--to", "URL"]);
         let run = database.swept(home.path(), POLICY, &[]);
         let script = Self { home, database, run };
@@ -130,4 +136,126 @@ fn load_goes_on_where_a_script_was_cut_off() {
     script.is_exact(&script.account(&["--execute", "--confirm", &confirm]));
     script.run_script(&script.path("sql/load.sql")).unwrap();
     script.is_exact(&script.account(&[]));
+}
+
+impl ScriptLoad {
+    /// Runs the whole script, which must fail and say so, and must not delete anything.
+    #[track_caller]
+    fn is_refused(&self, says: &str) {
+        let before = self.number("SELECT count(*) FROM device");
+        let error = self.run_script(&self.path("sql/load.sql")).unwrap_err();
+        assert!(error.contains(says), "`{says}` is not in: {error}");
+        assert_eq!(self.number("SELECT count(*) FROM device"), before);
+        assert_eq!(self.number("SELECT count(*) FROM device_removed"), 0);
+    }
+}
+
+/// A column was dropped before `--init`, and others stand in another order in the archive. The script archived by position.
+#[test]
+fn a_script_archives_columns_by_name() {
+    let script = ScriptLoad::with(
+        "script_columns",
+        "ALTER TABLE device DROP COLUMN weight; ALTER TABLE device ADD COLUMN weight text DEFAULT 'heavy'; \
+         ALTER TABLE device ADD COLUMN twice text GENERATED ALWAYS AS (model || model) STORED",
+    );
+    script.database.sql(
+        "ALTER TABLE device_removed DROP COLUMN model; ALTER TABLE device_removed ADD COLUMN model text; \
+         ALTER TABLE device ADD COLUMN later integer DEFAULT 7",
+    );
+    script.is_refused(
+        "column later of table public.device has not the same type in public.device_removed, or is missing there",
+    );
+    script.database.well(&["load", "--init", "--to", "URL"]);
+    script.run_script(&script.path("sql/load.sql")).unwrap();
+    let confirm = script.confirmation();
+    let account = script.account(&["--execute", "--confirm", &confirm]);
+    assert_eq!(
+        account["total"]["deleted"],
+        script
+            .number("SELECT count(*) FROM device_removed WHERE weight = 'heavy' AND later = 7 AND model LIKE 'model%'")
+    );
+    script.account(&["--undo", "--execute", "--confirm", &confirm]);
+    let columns = "device_id, device_type, smi_status, status_since, notifying_party, notifying_role, model, notes, weight, twice";
+    let differ =
+        format!("SELECT count(*) FROM (SELECT {columns} FROM before EXCEPT SELECT {columns} FROM device) AS d");
+    assert_eq!(script.number(&differ), 0);
+}
+
+/// A run that is too old, or that a later run has superseded, is not loaded by a script either.
+#[test]
+fn a_script_of_an_old_or_superseded_run_is_refused() {
+    let script = ScriptLoad::new("script_old");
+    script.database.sql(
+        "INSERT INTO sweep_load (run_id, inventory, as_of, state, planned) VALUES ('later', 'public.device', now(), 'loaded', 0)",
+    );
+    script.is_refused("is superseded: a later run, as of");
+    script
+        .database
+        .sql("DELETE FROM sweep_load WHERE run_id = 'later'; UPDATE sweep_load SET as_of = now() - interval '8 days'");
+    script.is_refused("more than 7 days ago");
+    script.database.sql("UPDATE sweep_load SET as_of = now() + interval '1 day'");
+    script.is_refused("which is in the future");
+    script.database.sql("DELETE FROM sweep_load; CREATE TABLE child (own text) INHERITS (device)");
+    script.is_refused("a table inherits from table public.device");
+    script.database.sql("DROP TABLE child");
+    let mut other = script.database.client();
+    other.execute("SELECT pg_advisory_lock(1397573971, 'device'::regclass::oid::integer)", &[]).unwrap();
+    script.is_refused("another load of table public.device is running");
+    drop(other);
+    script.run_script(&script.path("sql/load.sql")).unwrap();
+    script.is_exact(&script.account(&[]));
+}
+
+/// Rows that a foreign key or a trigger keeps in place blocked their batch for ever. They fail alone, and the account is right
+/// as soon as the script has ended.
+#[test]
+fn a_row_that_fails_does_not_block_the_batch_of_a_script() {
+    let script = ScriptLoad::new("script_fails");
+    let due = "SELECT device_id FROM before WHERE smi_status = 'Pending' AND device_type = 'ESME' \
+               AND status_since < now() - interval '2 years' ORDER BY device_id";
+    script.database.sql(&format!(
+        "CREATE TABLE meter (device_id text REFERENCES device DEFERRABLE INITIALLY DEFERRED); INSERT INTO meter {due} LIMIT 2; \
+         CREATE FUNCTION protect() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN \
+         IF OLD.device_id = ({due} OFFSET 3 LIMIT 1) THEN RAISE EXCEPTION 'kept' USING ERRCODE = '42501'; END IF; \
+         IF OLD.device_id = ({due} OFFSET 4 LIMIT 1) THEN RETURN NULL; END IF; RETURN OLD; END $$; \
+         CREATE TRIGGER protect BEFORE DELETE ON device FOR EACH ROW EXECUTE FUNCTION protect(); \
+         CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$ BEGIN \
+         IF NEW.device_id = ({due} OFFSET 5 LIMIT 1) THEN RETURN NULL; END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER swallow BEFORE INSERT ON alert_outbox FOR EACH ROW EXECUTE FUNCTION swallow()"
+    ));
+    script.run_script(&script.path("sql/load.sql")).unwrap();
+    let account = script.account(&[]);
+    assert_eq!(account["already_loaded"], true);
+    let reasons =
+        script.database.ask("SELECT left(reason, 26) FROM sweep_load_kept WHERE outcome = 'failed' ORDER BY 1");
+    assert_eq!(
+        reasons,
+        [
+            "23503 update or delete on ",
+            "23503 update or delete on ",
+            "42501 kept",
+            "left in place by trigger p",
+            "the alert was kept out by ",
+        ]
+    );
+    assert_eq!(account["total"]["failed"], 5, "{account}");
+    assert_eq!(account["total"]["deleted"], script.number("SELECT count(*) FROM device_removed"));
+    assert_eq!(account["total"]["alerts"], script.number("SELECT count(*) FROM alert_outbox"));
+    assert_eq!(script.number("SELECT count(*) FROM sweep_load WHERE state = 'loaded' AND done = planned"), 1);
+}
+
+/// The script compares as the load does: other types and spellings of Device IDs.
+#[test]
+fn a_script_finds_device_ids_in_other_forms() {
+    for (name, kind) in [("char", "char(23)"), ("citext", "citext")] {
+        let script = ScriptLoad::with(
+            &format!("script_{name}"),
+            &format!(
+                "CREATE EXTENSION citext; ALTER TABLE device ALTER COLUMN device_id TYPE {kind}; \
+                 ALTER TABLE device DROP COLUMN notifying_role; UPDATE device SET device_id = lower(device_id::text) WHERE device_id::text < '4'"
+            ),
+        );
+        script.run_script(&script.path("sql/load.sql")).unwrap();
+        script.is_exact(&script.account(&[]));
+    }
 }
