@@ -59,6 +59,7 @@ pub mod scan;
 pub mod check;
 pub mod explain;
 pub mod ledger;
+pub mod memory;
 pub mod recluster;
 pub mod sweep;
 

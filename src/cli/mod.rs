@@ -33,6 +33,7 @@ use clap::{Parser, Subcommand};
 use crate::error::{Error, Result};
 use crate::estate::time;
 use crate::kernel::{self, Kernel};
+use crate::memory;
 use crate::pool::Pool;
 use crate::snapshot::{AsOf, SealSchema, Snapshot};
 
@@ -82,6 +83,7 @@ impl Cli {
     /// Those of the subcommand. [`report`] prints them.
     pub fn run(&self) -> Result<()> {
         let common = &self.common;
+        memory::set_limit(common.memory_limit);
         check_kernel()?;
         match &self.command {
             Command::Sweep(args) => sweep::exec(args, common),
@@ -128,6 +130,9 @@ pub struct Common {
     /// Worker threads [default: one for each processor]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Memory for pages, dictionaries and lists of due rows, as 512MiB or 2GiB; a file that needs more is refused
+    #[arg(long, global = true, value_name = "SIZE", default_value = "1GiB", value_parser = parse_size)]
+    pub memory_limit: u64,
     /// Print no progress and no remarks on standard error
     #[arg(long, short, global = true)]
     pub quiet: bool,
@@ -162,6 +167,15 @@ impl AsOfArgs {
     fn asked(self) -> AsOf {
         AsOf::from_arguments(self.as_of, self.as_of_later)
     }
+}
+
+/// Reads a number of bytes from the command line.
+fn parse_size(text: &str) -> std::result::Result<u64, String> {
+    const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, bytes) = unit.unwrap_or((text, 1));
+    let size = number.trim().parse().ok().and_then(|number: u64| number.checked_mul(bytes));
+    size.filter(|&size| size > 0).ok_or_else(|| "not a size; write 512MiB, 2GiB or a number of bytes".into())
 }
 
 /// Reads a date or a time from the command line.

@@ -143,6 +143,9 @@ pub enum Fault {
     /// Bytes that do not decode.
     #[error("corrupt data: {0}")]
     Corrupt(String),
+    /// More memory is needed than the limit of the process allows.
+    #[error("{0} does not fit into the memory limit")]
+    TooLarge(String),
     /// The as-of moment is in none of `--as-of`, the seal, and the key-value metadata of the files.
     #[error("the snapshot does not say when it was taken")]
     NoAsOf,
@@ -237,6 +240,7 @@ impl Fault {
             Self::BadPartition { .. } => "export the column in the files, or percent-encode the value",
             Self::WrongKind { .. } => "export the column in an accepted type, or map another column to it",
             Self::Corrupt(_) | Self::Footer(_) => "export or copy the file again",
+            Self::TooLarge(_) => "if the file is what it should be, raise --memory-limit",
             Self::NoAsOf => "give --as-of DATE, or seal the snapshot with `smi-sweep check --seal --taken-at TIME`",
             Self::MixedAsOf { .. } => "sweep files of one moment only, or give --as-of",
             Self::BadTime(_) => "write 2026-11-01 or 2026-11-01T06:30:00Z",

@@ -12,7 +12,6 @@ use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, Date32Array, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use arrow_schema::{Field, Schema};
 use indexmap::IndexSet;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 
@@ -25,10 +24,13 @@ use crate::output::{Existing, OutputDirectory, OutputFile, folder_of};
 use crate::pool::Pool;
 use crate::scan::Parties;
 use crate::shown;
+use crate::snapshot::flat_file::FlatFile;
 use crate::system::input;
 
 /// The version of the format.
 pub const SCHEMA: &str = "smi-sweep/ledger/1";
+/// Rows in memory at a time.
+const BATCH_ROWS: usize = 16 * 1024;
 /// The metadata key of the [`LedgerHead`].
 const KEY: &str = "smi.ledger";
 
@@ -143,18 +145,15 @@ impl Ledger {
         let failure = file.failure();
         let refuse = |what: String| failure.get().map_or_else(|| refuse(what), Error::io("read", path));
         // Without the embedded Arrow schema, text columns are read as text, not as dictionaries.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| refuse(error.to_string()))?;
-        let pairs = builder.metadata().file_metadata().key_value_metadata();
-        let head = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == KEY)?.value.as_deref());
+        let file = FlatFile::of(file).map_err(refuse)?;
+        let head = file.value(KEY);
         let head = head.ok_or_else(|| refuse(format!("it has no metadata under the key {KEY}")))?;
         let head: LedgerHead = serde_json::from_str(head).map_err(|error| refuse(format!("{KEY}: {error}")))?;
         let whole_days = head.whole_days;
         let mut ledger = from_head(head, path).map_err(&refuse)?;
         let mut reader = CellReader::new(&ledger.types);
-        for batch in builder.build().map_err(|error| refuse(error.to_string()))? {
-            reader.read_batch(&batch.map_err(|error| refuse(error.to_string()))?).map_err(&refuse)?;
+        for batch in file.batches(BATCH_ROWS).map_err(refuse)? {
+            reader.read_batch(&batch.map_err(refuse)?).map_err(refuse)?;
         }
         let counts = reader.finish(whole_days);
         if counts.rows() != ledger.size.rows {

@@ -8,10 +8,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{DataType, TimeUnit};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::manifest::{ALERTS, DELETE, QUARANTINE};
 use crate::error::{Error, Result};
+use crate::snapshot::flat_file::{FlatBatches, FlatFile};
 use crate::system::input::{self, ReadFailure};
 
 /// Rows of a batch at most.
@@ -41,7 +41,7 @@ pub trait Manifest: Sized {
 pub struct Batches<M> {
     path: PathBuf,
     rows: u64,
-    reader: ParquetRecordBatchReader,
+    reader: FlatBatches,
     failure: ReadFailure,
     kind: std::marker::PhantomData<M>,
 }
@@ -55,12 +55,10 @@ impl<M: Manifest> Batches<M> {
         let path = folder.join(M::NAME);
         let file = input::open(&path).map_err(Error::run_file(&path))?;
         let failure = file.failure();
-        let unreadable = |error: parquet::errors::ParquetError| damaged(&path, &failure, &error);
+        let unreadable = |what: String| damaged(&path, &failure, &what);
         // The Parquet types alone decide; an embedded Arrow schema does not.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(unreadable)?;
-        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
-        let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
+        let file = FlatFile::of(file).map_err(unreadable)?;
+        let (rows, reader) = (file.rows(), file.batches(BATCH_ROWS).map_err(unreadable)?);
         Ok(Self { path, rows, reader, failure, kind: std::marker::PhantomData })
     }
 
@@ -87,10 +85,10 @@ impl<M: Manifest> Batches<M> {
 }
 
 /// Damage, unless the file could not be read at all.
-fn damaged(path: &Path, failure: &ReadFailure, error: &dyn std::error::Error) -> Error {
+fn damaged(path: &Path, failure: &ReadFailure, what: &str) -> Error {
     match failure.get() {
         Some(source) => Error::io("read", path)(source),
-        None => refuse(path, format!("cannot be read: {error}")),
+        None => refuse(path, format!("cannot be read: {what}")),
     }
 }
 

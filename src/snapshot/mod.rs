@@ -7,6 +7,7 @@ mod contract;
 mod dates;
 mod discover;
 pub mod encoded;
+pub mod flat_file;
 pub mod footer;
 mod form;
 mod mapping;

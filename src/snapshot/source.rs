@@ -13,7 +13,7 @@ use super::contract::{ColumnSource, Columns, FileColumn};
 use super::dates::StatusDates;
 use super::discover::FoundFile;
 use super::encoded::Chunk;
-use super::footer::{ChunkFooter, DatePages, FooterOutline, RowGroups, column_bytes};
+use super::footer::{ChunkFooter, DatePages, FooterOutline, ReadAt, RowGroups, WantedColumn, column_bytes};
 use super::form::PhysicalForm;
 use super::mapping::Mapped;
 use super::seal::BlockDigests;
@@ -100,7 +100,8 @@ impl SourceFile {
         readable(&outline, spellings, &place)?;
         let columns = Columns::bind(&outline.file, &keys, spellings, &place)?;
         let form = columns.get(Column::StatusSince).map_or(PhysicalForm::Null, ColumnSource::form);
-        let groups = RowGroups::read(&outline, &columns, &place, &passed)?;
+        let groups =
+            RowGroups::read(&outline, &WantedColumn::of(&columns), &ReadAt { place: &place, passed: &passed })?;
         let pairs = outline.file.key_value_metadata().into_iter().flatten();
         let pairs = pairs.filter(|pair| pair.key.starts_with(KEYS)).cloned().collect();
         // The pages of the footer that are mapped now would stay in memory as long as the file is open.

@@ -9,12 +9,12 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, ArrayRef, BinaryArray, PrimitiveArray, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::order::{COLUMNS, Order, OrderField, TakeOrder};
 use super::table::columns;
-use crate::error::{DocumentPlace, Error, Position, Result, contained};
+use crate::error::{DocumentPlace, Error, Position, Result};
 use crate::estate::{DeviceId, time};
+use crate::snapshot::flat_file::FlatFile;
 use crate::system::input;
 
 /// Rows in memory at a time.
@@ -27,20 +27,13 @@ const BATCH_ROWS: usize = 64 * 1024;
 pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
     let file = input::open(path).map_err(Error::io("read", path))?;
     let damaged = |what: String| DocumentPlace::table(path).refuse(what, "export or copy the file again");
-    // Only the Parquet types count. An embedded Arrow schema is ignored.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .map_err(|error| damaged(format!("not a Parquet file: {error}")))?;
-    let names: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let file = FlatFile::of(file).map_err(damaged)?;
+    let batches = file.batches(BATCH_ROWS).map_err(|what| damaged(format!("cannot be read: {what}")))?;
+    let names: Vec<String> = batches.schema().fields().iter().map(|field| field.name().clone()).collect();
     let order = columns(&names, &COLUMNS, &|| DocumentPlace::table(path))?;
-    let mut reader =
-        builder.with_batch_size(BATCH_ROWS).build().map_err(|error| damaged(format!("cannot be read: {error}")))?;
     let mut before = 0;
-    loop {
-        let next = contained(|| reader.next());
-        let next = next.ok_or_else(|| damaged("has a page with contradicting lengths".into()))?;
-        let Some(batch) = next else { return Ok(()) };
-        let batch = batch.map_err(|error| damaged(format!("cannot be read: {error}")))?;
+    for batch in batches {
+        let batch = batch.map_err(|what| damaged(format!("cannot be read: {what}")))?;
         let columns = OrderColumns::of(&batch, &order, path)?;
         for row in 0..batch.num_rows() {
             let place = || DocumentPlace::table(path).at(Position::Row(before + row as u64 + 1));
@@ -48,6 +41,7 @@ pub fn each_order(path: &Path, take: TakeOrder<'_>) -> Result<()> {
         }
         before += batch.num_rows() as u64;
     }
+    Ok(())
 }
 
 /// The columns of a batch.

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use super::findings::{Due, Findings};
 use super::guard::{Expected, GuardTerms, Guarded};
-use super::judge::{Judge, JudgeBuffers, Judged};
+use super::judge::{Judge, JudgeBuffers, Listed};
 use super::uniqueness::Uniqueness;
 use super::{guard, quote, settle};
 use crate::error::{Error, GuardTrip, Result};
@@ -64,23 +64,25 @@ pub fn sweep(scan: &Scan<'_>, options: &SweepOptions<'_>) -> Result<Vec<Swept>> 
     }
     let rules: Vec<Rules> = options.policies.iter().map(|policy| policy.bind(options.as_of)).collect();
     let limits = options.policies.iter().map(|policy| policy.guard.max_quarantined);
-    let room = limits.map(|limit| options.expected.quarantined.unwrap_or(limit).saturating_add(1));
-    let judge = Judge::new(CandidatePlan::new(first, &rules, Purpose::Judge), room);
+    let room: Vec<u64> = limits.map(|limit| options.expected.quarantined.unwrap_or(limit).saturating_add(1)).collect();
+    let judge = Judge::new(CandidatePlan::new(first, &rules, Purpose::Judge), &room);
     let scanned = scan.run(Stage::Scan, JudgeBuffers::default, |range, buffers| judge.range(range, buffers))?;
     scan.snapshot.unchanged()?;
 
-    let merged = merge_ranges(scanned.parts, rules.len());
+    let (plan, counts) = judge.into_counts();
+    let merged = merge_ranges(scanned.parts, counts);
     let duplicates = match options.uniqueness {
         Uniqueness::Checked => repeated(scan, &due_ids(&merged))?,
         Uniqueness::Proven | Uniqueness::Unproven => Vec::new(),
     };
     scan.progress.begin(Stage::Sort, 0);
-    let names = judge.plan.parties.into_inner().unwrap_or_else(PoisonError::into_inner).into_names();
+    let names = plan.parties.into_inner().unwrap_or_else(PoisonError::into_inner).into_names();
     let (parties, rank) = Parties::sorted(names);
     let mut swept = Vec::new();
-    for ((judged, rules), policy) in merged.into_iter().zip(rules).zip(options.policies) {
+    for (((judged, rules), policy), room) in merged.into_iter().zip(rules).zip(options.policies).zip(room) {
         let JudgedSnapshot { by_type, due, quarantined } = judged;
-        let mut settled = settle::settle(&due, &rank, &duplicates, scan.pool)?;
+        let rules_of_rows = settle::SettleRules { rank: &rank, duplicates: &duplicates, room };
+        let mut settled = settle::settle(&due, &rules_of_rows, scan.pool)?;
         drop(due);
         settled.by_type += &by_type;
         let mut findings = Findings {
@@ -117,14 +119,14 @@ struct JudgedSnapshot {
     quarantined: Vec<(u64, Reason)>,
 }
 
-fn merge_ranges(judged: Vec<Vec<Judged>>, policies: usize) -> Vec<JudgedSnapshot> {
-    let mut merged: Vec<JudgedSnapshot> = (0..policies).map(|_| JudgedSnapshot::default()).collect();
-    for range in judged {
-        for (merged, mut judged) in merged.iter_mut().zip(range) {
-            merged.by_type += &judged.by_type;
-            merged.quarantined.append(&mut judged.quarantined);
-            if !judged.due.is_empty() {
-                merged.due.push(judged.due);
+fn merge_ranges(listed: Vec<Vec<Listed>>, counts: Vec<TallyByType>) -> Vec<JudgedSnapshot> {
+    let snapshot = |by_type| JudgedSnapshot { by_type, ..JudgedSnapshot::default() };
+    let mut merged: Vec<JudgedSnapshot> = counts.into_iter().map(snapshot).collect();
+    for range in listed {
+        for (merged, mut listed) in merged.iter_mut().zip(range) {
+            merged.quarantined.append(&mut listed.quarantined);
+            if !listed.due.is_empty() {
+                merged.due.push(listed.due);
             }
         }
     }

@@ -4,27 +4,44 @@
 //! are read for due rows only.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::findings::Due;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::estate::{DeviceId, DeviceType, Disposition, Reason, TallyByType};
+use crate::memory::Reserved;
 use crate::policy::{DateVerdict, Pair};
 use crate::scan::by_id::{IdKey, IdKeys};
 use crate::scan::candidates::Candidates;
 use crate::scan::{CandidatePlan, RangeReader, pair_codes};
 use crate::snapshot::StatusDates;
 
-/// A range of rows, judged under one policy. Duplicates among the due rows are not found yet.
+/// A range of rows, judged under one policy.
 #[derive(Debug, Default)]
-pub struct Judged {
+struct Judged {
     /// Counts of all rows except the due ones.
-    pub by_type: TallyByType,
+    by_type: TallyByType,
+    listed: Listed,
+}
+
+/// The rows of a range that are listed under one policy. Duplicates among the due rows are not found yet.
+#[derive(Debug, Default)]
+pub struct Listed {
     /// Due rows by ascending Device ID; [`Due::party`] is a [`PartyCode`](crate::scan::PartyCode).
     pub due: Vec<Due>,
     /// Quarantined rows, by their zero-based numbers within the snapshot. Beyond the guard's limit rows are only
     /// counted.
     pub quarantined: Vec<(u64, Reason)>,
 }
+
+impl Listed {
+    const fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.quarantined.is_empty()
+    }
+}
+
+/// Memory that a due row takes until it is written: in its range, in its place by Device ID, and to sort it.
+const BYTES_OF_DUE: usize = 80;
 
 /// Buffers that a worker reuses for every range.
 #[derive(Debug, Default)]
@@ -37,21 +54,48 @@ pub struct JudgeBuffers {
 pub struct Judge<'a> {
     /// Which rows are judged one by one.
     pub plan: CandidatePlan<'a>,
+    /// For each policy, the counts of all rows except the due ones. They are kept here and not for each range, because a
+    /// snapshot may have a hundred thousand ranges.
+    by_type: Vec<Mutex<TallyByType>>,
+    /// Memory of the due rows.
+    memory: Mutex<Reserved>,
     /// For each policy, how many more quarantined rows are kept. Beyond its guard's limit rows are only counted.
     room: Vec<AtomicU64>,
 }
 
 impl<'a> Judge<'a> {
     /// A judge that keeps at most `room` quarantined rows for each policy.
-    pub fn new(plan: CandidatePlan<'a>, room: impl Iterator<Item = u64>) -> Self {
-        Self { plan, room: room.map(AtomicU64::new).collect() }
+    pub fn new(plan: CandidatePlan<'a>, room: &[u64]) -> Self {
+        let by_type = plan.rules.iter().map(|_| Mutex::default()).collect();
+        Self { plan, by_type, memory: Mutex::default(), room: room.iter().copied().map(AtomicU64::new).collect() }
     }
 
-    /// Judges a range under every policy.
+    /// Judges a range under every policy. Returns what is listed for each policy; nothing if no policy lists a row.
     ///
     /// # Errors
-    /// Damaged data.
-    pub fn range(&self, range: &mut RangeReader<'_>, buffers: &mut JudgeBuffers) -> Result<Vec<Judged>> {
+    /// Damaged data, and more due rows than the memory limit allows.
+    pub fn range(&self, range: &mut RangeReader<'_>, buffers: &mut JudgeBuffers) -> Result<Vec<Listed>> {
+        let judged = self.judge(range, buffers)?;
+        for (total, judged) in self.by_type.iter().zip(&judged) {
+            *total.lock().unwrap_or_else(PoisonError::into_inner) += &judged.by_type;
+        }
+        let listed: Vec<Listed> = judged.into_iter().map(|judged| judged.listed).collect();
+        let due = listed.iter().map(|listed| listed.due.len()).sum::<usize>();
+        let reserved = self.memory.lock().unwrap_or_else(PoisonError::into_inner).add(due * BYTES_OF_DUE);
+        reserved.map_err(|_| {
+            let place = range.file.place().row_group(range.range.group);
+            place.refuse(Fault::TooLarge("the list of due rows of the snapshot".into()))
+        })?;
+        Ok(if listed.iter().all(Listed::is_empty) { Vec::new() } else { listed })
+    }
+
+    /// The counts of the ranges that were judged, for each policy, and the plan.
+    pub fn into_counts(self) -> (CandidatePlan<'a>, Vec<TallyByType>) {
+        let counts = self.by_type.into_iter().map(|total| total.into_inner().unwrap_or_else(PoisonError::into_inner));
+        (self.plan, counts.collect())
+    }
+
+    fn judge(&self, range: &mut RangeReader<'_>, buffers: &mut JudgeBuffers) -> Result<Vec<Judged>> {
         let JudgeBuffers { candidates, keys } = buffers;
         let mut judged: Vec<Judged> = self.plan.rules.iter().map(|_| Judged::default()).collect();
         candidates.read_pairs(range, &self.plan)?;
@@ -125,7 +169,7 @@ impl<'a> Judge<'a> {
                 },
             };
             if self.keeps_quarantined(policy) {
-                judged.quarantined.push((range.range.row_number(candidates.open.rows[index]), reason));
+                judged.listed.quarantined.push((range.range.row_number(candidates.open.rows[index]), reason));
             }
         }
         for (code, rows) in not_due.into_iter().enumerate().filter(|(_, rows)| *rows > 0) {
@@ -152,11 +196,11 @@ impl<'a> Judge<'a> {
             let (_, device_type) = pair_codes(usize::from(candidates.open.pairs[index as usize]));
             judged.by_type.add(device_type, Disposition::Quarantined(Reason::BadDeviceId), 1);
             if self.keeps_quarantined(due.policy) {
-                judged.quarantined.push((range.range.row_number(columns.rows[at]), Reason::BadDeviceId));
+                judged.listed.quarantined.push((range.range.row_number(columns.rows[at]), Reason::BadDeviceId));
             }
         }
-        judged.due.reserve_exact(due.indices.len());
-        judged.due.extend(keys.sorted().iter().map(|key| {
+        judged.listed.due.reserve_exact(due.indices.len());
+        judged.listed.due.extend(keys.sorted().iter().map(|key| {
             let at = key.place as usize;
             let index = wanted[at] as usize;
             let (status, device_type) = pair_codes(usize::from(candidates.open.pairs[index]));

@@ -24,34 +24,44 @@ pub struct Settled {
     pub quarantined: Vec<(u64, Reason)>,
 }
 
+/// What due rows are settled by.
+#[derive(Debug, Clone, Copy)]
+pub struct SettleRules<'a> {
+    /// For each number in the register of parties, the index in [`Parties`].
+    pub rank: &'a [u32],
+    /// Device IDs, ascending, that count as duplicates even if only one of their rows is due.
+    pub duplicates: &'a [DeviceId],
+    /// How many quarantined rows are kept. Beyond that they are only counted, because a guard stops the run.
+    pub room: u64,
+}
+
 /// Sorts due rows by Device ID, and quarantines duplicates and rows without the party that must be alerted.
 ///
-/// `pieces` has the due rows of each range by ascending Device ID; `rank` has, for each number in the register of
-/// parties, the index in [`Parties`]. Device IDs in `duplicates` (ascending) count as duplicates even if only one of
-/// their rows is due.
+/// `pieces` has the due rows of each range by ascending Device ID.
 ///
 /// # Errors
 /// None: the result is that of [`Pool::map_with`].
-pub fn settle(pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId], pool: &Pool) -> Result<Settled> {
+pub fn settle(pieces: &[Vec<Due>], rules: &SettleRules<'_>, pool: &Pool) -> Result<Settled> {
+    let parties = rules.rank.len() + 1;
     let settled_ranges = pool.map_with(key_ranges::ranges(pieces, |due| due.id), IdKeys::default, |keys, range| {
         keys.clear();
         for (number, piece) in pieces.iter().enumerate() {
             let spot = |row: usize| (number as u32, row as u32);
             keys.extend(range.of(piece, |due| due.id).map(|row| IdKey::new(piece[row].id, spot(row))));
         }
-        let mut settled =
-            SettledRange { by_party: vec![PartyCounts::default(); rank.len() + 1], ..SettledRange::default() };
-        settled.settle(keys.sorted(), pieces, rank, duplicates);
+        let mut settled = SettledRange { by_party: vec![PartyCounts::default(); parties], ..SettledRange::default() };
+        settled.settle(keys.sorted(), pieces, rules);
         Ok::<_, Error>(settled)
     })?;
-    let mut settled = Settled { by_party: vec![PartyCounts::default(); rank.len() + 1], ..Settled::default() };
+    let mut settled = Settled { by_party: vec![PartyCounts::default(); parties], ..Settled::default() };
     for range in &settled_ranges {
         settled.by_type += &range.by_type;
         for (total, party) in settled.by_party.iter_mut().zip(&range.by_party) {
             total.deletes += party.deletes;
             total.alerts += party.alerts;
         }
-        settled.quarantined.extend(&range.quarantined);
+        let room = usize::try_from(rules.room).unwrap_or(usize::MAX).saturating_sub(settled.quarantined.len());
+        settled.quarantined.extend(range.quarantined.iter().take(room));
     }
     settled.due = settled_ranges.into_iter().map(|range| range.due).collect();
     Ok(settled)
@@ -67,7 +77,8 @@ struct SettledRange {
 }
 
 impl SettledRange {
-    fn settle(&mut self, keys: &[IdKey<(u32, u32)>], pieces: &[Vec<Due>], rank: &[u32], duplicates: &[DeviceId]) {
+    fn settle(&mut self, keys: &[IdKey<(u32, u32)>], pieces: &[Vec<Due>], rules: &SettleRules<'_>) {
+        let SettleRules { rank, duplicates, room } = *rules;
         self.due.reserve_exact(keys.len());
         for same in keys.chunk_by(|one, other| one.id == other.id) {
             let duplicate = same.len() > 1 || duplicates.binary_search(&DeviceId(same[0].id)).is_ok();
@@ -78,7 +89,9 @@ impl SettledRange {
                     if duplicate { Some(Reason::DuplicateDeviceId) } else { PartyCode::of(due.party).flaw(due.alert) };
                 if let Some(reason) = flaw {
                     self.by_type.add(due.type_code, Disposition::Quarantined(reason), 1);
-                    self.quarantined.push((due.row, reason));
+                    if (self.quarantined.len() as u64) < room {
+                        self.quarantined.push((due.row, reason));
+                    }
                     continue;
                 }
                 self.by_type.add(due.type_code, Disposition::Delete { alert: due.alert }, 1);

@@ -6,6 +6,7 @@ mod common;
 mod cli;
 mod examples;
 mod faults;
+mod hostile;
 mod hostile_text;
 mod shown;
 mod stuck;

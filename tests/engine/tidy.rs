@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["shown"],
     &["error"],
-    &["progress", "pool", "kernel", "system"],
+    &["progress", "pool", "kernel", "memory", "system"],
     &["estate"],
     &["config", "output"],
     &["plot", "policy", "snapshot"],

@@ -1,7 +1,7 @@
 //! The reader of one column chunk, with the choice between the encoded and the reference reader.
 
 use super::super::metrics::ScanMetrics;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::kernel::Kernel;
 use crate::snapshot::encoded::{self, Buffers, Chunk, Damage, Dictionary, PageCursor, PageStart};
@@ -30,11 +30,7 @@ pub struct ColumnChunk<'a> {
 
 impl ColumnChunk<'_> {
     pub(super) fn refuse(&self, damage: Damage) -> Error {
-        let what = match damage {
-            Damage::Corrupt(what) => what,
-            Damage::Unhandled => "its pages are in a form that no reader supports".into(),
-        };
-        self.file.chunk_place(self.group, self.bound).refuse(Fault::Corrupt(what))
+        self.file.chunk_place(self.group, self.bound).refuse(damage.into_fault())
     }
 }
 

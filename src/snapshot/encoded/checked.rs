@@ -11,6 +11,7 @@ use parquet::basic::Encoding as CrateEncoding;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::errors::{ParquetError, Result as CrateResult};
 
+use super::codec::justify;
 use super::levels::{StoredBody, levels_and_values, read_levels};
 use super::{Chunk, Codec, Damage, Encoding, LevelEncoding, PageHeader, PageKind, PageWalk, Result, foreign};
 
@@ -21,6 +22,7 @@ pub struct CheckedPages {
     codec: Codec,
     optional: bool,
     width: Option<usize>,
+    has_dictionary: bool,
     /// Offset of the next page in `bytes`.
     at: usize,
     /// Rows of the chunk that are in pages not passed yet.
@@ -41,7 +43,8 @@ impl CheckedPages {
     #[must_use]
     pub fn new(chunk: Chunk<'_>, bytes: Bytes) -> Self {
         let Chunk { codec, optional, rows, width, .. } = chunk;
-        Self { bytes, codec, optional, width, at: 0, rows_left: rows, words: Vec::new(), ranks: Vec::new() }
+        let (words, ranks) = (Vec::new(), Vec::new());
+        Self { bytes, codec, optional, width, has_dictionary: false, at: 0, rows_left: rows, words, ranks }
     }
 
     /// Reads the header of the next page that has values, and does not pass the page. After the last row there is none.
@@ -82,11 +85,12 @@ impl CheckedPages {
         self.data(&header, &body).map(Some)
     }
 
-    fn dictionary(&self, header: &PageHeader, body: &Bytes) -> Result<Page> {
+    fn dictionary(&mut self, header: &PageHeader, body: &Bytes) -> Result<Page> {
         let buf = unpack(self.codec, body, header.uncompressed)?;
         if header.values > buf.len() / self.width.unwrap_or(4).max(1) {
             return Err(Damage::corrupt("the dictionary is shorter than its values"));
         }
+        self.has_dictionary = true;
         let num_values = header.values as u32;
         Ok(Page::DictionaryPage { buf, num_values, encoding: CrateEncoding::PLAIN, is_sorted: false })
     }
@@ -98,6 +102,9 @@ impl CheckedPages {
         let (levels, values) = levels_and_values(header, self.optional, stored.levels, &unpacked)?;
         let present = read_levels(levels, header.values, &mut self.words, &mut self.ranks)?.unwrap_or(header.values);
         let encoding = encoding(header, present)?;
+        if encoding == CrateEncoding::RLE_DICTIONARY && !self.has_dictionary {
+            return Err(Damage::corrupt("codes without a dictionary"));
+        }
         check_counts(encoding, values, present)?;
         // Without a value, what follows the levels has no meaning.
         let end = if present == 0 { unpacked.len() - values.len() } else { unpacked.len() };
@@ -134,6 +141,7 @@ const BIT_PACKED: CrateEncoding = CrateEncoding::BIT_PACKED;
 
 /// Decompresses a body, which is shared if it is not compressed.
 fn unpack(codec: Codec, packed: &Bytes, expected: usize) -> Result<Bytes> {
+    justify(codec, packed.len(), expected)?;
     let unpacked = if codec == Codec::Plain { packed.clone() } else { foreign::unpack(codec, packed, expected)? };
     if unpacked.len() != expected {
         let found = unpacked.len();
@@ -216,7 +224,7 @@ fn delta_end(bytes: &[u8]) -> Result<(usize, usize)> {
 fn refused(damage: Damage) -> ParquetError {
     ParquetError::General(match damage {
         Damage::Corrupt(what) => what,
-        Damage::Unhandled => "its pages are in a form that no reader supports".into(),
+        other => other.into_fault().to_string(),
     })
 }
 

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use super::codec::justify;
 use super::levels::{StoredBody, levels_and_values, read_levels};
 use super::{
-    Codec, Damage, Dictionary, Encoding, PageHeader, PageKind, PageStart, PageWalk, Result, Runs, Unpacker, snappy,
+    Codec, Damage, Dictionary, Encoding, PageBuffer, PageHeader, PageKind, PageStart, PageWalk, Result, Runs, Unpacker,
+    snappy,
 };
+use crate::memory::Reserved;
 
 /// One column chunk as stored in the file.
 #[derive(Debug, Clone, Copy)]
@@ -89,11 +92,13 @@ pub enum Values<'p> {
 #[derive(Debug, Default)]
 pub struct Buffers {
     unpacker: Unpacker,
-    page: Vec<u8>,
+    page: PageBuffer,
     /// The next page, if it was decompressed together with the current one.
-    ahead: Vec<u8>,
+    ahead: PageBuffer,
     words: Vec<u64>,
     ranks: Vec<u32>,
+    /// Memory of `words` and `ranks`.
+    levels: Reserved,
     bytes_read: u64,
 }
 
@@ -248,7 +253,8 @@ impl<'a, 'b> PageCursor<'a, 'b> {
         header.check(body)?;
         let next_offset = self.chunk.bytes.len() - self.walk.bytes_left();
         let following = if self.ahead.is_none() { self.following_page(head, next) } else { None };
-        let Buffers { unpacker, page, ahead, words, ranks, bytes_read } = &mut *self.buffers;
+        self.reserve_levels(header.values)?;
+        let Buffers { unpacker, page, ahead, words, ranks, bytes_read, .. } = &mut *self.buffers;
         *bytes_read += body.len() as u64;
         let stored = StoredBody::of(&header, body, self.chunk.codec)?;
         let unpacked: &'p [u8] = if stored.codec == Codec::Plain {
@@ -260,6 +266,8 @@ impl<'a, 'b> PageCursor<'a, 'b> {
             match (following, self.ahead.take_if(|ready| *ready == offset)) {
                 (_, Some(_)) => std::mem::swap(page, ahead),
                 (Some((body, len)), None) => {
+                    let page = page.for_snappy(stored.packed.len(), stored.expected)?;
+                    let ahead = ahead.for_snappy(body.len(), len)?;
                     let (this, ahead_outcome) =
                         snappy::unpack_two((stored.packed, stored.expected, page), (body, len, ahead));
                     this?;
@@ -268,7 +276,7 @@ impl<'a, 'b> PageCursor<'a, 'b> {
                 }
                 (None, None) => unpacker.unpack(stored.codec, stored.packed, stored.expected, page)?,
             }
-            &page[..stored.expected]
+            &page.as_slice()[..stored.expected]
         };
         let (levels, values) = levels_and_values(&header, self.chunk.optional, stored.levels, unpacked)?;
         let present = read_levels(levels, header.values, words, ranks)?;
@@ -285,6 +293,15 @@ impl<'a, 'b> PageCursor<'a, 'b> {
 }
 
 impl<'a> PageCursor<'a, '_> {
+    /// Reserves memory for the definition levels of a page of so many rows: 12 bytes for 64 rows.
+    fn reserve_levels(&mut self, rows: usize) -> Result<()> {
+        if !self.chunk.optional {
+            return Ok(());
+        }
+        let bytes = rows.div_ceil(64) * 12;
+        self.buffers.levels.grow_to(bytes).map_err(|_| Damage::too_large(bytes))
+    }
+
     /// The body of the page after this one and its decompressed length, if both can be decompressed together.
     fn following_page(
         &self,
@@ -296,7 +313,11 @@ impl<'a> PageCursor<'a, '_> {
         }
         let (header, body) = self.walk.clone().next_page().ok()??;
         let rows = self.next_row..self.next_row + header.values;
-        (header.kind == PageKind::Data && next(rows)).then_some((body, header.uncompressed))
+        let both = header.kind == PageKind::Data
+            && [head.header, header]
+                .iter()
+                .all(|header| justify(Codec::Snappy, header.compressed, header.uncompressed).is_ok());
+        (both && next(rows)).then_some((body, header.uncompressed))
     }
 }
 

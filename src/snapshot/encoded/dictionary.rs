@@ -1,13 +1,16 @@
 //! The dictionary of a column chunk. A worker decodes it once for all ranges that it reads of the chunk.
 
-use super::{Codec, Damage, Encoding, PageHeader, Result, Unpacker};
+use super::{Codec, Damage, Encoding, PageBuffer, PageHeader, Result, Unpacker};
+use crate::memory::Reserved;
 
 /// The dictionary of a chunk.
 #[derive(Debug, Default)]
 pub struct Dictionary {
-    bytes: Vec<u8>,
+    bytes: PageBuffer,
     /// Start and length in `bytes` of each value.
     spans: Vec<(u32, u32)>,
+    /// Memory of `spans`.
+    reserved: Reserved,
     /// Address and length of the page body that it was decoded from.
     decoded_from: Option<(usize, usize)>,
 }
@@ -34,12 +37,12 @@ impl Dictionary {
         let (start, len) = *self.spans.get(code as usize).ok_or_else(|| {
             Damage::corrupt(format!("code {code} is beyond the dictionary's {} values", self.spans.len()))
         })?;
-        Ok(&self.bytes[start as usize..][..len as usize])
+        Ok(&self.bytes.as_slice()[start as usize..][..len as usize])
     }
 
     /// All values in the order of their codes.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.spans.iter().map(|&(start, len)| &self.bytes[start as usize..][..len as usize])
+        self.spans.iter().map(|&(start, len)| &self.bytes.as_slice()[start as usize..][..len as usize])
     }
 
     /// Makes the next chunk decode its dictionary, even if it is at the same address.
@@ -76,12 +79,14 @@ impl Dictionary {
 
     fn index(&mut self, len: usize, values: usize, width: Option<usize>) -> Result<()> {
         self.spans.clear();
-        let bytes = &self.bytes[..len];
+        let bytes = &self.bytes.as_slice()[..len];
         let short = || Damage::corrupt("the dictionary is shorter than its values");
-        // Each value takes at least one byte, because no column of the contract has a width of 0.
-        if values > bytes.len() {
+        // A value takes its width, or at least the four bytes of its length.
+        if values > bytes.len() / width.unwrap_or(4).max(1) {
             return Err(short());
         }
+        let needed = values * size_of::<(u32, u32)>();
+        self.reserved.grow_to(needed).map_err(|_| Damage::too_large(needed))?;
         let mut at = 0usize;
         for _ in 0..values {
             let (start, len) = if let Some(width) = width {

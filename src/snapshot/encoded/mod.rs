@@ -20,18 +20,22 @@ pub mod snappy;
 mod starts;
 pub mod thrift;
 
-pub use codec::{Codec, Unpacker};
+pub use codec::{Codec, PageBuffer, Unpacker};
 pub use cursor::{Buffers, Chunk, DataPage, Page, PageCursor, Validity, Values};
 pub use dictionary::Dictionary;
 pub use hybrid::{Run, Runs, code_at};
 pub use pages::{Encoding, LevelEncoding, PageHeader, PageKind, PageWalk};
 pub use starts::{PageStart, page_starts};
 
+use crate::error::Fault;
+
 /// Why an encoded chunk cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
     /// The bytes contradict themselves or the footer.
     Corrupt(String),
+    /// What it claims does not fit into the memory limit; the number of bytes.
+    TooLarge(usize),
     /// No fault was found, but only the reference reader supports this form.
     Unhandled,
 }
@@ -40,6 +44,22 @@ impl Damage {
     /// [`Damage::Corrupt`] with this reason.
     pub fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt(what.into())
+    }
+
+    /// [`Damage::TooLarge`] with this number of bytes.
+    #[must_use]
+    pub const fn too_large(bytes: usize) -> Self {
+        Self::TooLarge(bytes)
+    }
+
+    /// The fault of a snapshot that has this damage in a column chunk.
+    #[must_use]
+    pub fn into_fault(self) -> Fault {
+        match self {
+            Self::Corrupt(what) => Fault::Corrupt(what),
+            Self::TooLarge(bytes) => Fault::TooLarge(format!("a page of {bytes} bytes")),
+            Self::Unhandled => Fault::Corrupt("its pages are in a form that no reader supports".into()),
+        }
     }
 }
 

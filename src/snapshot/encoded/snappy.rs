@@ -21,7 +21,7 @@ use std::hint::select_unpredictable;
 use super::{Damage, Result};
 
 /// Bytes between output and input, and after the input: the most that an element copies or reads beyond its end.
-const GAP: usize = 64;
+pub(super) const GAP: usize = 64;
 
 /// Decompresses `packed` into the beginning of `buffer`, which grows as needed and never shrinks.
 ///

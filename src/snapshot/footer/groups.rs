@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use super::super::contract::{Columns, FileColumn};
 use super::super::encoded::thrift::{Thrift, wire};
-use super::super::encoded::{self, Codec, Damage};
-use super::{FooterOutline, Passed, pass};
+use super::super::encoded::{self, Codec};
+use super::{FooterOutline, Passed, fault_of, pass};
 use crate::error::{Fault, Place, Result};
 use crate::estate::Column;
 
@@ -19,6 +19,38 @@ pub struct RowGroups {
     leaves: Vec<usize>,
     /// The chunks of each row group in the order of `leaves`.
     chunks: Vec<ChunkFooter>,
+}
+
+/// A column whose chunks are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct WantedColumn<'a> {
+    /// Zero-based index among the leaf columns of the outline's schema.
+    pub leaf: usize,
+    /// Its name in the file.
+    pub name: &'a str,
+    /// Whether statistics are kept, and where the page index is.
+    pub pruned: bool,
+}
+
+impl<'a> WantedColumn<'a> {
+    /// The columns of the contract that a file has.
+    #[must_use]
+    pub fn of(columns: &'a Columns) -> Vec<Self> {
+        let bound = |column| -> Option<Self> {
+            let FileColumn { leaf, name, .. } = columns.in_file(column)?;
+            Some(Self { leaf: *leaf, name, pruned: matches!(column, Column::SmiStatus | Column::StatusSince) })
+        };
+        Column::ALL.into_iter().filter_map(bound).collect()
+    }
+}
+
+/// The file that row groups are read from.
+#[derive(Clone, Copy)]
+pub struct ReadAt<'a> {
+    /// The file, for errors.
+    pub place: &'a Place,
+    /// Called with bytes that are not needed any more.
+    pub passed: Passed<'a>,
 }
 
 /// What the footer says about a column chunk.
@@ -81,16 +113,15 @@ pub struct ChunkStatistics {
 const LONGEST_VALUE: usize = 64;
 
 impl RowGroups {
-    /// Reads the row groups of a footer.
+    /// Reads the row groups of a footer, with the chunks of some columns.
     ///
     /// # Errors
     /// Numbers of rows that contradict each other, and a row group that does not have the columns of the schema.
-    pub fn read(outline: &FooterOutline<'_>, columns: &Columns, place: &Place, passed: Passed<'_>) -> Result<Self> {
-        let bound: Vec<(Column, &FileColumn)> =
-            Column::ALL.into_iter().filter_map(|column| Some((column, columns.in_file(column)?))).collect();
-        let groups = Self { leaves: bound.iter().map(|(_, bound)| bound.leaf).collect(), ..Self::default() };
-        let mut reader = GroupReader { outline, bound, place, groups, stored: Vec::new(), last: Vec::new() };
-        reader.read(passed)?;
+    pub fn read(outline: &FooterOutline<'_>, columns: &[WantedColumn<'_>], at: &ReadAt<'_>) -> Result<Self> {
+        let groups = Self { leaves: columns.iter().map(|column| column.leaf).collect(), ..Self::default() };
+        let mut reader =
+            GroupReader { outline, bound: columns, place: at.place, groups, stored: Vec::new(), last: Vec::new() };
+        reader.read(at.passed)?;
         Ok(reader.groups)
     }
 
@@ -142,7 +173,7 @@ struct StoredChunk {
 
 struct GroupReader<'a> {
     outline: &'a FooterOutline<'a>,
-    bound: Vec<(Column, &'a FileColumn)>,
+    bound: &'a [WantedColumn<'a>],
     place: &'a Place,
     groups: RowGroups,
     /// The chunks of the row group that is read.
@@ -154,10 +185,7 @@ struct GroupReader<'a> {
 impl GroupReader<'_> {
     fn read(&mut self, passed: Passed<'_>) -> Result<()> {
         let place = self.place;
-        let footer = |damage| match damage {
-            Damage::Corrupt(what) => place.clone().refuse(Fault::Footer(what)),
-            Damage::Unhandled => place.clone().refuse(Fault::Footer("it is not supported".into())),
-        };
+        let footer = |damage| place.clone().refuse(fault_of(damage));
         let Some(at) = self.outline.groups_at else { return self.check_rows() };
         let start = self.outline.start;
         let mut thrift = self.outline.thrift.at(at);
@@ -182,9 +210,8 @@ impl GroupReader<'_> {
         thrift.fields(|thrift, id, kind| match (id, kind) {
             (1, wire::LIST) => thrift.structs(|thrift| {
                 let leaf = self.stored.len();
-                let wanted = self.bound.iter().find(|(_, bound)| self.outline.leaves.get(bound.leaf) == Some(&leaf));
-                let pruned = |(column, _): &(Column, _)| matches!(column, Column::SmiStatus | Column::StatusSince);
-                self.stored.push(StoredChunk::read(thrift, wanted.is_some_and(pruned))?);
+                let wanted = self.bound.iter().find(|bound| self.outline.leaves.get(bound.leaf) == Some(&leaf));
+                self.stored.push(StoredChunk::read(thrift, wanted.is_some_and(|bound| bound.pruned))?);
                 Ok(())
             }),
             (3, wire::I64) => {
@@ -215,12 +242,11 @@ impl GroupReader<'_> {
         if let Some(first) = starts.first() {
             self.end_last(*first);
         }
-        for index in 0..self.bound.len() {
-            let (_, bound) = self.bound[index];
+        for bound in self.bound {
             let leaf = self.outline.leaves.get(bound.leaf).copied().unwrap_or(usize::MAX);
             let Some(stored) = self.stored.get_mut(leaf) else { continue };
             let stored = std::mem::take(stored);
-            let corrupt = |what: &str| place().column(&bound.name).refuse(Fault::Corrupt(what.into()));
+            let corrupt = |what: &str| place().column(bound.name).refuse(Fault::Corrupt(what.into()));
             self.check(&stored, bound).map_err(corrupt)?;
             let next = starts.get(starts.partition_point(|&start| start <= stored.start));
             if next.is_none() {
@@ -237,7 +263,7 @@ impl GroupReader<'_> {
     }
 
     /// Why a chunk of a bound column cannot be read.
-    fn check(&self, stored: &StoredChunk, bound: &FileColumn) -> Result<(), &'static str> {
+    fn check(&self, stored: &StoredChunk, bound: &WantedColumn<'_>) -> Result<(), &'static str> {
         let schema = self.outline.file.schema_descr();
         if stored.encrypted {
             return Err("it is encrypted");

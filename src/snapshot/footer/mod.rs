@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use parquet::file::metadata::{FileMetaData, KeyValue};
 
-pub use groups::{ChunkFooter, ChunkStatistics, RowGroups, column_bytes};
+pub use groups::{ChunkFooter, ChunkStatistics, ReadAt, RowGroups, WantedColumn, column_bytes};
 pub use index::DatePages;
 
 use super::encoded::thrift::{Thrift, wire};
@@ -57,14 +57,17 @@ impl<'a> FooterOutline<'a> {
     /// # Errors
     /// A file without a valid footer, with what is wrong.
     pub fn of(file: &'a [u8], passed: Passed<'_>) -> Result<Self, Fault> {
-        let start = start_of(file)?;
-        let thrift = Thrift::new(&file[start..file.len() - TAIL], WHAT);
-        Self::read(thrift, start, passed).map_err(|damage| {
-            Fault::Footer(match damage {
-                Damage::Corrupt(what) => what,
-                Damage::Unhandled => "it is in a form that is not supported".into(),
-            })
-        })
+        let end = file.len().saturating_sub(TAIL);
+        let start = start_of((file, &file[end..]), file.len())?;
+        Self::of_footer(&file[start..end], start, passed)
+    }
+
+    /// As [`of`](Self::of), from the bytes of the footer alone, which begins at `start` in the file.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn of_footer(footer: &'a [u8], start: usize, passed: Passed<'_>) -> Result<Self, Fault> {
+        Self::read(Thrift::new(footer, WHAT), start, passed).map_err(fault_of)
     }
 
     fn read(thrift: Thrift<'a>, start: usize, passed: Passed<'_>) -> encoded::Result<Self> {
@@ -98,25 +101,23 @@ impl<'a> FooterOutline<'a> {
 }
 
 /// Bytes after the footer: its length, and the magic number.
-const TAIL: usize = 8;
+pub(super) const TAIL: usize = 8;
 
-/// Where the footer begins in the file.
-fn start_of(file: &[u8]) -> Result<usize, Fault> {
-    if !file.starts_with(b"PAR1") {
-        let what = match file {
+/// Where the footer begins in a file of `len` bytes, of which `head` has the first four or more, and `tail` the last eight.
+pub(super) fn start_of((head, tail): (&[u8], &[u8]), len: usize) -> Result<usize, Fault> {
+    if !head.starts_with(b"PAR1") {
+        let what = match head {
             [] => "it is empty",
-            _ if file.starts_with(b"PARE") => "its footer is encrypted",
+            _ if head.starts_with(b"PARE") => "its footer is encrypted",
             _ => "it does not begin with PAR1",
         };
         return Err(Fault::NotParquet(what.into()));
     }
-    let end = file.len().saturating_sub(TAIL);
-    let length = file.get(end..).filter(|_| file.ends_with(b"PAR1") && file.len() >= 12).and_then(<[u8]>::first_chunk);
+    let length = tail.first_chunk().filter(|_| tail.ends_with(b"PAR1") && len >= 12);
     let length = length.ok_or_else(|| Fault::NotParquet("it does not end with PAR1: the file is cut short".into()))?;
     let length = u32::from_le_bytes(*length) as usize;
-    end.checked_sub(length)
-        .filter(|&start| start >= 4)
-        .ok_or_else(|| Fault::Footer(format!("it claims {length} bytes in a file of {}", file.len())))
+    let start = len.saturating_sub(TAIL).checked_sub(length).filter(|&start| start >= 4);
+    start.ok_or_else(|| Fault::Footer(format!("it claims {length} bytes in a file of {len}")))
 }
 
 /// The fields of the struct `FileMetaData`.
@@ -184,4 +185,12 @@ fn key_value(thrift: &mut Thrift<'_>) -> encoded::Result<Option<KeyValue>> {
         Ok(())
     })?;
     Ok(key.map(|key| KeyValue { key, value }))
+}
+
+/// The fault of a file whose footer has this damage.
+fn fault_of(damage: Damage) -> Fault {
+    match damage {
+        Damage::Corrupt(what) => Fault::Footer(what),
+        other => other.into_fault(),
+    }
 }

@@ -278,12 +278,12 @@ impl LogicalFields {
                 precision: number(self.second)?,
             }),
             6 => LogicalType::Date,
-            7 => LogicalType::Time(TimeType { is_adjusted_to_u_t_c: self.flag.unwrap_or(true), unit: self.unit? }),
-            8 => LogicalType::Timestamp(TimestampType {
-                is_adjusted_to_u_t_c: self.flag.unwrap_or(true),
-                unit: self.unit?,
+            7 => LogicalType::Time(TimeType { is_adjusted_to_u_t_c: self.flag?, unit: self.unit? }),
+            8 => LogicalType::Timestamp(TimestampType { is_adjusted_to_u_t_c: self.flag?, unit: self.unit? }),
+            10 => LogicalType::Integer(IntType {
+                bit_width: i8::try_from(self.first?).ok().filter(|width| [8, 16, 32, 64].contains(width))?,
+                is_signed: self.flag?,
             }),
-            10 => LogicalType::Integer(IntType { bit_width: i8::try_from(self.first?).ok()?, is_signed: self.flag? }),
             11 => LogicalType::Unknown,
             12 => LogicalType::Json,
             13 => LogicalType::Bson,
