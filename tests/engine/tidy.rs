@@ -253,7 +253,8 @@ fn words_are_plain() {
 /// The targets of relative links in the documents exist.
 #[test]
 fn links_have_targets() {
-    let mut documents = vec![root().join("README.md"), root().join("ARCHITECTURE.md"), root().join("CHANGELOG.md")];
+    let mut documents: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root().join(name)).to_vec();
     files_below(&root().join("docs"), &mut documents);
     let mut findings = Vec::new();
     for document in documents.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
@@ -395,6 +396,43 @@ fn a_type_name_has_one_meaning() {
                     ));
                 }
                 None => known.push((name, file.clone(), line)),
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// Every promise names tests that prove it, and they exist.
+#[test]
+fn promises_name_tests_that_exist() {
+    let text = fs::read_to_string(root().join("docs/promises.md")).unwrap();
+    let mut findings = Vec::new();
+    for promise in text.split("\n## ").skip(1) {
+        let title = promise.lines().next().unwrap_or_default();
+        let named: Vec<&str> = promise.lines().filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`')).collect();
+        if named.is_empty() {
+            findings.push(format!("docs/promises.md: `{title}` names no test"));
+        }
+        for test in named {
+            let (file, name) = test.split_once("::").unwrap_or((test, ""));
+            let code = fs::read_to_string(root().join("tests").join(file)).unwrap_or_default();
+            if !code.contains(&format!("fn {name}(")) {
+                findings.push(format!("docs/promises.md: `{title}` names {test}, which does not exist"));
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// Only the room of the live inventory may connect to anything.
+#[test]
+fn only_one_room_connects() {
+    let mut findings = Vec::new();
+    for (file, lines) in sources() {
+        for (line, text) in lines {
+            let connects = ["std::net", "TcpStream", "UdpSocket", "postgres::", "rustls::", "ureq::"];
+            if room_of(&file) != "smi" && connects.iter().any(|word| text.contains(word)) {
+                findings.push(format!("{file}:{line}: connects outside of `smi`; ask `smi` for it"));
             }
         }
     }
