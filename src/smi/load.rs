@@ -147,6 +147,7 @@ fn attempt(session: &mut Session<'_>, entry: &LoadEntry, progress: &dyn Progress
     session.plan_by_index()?;
     if execute {
         entry.set_loading(&mut session.client, &session.names, &shape.columns)?;
+        stage::drop_leftovers(&mut session.client, config, &session.names, plan, &session.table);
     }
     let batch = Batch::prepare(session, entry.load_id)?;
     let trial = UndoTrial::prepare(session, entry.load_id)?;

@@ -13,7 +13,7 @@ use postgres::{Client, GenericClient};
 use super::config::Config;
 use super::copy::{days_on_wire, instant_on_wire};
 use super::fault::failed;
-use super::guarded_delete::DeviceSql;
+use super::guarded_delete::{DeviceSql, LoadTables};
 use super::table::{DeviceTable, qualified, quoted};
 use crate::approval::{self, Approval, RequiredApprovals};
 use crate::error::{Error, Result};
@@ -103,6 +103,31 @@ pub(super) fn drop_stage(client: &mut impl GenericClient, config: &Config, plan:
     let name = stage_name(config, &plan.id);
     let sql = format!("DROP TABLE IF EXISTS {name}");
     client.batch_execute(&sql).map_err(failed("cannot drop the staging table"))
+}
+
+/// Drops staging tables that no load will use again: those of loads that are done, of runs without an entry, and of other runs
+/// of the same device table that were killed before their first transaction or are older. The caller holds the lock on loads of
+/// that table. What this user may not drop stays.
+pub(super) fn drop_leftovers(
+    client: &mut Client,
+    config: &Config,
+    names: &LoadTables,
+    plan: &Plan,
+    table: &DeviceTable,
+) {
+    let leftovers = format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c \
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+         LEFT JOIN {loads} AS l ON c.relname = 'sweep_stage_' || l.run_id \
+         WHERE n.nspname = $1::text AND c.relkind = 'r' AND c.relname ~ '^sweep_stage_[0-9a-f]{{16}}$' \
+         AND c.relname <> 'sweep_stage_' || $2::text AND (l.run_id IS NULL OR l.state IN ('loaded', 'undone') \
+         OR l.inventory = $3::text AND (l.state = 'staged' OR l.as_of < (SELECT as_of FROM {loads} WHERE run_id = $2::text)))",
+        loads = names.loads,
+    );
+    let found = client.query(&leftovers, &[&config.load.schema, &plan.id, &table.shown]).unwrap_or_default();
+    for row in found {
+        let _ = client.batch_execute(&format!("DROP TABLE IF EXISTS {}", row.get::<_, &str>(0)));
+    }
 }
 
 /// Whether the staging table holds every planned device. Those that have been tried are needed too: some of them may be

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::common::outcome;
 use crate::common::prepared::{PLANNED, Prepared};
-use crate::common::server::failed;
+use crate::common::server::{POLICY, confirmation, failed};
 
 /// Loads under concurrent writers.
 const RUNS: usize = 4;
@@ -280,4 +280,45 @@ fn a_locked_row_is_tried_again_after_a_crash_of_the_server() {
     let document = prepared.loaded(&["--execute", "--confirm", &confirm]);
     prepared.is_exact(&document);
     assert_eq!(document["total"]["deleted"], document["total"]["planned"]);
+}
+
+/// A load stops in the middle, and a later run is loaded. The first one is superseded: its account says what it did, and the
+/// staging tables of killed loads are gone.
+#[test]
+fn a_superseded_load_has_its_account_and_no_staging_table_stays() {
+    let prepared = Prepared::new("superseded", 3_000);
+    let confirm = prepared.confirm();
+    prepared.database.sql(&trigger("slow", "BEFORE DELETE ON device", "PERFORM pg_sleep(0.005); RETURN OLD;"));
+    let execute = ["--batch", "20", "--execute", "--confirm", &confirm];
+    let mut loader = prepared
+        .database
+        .command(&prepared.load(&execute))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while prepared.number("SELECT count(*) FROM sweep_load WHERE done > 20") == 0 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    loader.kill().unwrap();
+    loader.wait().unwrap();
+    prepared.database.sql("DROP TRIGGER slow ON device; CREATE TABLE sweep_stage_0123456789abcdef (ord bigint)");
+    std::thread::sleep(Duration::from_millis(300));
+    let folder = tempfile::tempdir().unwrap();
+    let later = prepared.database.swept(folder.path(), POLICY, &[]).to_str().unwrap().to_owned();
+    let load = ["load", later.as_str(), "--to", "URL"];
+    let of_later = confirmation(&prepared.database, &load);
+    prepared.database.well(&[&load[..], &["--execute", "--confirm", &of_later]].concat());
+    assert_eq!(prepared.number("SELECT count(*) FROM pg_class WHERE relname LIKE 'sweep_stage%'"), 0);
+
+    let output = prepared.execute(&confirm, &[]);
+    failed(&output, 6, "has been loaded already; before that,");
+    let half = prepared.document();
+    let of_first = |column: &str| {
+        let run = confirm.split(':').next().unwrap();
+        prepared.number(&format!("SELECT {column} FROM sweep_load WHERE run_id = '{run}'"))
+    };
+    assert_eq!(half["state"], "loading");
+    assert_eq!(half["total"]["deleted"], of_first("deleted"));
+    assert_eq!(half["total"]["open"], of_first("planned - done"));
 }
