@@ -132,7 +132,9 @@ impl Candidates {
         let bound = file.bound(Column::StatusSince)?;
         let pages =
             NotDuePages::new(ColumnChunk { file, group: range.range.group, bound }, plan.latest_due, plan.as_of())?;
-        if let Some(substitute) = pages.whole_chunk() {
+        if let Some(substitute) = pages.whole_chunk()
+            && range.is_full(Column::StatusSince)?
+        {
             since.resize(open.rows.len(), substitute);
             range.skip_chunk(SkipReason::DateStatistics, Column::StatusSince)?;
             return Ok(());

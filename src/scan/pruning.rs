@@ -8,7 +8,7 @@ use super::metrics::{SkipReason, Skipped};
 use super::plan::CandidatePlan;
 use crate::error::Result;
 use crate::estate::Column;
-use crate::snapshot::encoded::DataPage;
+use crate::snapshot::encoded::{Codec, DataPage, PageKind, PageWalk, is_full};
 use crate::snapshot::footer::{ChunkFooter, ChunkStatistics, DatePages};
 
 impl RangeReader<'_> {
@@ -21,7 +21,7 @@ impl RangeReader<'_> {
         if let Some(folder) = self.file.columns.in_folder(Column::SmiStatus) {
             return Ok(plan.is_closed(plan.status_code(folder.value.as_deref())));
         }
-        if one_closed_status(self.chunk(Column::SmiStatus)?, plan) {
+        if one_closed_status(self.chunk(Column::SmiStatus)?, plan) && self.is_full(Column::SmiStatus)? {
             self.skip_chunk(SkipReason::StatusStatistics, Column::SmiStatus)?;
             return Ok(true);
         }
@@ -31,6 +31,36 @@ impl RangeReader<'_> {
                 .settled_by_dictionary(rows, &|value| plan.status_code(value), |code| !plan.is_closed(code))?;
         let Some(bytes) = settled else { return Ok(false) };
         self.skip(SkipReason::StatusDictionary, bytes);
+        Ok(true)
+    }
+
+    /// Whether the levels of every page of the range show that no row is null. A null count in statistics is not enough:
+    /// some writers store 0 for pages with nulls, and a row without a date would be counted as not due.
+    ///
+    /// # Errors
+    /// A footer that points beyond the file.
+    pub(super) fn is_full(&mut self, column: Column) -> Result<bool> {
+        let bound = self.file.bound(column)?;
+        if !bound.optional {
+            return Ok(true);
+        }
+        let end = self.range.rows.end as usize;
+        let start = self.column(column)?.start;
+        let chunk = self.file.unverified_chunk(self.range.group, bound)?;
+        let mut pages = PageWalk::new(chunk.bytes.get(start.offset..).unwrap_or_default());
+        let mut row = start.first_row;
+        while row < end {
+            // A damaged page is reported when it is read.
+            let Ok(Some((header, body))) = pages.next_page() else { return Ok(false) };
+            if !matches!(header.kind, PageKind::Data | PageKind::DataV2 { .. }) {
+                continue;
+            }
+            let is_before = row + header.values <= self.range.rows.start as usize;
+            if !is_before && !is_full(&header, body, chunk.codec) {
+                return Ok(false);
+            }
+            row += header.values;
+        }
         Ok(true)
     }
 
@@ -84,6 +114,7 @@ pub struct NotDuePages<'a> {
     pages: Option<DatePages>,
     /// Offset of the chunk in the file.
     start: u64,
+    codec: Option<Codec>,
 }
 
 impl<'a> NotDuePages<'a> {
@@ -93,7 +124,8 @@ impl<'a> NotDuePages<'a> {
     /// A footer that points beyond the file.
     pub fn new(chunk: ColumnChunk<'a>, latest_due: i64, as_of: i64) -> Result<Self> {
         let start = chunk.file.chunk_range(chunk.group, chunk.bound)?.start as u64;
-        let mut pages = Self { chunk, latest_due, as_of, whole_chunk: None, pages: None, start };
+        let codec = chunk.file.chunk_footer(chunk.group, chunk.bound).and_then(|chunk| chunk.codec);
+        let mut pages = Self { chunk, latest_due, as_of, whole_chunk: None, pages: None, start, codec };
         let Some(statistics) = statistics_of(chunk) else { return Ok(pages) };
         pages.whole_chunk = pages.chunk_bounds(statistics).and_then(|bounds| pages.substitute(bounds));
         if pages.whole_chunk.is_none() && chunk.file.dates.are_ordered() {
@@ -102,7 +134,7 @@ impl<'a> NotDuePages<'a> {
         Ok(pages)
     }
 
-    /// A date that is judged like every date of the chunk; `None` if the chunk must be read.
+    /// A date that is judged like every date of the chunk, unless a row is null; `None` if the chunk must be read.
     #[must_use]
     pub const fn whole_chunk(&self) -> Option<i64> {
         self.whole_chunk
@@ -111,6 +143,9 @@ impl<'a> NotDuePages<'a> {
     /// A date that is judged like every date of the data page; `None` if it must be read.
     #[must_use]
     pub fn page(&self, page: &DataPage<'_>) -> Option<i64> {
+        if self.chunk.bound.optional && !self.codec.is_some_and(|codec| page.is_full(codec)) {
+            return None;
+        }
         let offset = self.start + page.offset as u64;
         let values = self.pages.as_ref()?.values(offset, page.first_row as u64, self.chunk.bound.optional)?;
         self.bounds(values.0, values.1).and_then(|bounds| self.substitute(bounds))

@@ -6,6 +6,7 @@ use std::slice::from_ref;
 use std::sync::Arc;
 
 use crate::common::columns::{Columns, meters, text, with, write};
+use crate::common::estates::{self, Layout, Row, text_id};
 use crate::common::{Workspace, at, fixtures, open, run, sweep, text_of, unguarded};
 use arrow_array::types::Int32Type;
 use arrow_array::{
@@ -18,7 +19,7 @@ use smi_sweep::estate::{DateFormat, Reason, Zone, time};
 use smi_sweep::policy::Policy;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
-use smi_sweep::scan::{Reader, Scan};
+use smi_sweep::scan::{Reader, Scan, SkipReason};
 use smi_sweep::snapshot::Snapshot;
 
 const AS_OF: &str = "2026-11-01";
@@ -376,4 +377,44 @@ fn a_device_id_is_one_device_however_its_digits_are_joined() {
     write(&path, with(ids("00db1234567890a0", "00DB1234567890A1"), vec![("notifying_party", party)]));
     let swept = sweep(&open(from_ref(&path), &policy), &policy, at(AS_OF), Reader::Encoded, 1);
     assert_eq!(swept.findings.parties.names(), ["1234567890123456", "North"]);
+}
+
+/// Statistics of the dates said that no row is null, and one is. Nothing is due, so the row was counted as not due.
+#[test]
+fn a_null_that_statistics_deny_is_found() {
+    let path = fixtures().join("faults/null_count-0/null-row.parquet");
+    let policy = unguarded("secmp0060");
+    let rows = results(&path, &policy);
+    assert_eq!(rows.iter().position(|result| *result == "missing_date"), Some(3), "{rows:?}");
+    assert_eq!(rows.iter().filter(|result| result.is_empty()).count(), rows.len() - 1);
+}
+
+/// Where no row is null, the first bytes of the levels show it, and dates that are not due are still not read.
+#[test]
+fn dates_without_a_null_are_still_skipped_by_statistics() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("a.parquet");
+    let policy = unguarded("pre-change");
+    let row = |n: u64| Row {
+        id: Some(text_id(n)),
+        device_type: Some("ESME".into()),
+        status: Some("Pending".into()),
+        since: Some(at("2026-10-01") + n as i64),
+        party: Some("North".into()),
+        role: None,
+    };
+    let mut estate: Vec<Row> = (0..3000).map(row).collect();
+    for (codec, v2) in [(0, false), (1, false), (2, false), (0, true), (1, true), (2, true)] {
+        let layout =
+            Layout { codec, v2, statistics: 1, group_rows: 3000, page_rows: 500, dictionary: false, ..Layout::PLAIN };
+        let skipped = |estate: &[Row]| {
+            estates::write(&path, estate, &layout);
+            let snapshot = open(from_ref(&path), &policy);
+            sweep(&snapshot, &policy, at(AS_OF), Reader::Encoded, 1).metrics.skipped(SkipReason::DateStatistics).rows
+        };
+        assert_eq!(skipped(&estate), 3000, "codec {codec}, v2 {v2}");
+        let date = estate[1700].since.take();
+        assert_eq!(skipped(&estate), 0, "codec {codec}, v2 {v2}");
+        estate[1700].since = date;
+    }
 }

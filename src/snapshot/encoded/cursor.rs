@@ -155,6 +155,12 @@ impl DataPage<'_> {
     pub const fn bytes(&self) -> usize {
         self.body.len()
     }
+
+    /// Whether its levels show, in their first bytes, that no row is null.
+    #[must_use]
+    pub fn is_full(&self, codec: Codec) -> bool {
+        super::is_full(&self.header, self.body, codec)
+    }
 }
 
 impl<'a, 'b> PageCursor<'a, 'b> {
