@@ -71,8 +71,8 @@ fn first_of_snappy(packed: &[u8], into: &mut [u8; FIRST_BYTES]) -> Option<usize>
     while count < FIRST_BYTES {
         let Some((&tag, after)) = rest.split_first() else { break };
         let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, &byte| number << 8 | usize::from(byte));
-        let short = usize::from(tag >> 2);
-        if tag & 3 == 0 {
+        let (kind, short) = (tag % 4, usize::from(tag >> 2));
+        if kind == 0 {
             let more = short.saturating_sub(59);
             let len = 1 + if more == 0 { short } else { number(after.get(..more)?) };
             let taken = len.min(FIRST_BYTES - count);
@@ -81,7 +81,7 @@ fn first_of_snappy(packed: &[u8], into: &mut [u8; FIRST_BYTES]) -> Option<usize>
             rest = after.get(more.checked_add(len)?..).unwrap_or_default();
             continue;
         }
-        let (len, offset, bytes) = match tag & 3 {
+        let (len, offset, bytes) = match kind {
             1 => ((short & 7) + 4, usize::from(tag >> 5) << 8 | number(after.get(..1)?), 1),
             2 => (short + 1, number(after.get(..2)?), 2),
             _ => (short + 1, number(after.get(..4)?), 4),
