@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::num::NonZero;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -187,6 +188,20 @@ pub fn folder_of(path: &Path) -> &Path {
 /// Where it cannot.
 pub fn check_writable(folder: &Path) -> Result<()> {
     Staged::file(folder, OsStr::new("smi-sweep"), MODE).map(drop).map_err(Error::io("write into", folder))
+}
+
+/// Checks that a file that is begun in the folder `from` can be moved into the folder `to`. It leaves nothing behind in `to`, even
+/// if the process is killed: the file that it tries has no name (Linux, `O_TMPFILE`).
+///
+/// # Errors
+/// A folder that cannot be written, such as one of a read-only mount, and one of another file system.
+pub fn check_movable(from: &Path, to: &Path) -> Result<()> {
+    let device = |folder: &Path| folder.metadata().map(|metadata| metadata.dev());
+    let check = || {
+        tempfile::tempfile_in(to)?;
+        if device(from)? == device(to)? { Ok(()) } else { Err(io::Error::from(io::ErrorKind::CrossesDevices)) }
+    };
+    check().map_err(Error::io("write into", to))
 }
 
 /// The last part of a path, which names the hidden file.

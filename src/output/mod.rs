@@ -11,5 +11,5 @@ pub mod parquet;
 mod staged;
 
 pub use directory::{OutputDirectory, SEAL_FILE};
-pub use file::{OutputFile, Written, check_writable, folder_of, write_private};
+pub use file::{OutputFile, Written, check_movable, check_writable, folder_of, write_private};
 pub use staged::{Existing, abandon};

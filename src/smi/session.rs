@@ -13,7 +13,7 @@ use super::table::{DeviceTable, quoted};
 use super::tables::must_be_there;
 use crate::error::{Error, Result};
 use crate::estate::time::{self, DAY_MICROS};
-use crate::output::check_writable;
+use crate::output::{check_movable, check_writable};
 
 /// A connection that holds the lock on loads of the device table, which was checked. It is closed at the end.
 pub(super) struct Session<'a> {
@@ -30,7 +30,9 @@ impl<'a> Session<'a> {
     pub(super) fn begin(options: LoadOptions<'a>) -> Result<Self> {
         let LoadOptions { plan, target, config, execute, wait_seconds } = options;
         if execute {
-            check_writable(&plan.parent()?)?;
+            let parent = plan.parent()?;
+            check_writable(&parent)?;
+            check_movable(&parent, &plan.path)?;
         }
         let mut client = target.connect()?;
         if !config.load.trigger_schemas.is_empty() {

@@ -1,6 +1,9 @@
 //! The account of a load equals the database, whatever other sessions, triggers and administrators do meanwhile.
 
-use std::process::{Output, Stdio};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -321,4 +324,23 @@ fn a_superseded_load_has_its_account_and_no_staging_table_stays() {
     assert_eq!(half["state"], "loading");
     assert_eq!(half["total"]["deleted"], of_first("deleted"));
     assert_eq!(half["total"]["open"], of_first("planned - done"));
+}
+
+/// The account could not be written into the run directory. That was noticed after the deletions only.
+#[test]
+fn a_run_directory_that_cannot_be_written_is_refused_before_the_first_deletion() {
+    let prepared = Prepared::new("read_only", 900);
+    let confirm = prepared.confirm();
+    let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(prepared.folder.path(), 0o777);
+    mode(Path::new(&prepared.run), 0o555);
+    // Root may write everywhere.
+    let plain = prepared.database.command(&prepared.load(&["--execute", "--confirm", &confirm]));
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(plain.get_program()).args(plain.get_args());
+    let output = if fs::metadata("/proc/self").unwrap().uid() == 0 { command } else { plain }.output().unwrap();
+    failed(&output, 1, "run: cannot write into");
+    prepared.is_untouched(900);
+    mode(Path::new(&prepared.run), 0o755);
+    prepared.is_exact(&prepared.loaded(&["--execute", "--confirm", &confirm]));
 }
