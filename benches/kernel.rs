@@ -62,7 +62,10 @@ fn kernel(criterion: &mut Criterion) {
                         (_, Some(value)) => policy.type_code(value),
                     };
                     let rows = 0..chunk.file.group_rows(0);
-                    ColumnReader::new(chunk, column, &mut buffers).codes(rows, &classify, &mut out).expect("codes");
+                    ColumnReader::new(chunk, column, &mut buffers)
+                        .expect("pages")
+                        .codes(rows, &classify, &mut out)
+                        .expect("codes");
                     black_box(&out);
                 });
             });
@@ -84,6 +87,7 @@ fn kernel(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut sum = 0usize;
                 ColumnReader::new(chunk, Column::DeviceId, &mut buffers)
+                    .expect("pages")
                     .values(&picked, |_, value| sum += value.bytes.map_or(0, <[u8]>::len))
                     .expect("identifiers");
                 black_box(sum)
@@ -92,7 +96,8 @@ fn kernel(criterion: &mut Criterion) {
         let (mut buffers, mut dictionary) = (Buffers::default(), Dictionary::default());
         group.bench_function(format!("decode_only, {}", layout.name()), |bencher| {
             bencher.iter(|| {
-                let encoded = chunk.file.chunk(0, chunk.bound).expect("a chunk");
+                let pages = chunk.file.pages(0, chunk.bound).expect("pages");
+                let encoded = chunk.file.chunk(0, chunk.bound, &pages).expect("a chunk");
                 let mut cursor = PageCursor::new(encoded, PageStart::default(), &mut buffers, &mut dictionary);
                 let mut row = 0;
                 while row < rows {

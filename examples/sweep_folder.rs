@@ -11,7 +11,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::run::{PreviousRun, Publication, SweepRequest, sweep_into};
 use smi_sweep::scan::Reader;
-use smi_sweep::snapshot::AsOf;
+use smi_sweep::snapshot::{AsOf, Io};
 use smi_sweep::sweep::Expected;
 use smi_sweep::{Error, Result};
 
@@ -37,6 +37,7 @@ pub fn sweep_folder(snapshot: &Path, out: &Path) -> Result<u64> {
         previous: PreviousRun::OfPolicy,
         require_sealed: false,
         accept_unreadable: false,
+        io: Io::Mmap,
         unique: false,
         reader: Reader::default(),
         out,

@@ -12,7 +12,7 @@ use crate::run::record::TallyRecord;
 use crate::run::{PreviousRun, Publication, PublishedRun, Record, SweepRequest, sweep_into};
 use crate::scan::Reader;
 use crate::shown;
-use crate::snapshot::{AsOfFrom, OwnMoment};
+use crate::snapshot::{AsOfFrom, Io, OwnMoment};
 use crate::sweep::guard::{self, Measure};
 use crate::sweep::{Expected, Headroom, Swept, Uniqueness};
 
@@ -58,6 +58,11 @@ pub struct Args {
     /// Refuse a snapshot that is not sealed: exit code 3
     #[arg(long)]
     require_sealed: bool,
+    /// How files come into memory: `mmap`, or `read` (slower), which decodes the very bytes that were compared with the seal
+    ///
+    /// With `mmap` another program can write to a file between the two; that is noticed by the time of its last change.
+    #[arg(long, value_name = "IO", default_value = "mmap", value_parser = parse_io)]
+    io: Io,
     /// How columns are read: `encoded` (fast), or `reference` (slow, to check the other)
     #[arg(long, value_name = "READER", default_value = "encoded", hide = true, value_parser = parse_reader)]
     reader: Reader,
@@ -70,6 +75,14 @@ impl Args {
             None if self.first_run => PreviousRun::First,
             None => PreviousRun::OfPolicy,
         }
+    }
+}
+
+fn parse_io(text: &str) -> std::result::Result<Io, String> {
+    match text {
+        "mmap" => Ok(Io::Mmap),
+        "read" => Ok(Io::Read),
+        _ => Err("write mmap or read".into()),
     }
 }
 
@@ -97,6 +110,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
         unique: args.unique,
         require_sealed: args.require_sealed,
         accept_unreadable: false,
+        io: args.io,
         reader: args.reader,
         out: &args.out,
     };

@@ -15,7 +15,7 @@ use crate::progress::NoProgress;
 use crate::run::manifest::{ALERTS, DELETE};
 use crate::run::{PreviousRun, Publication, SweepRequest, sweep_into};
 use crate::scan::{Reader, Scan};
-use crate::snapshot::{AsOf, Snapshot};
+use crate::snapshot::{AsOf, Io, Snapshot};
 use crate::system::input;
 
 /// A temporary directory and two thread pools, used for one cell after another.
@@ -102,6 +102,7 @@ impl<'b> StoredCase<'b> {
             require_sealed: false,
             // A case may have one device, and that without a Device ID.
             accept_unreadable: true,
+            io: Io::Mmap,
             unique: false,
             reader: Reader::default(),
             out: &run,

@@ -16,7 +16,7 @@ use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::scan::unreadable::{refuse_unreadable, suspects};
 use crate::scan::{Reader, Scan};
-use crate::snapshot::{AsOf, Snapshot};
+use crate::snapshot::{AsOf, Io, Snapshot};
 use crate::sweep::{self, Expected, SweepOptions, Swept, Uniqueness};
 
 /// What to sweep, by which policies, and where to publish it.
@@ -36,6 +36,8 @@ pub struct SweepRequest<'a> {
     pub unique: bool,
     /// Whether a snapshot is refused that is not sealed in the current schema, whatever the policies say.
     pub require_sealed: bool,
+    /// How the files of the snapshot are read.
+    pub io: Io,
     /// Which reader decodes the columns.
     pub reader: Reader,
     /// Whether a column of which no value can be read is accepted: its rows are then quarantined, one by one.
@@ -87,7 +89,7 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     let before = policies.iter().map(|policy| previous(request.previous, policy, pool)).collect::<Result<Vec<_>>>()?;
     let directory = OutputDirectory::create_outside(request.out, request.snapshot)?;
     let spellings = policies.first().map(|policy| policy.spellings.clone()).unwrap_or_default();
-    let snapshot = Snapshot::open(request.snapshot, &spellings, pool, progress)?;
+    let snapshot = Snapshot::open_by(request.io, request.snapshot, &spellings, pool, progress)?;
     let (as_of, as_of_from) = snapshot.as_of(request.as_of)?;
     let uniqueness = Uniqueness::of(&snapshot, request.unique);
     required(&snapshot, policies, uniqueness, request.require_sealed)?;

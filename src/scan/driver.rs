@@ -11,7 +11,7 @@ use crate::kernel::Kernel;
 use crate::pool::Pool;
 use crate::progress::{Progress, Stage};
 use crate::snapshot::encoded::PageStart;
-use crate::snapshot::{PhysicalForm, Snapshot, SourceFile};
+use crate::snapshot::{FileBytes, PhysicalForm, Snapshot, SourceFile};
 
 /// One pass over a snapshot: the rows, the workers that read them, and the receiver of progress.
 #[derive(Clone, Copy)]
@@ -150,7 +150,7 @@ impl<'a> Scan<'a> {
         let file = &self.snapshot.files()[range.file];
         let Worker { buffers, group } = worker;
         if group.replace((range.file, range.group)) != Some((range.file, range.group)) {
-            buffers.forget_dictionaries();
+            buffers.forget_row_group();
         }
         let result = work(&mut RangeReader { file, range, task, reader: self.reader, kernel: self.kernel, buffers })?;
         match &task.shared {
@@ -212,6 +212,21 @@ pub struct RangeReader<'s> {
     /// The instructions for inner loops.
     pub(super) kernel: Kernel,
     buffers: &'s mut ColumnBuffers,
+}
+
+impl<'s> RangeReader<'s> {
+    /// The pages of a column chunk, compared with the seal.
+    ///
+    /// # Errors
+    /// Those of [`SourceFile::pages`], and a column that the file does not have.
+    pub(super) fn pages(&mut self, column: Column) -> Result<FileBytes<'s>> {
+        let file = self.file;
+        let chunk = ColumnChunk { file, group: self.range.group, bound: file.bound(column)? };
+        match &self.task.shared {
+            Some(shared) => shared.pages(chunk, column),
+            None => self.buffers.pages(chunk, column),
+        }
+    }
 }
 
 impl RangeReader<'_> {
@@ -277,11 +292,23 @@ impl RangeReader<'_> {
     pub(super) fn column(&mut self, column: Column) -> Result<ColumnReader<'_>> {
         let bound = self.file.bound(column)?;
         let chunk = ColumnChunk { file: self.file, group: self.range.group, bound };
-        let start = match &self.task.shared {
-            Some(shared) if self.reader == Reader::Encoded => shared.start(self.file, bound, column, self.range)?,
-            _ => PageStart::default(),
-        };
-        Ok(ColumnReader { chunk, column, reader: self.reader, kernel: self.kernel, buffers: &mut *self.buffers, start })
+        let pages = self.pages(column)?;
+        let start = self.start(column, &pages)?;
+        let (reader, kernel, buffers) = (self.reader, self.kernel, &mut *self.buffers);
+        Ok(ColumnReader { chunk, pages, column, reader, kernel, buffers, start })
+    }
+
+    /// Where the range begins in a column, whose pages are `pages`.
+    ///
+    /// # Errors
+    /// A codec that is not supported, or a column that the file does not have.
+    pub(super) fn start(&self, column: Column, pages: &[u8]) -> Result<PageStart> {
+        match &self.task.shared {
+            Some(shared) if self.reader == Reader::Encoded => {
+                shared.start(self.chunk(column)?, pages, column, self.range)
+            }
+            _ => Ok(PageStart::default()),
+        }
     }
 
     /// Advises the system to read a column chunk ahead, so that a disk reads it in one sequential pass. Does nothing
@@ -292,7 +319,7 @@ impl RangeReader<'_> {
     pub fn read_ahead(&self, column: Column) -> Result<()> {
         if self.range.rows.start == 0 && self.file.columns.in_folder(column).is_none() {
             let chunk = self.chunk(column)?;
-            self.file.map().will_need(self.file.chunk_range(chunk.group, chunk.bound)?);
+            self.file.content().will_need(self.file.chunk_range(chunk.group, chunk.bound)?);
         }
         Ok(())
     }

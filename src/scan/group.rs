@@ -2,13 +2,16 @@
 //! yet.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use bytes::Bytes;
+
+use super::columns::ColumnChunk;
 use super::range::RowRange;
 use crate::error::Result;
 use crate::estate::Column;
 use crate::snapshot::encoded::{PageStart, page_starts};
-use crate::snapshot::{FileColumn, SourceFile};
+use crate::snapshot::{FileBytes, FileContent, SourceFile};
 
 /// Bytes of a chunk after which the pages that were passed are given back, while page headers are read.
 const RELEASE_BYTES: usize = 4 << 20;
@@ -20,6 +23,8 @@ pub(super) struct SharedGroup {
     /// Ranges that are not read yet.
     left: AtomicUsize,
     starts: [OnceLock<Vec<PageStart>>; Column::ALL.len()],
+    /// The pages of each column that were read into memory; none if the file is mapped.
+    read: [Mutex<Option<Bytes>>; Column::ALL.len()],
 }
 
 /// A range to be read, and the state it shares with other ranges; `None` if the range is the whole row group.
@@ -40,6 +45,7 @@ pub(super) fn tasks(ranges: &[RowRange], range_rows: u32, group_rows: impl Fn(&R
                 range_rows: range_rows as usize,
                 left: AtomicUsize::new(ranges.len()),
                 starts: Default::default(),
+                read: Default::default(),
             })
         });
         tasks.extend(ranges.iter().map(|range| RangeTask { range: range.clone(), shared: shared.clone() }));
@@ -48,19 +54,42 @@ pub(super) fn tasks(ranges: &[RowRange], range_rows: u32, group_rows: impl Fn(&R
 }
 
 impl SharedGroup {
+    /// The pages of a column chunk. They are read into memory once, for all ranges.
+    ///
+    /// # Errors
+    /// A footer that points beyond the file, bytes that differ from the seal, and a file that cannot be read.
+    pub fn pages<'f>(&self, chunk: ColumnChunk<'f>, column: Column) -> Result<FileBytes<'f>> {
+        if let FileContent::Mapped(_) = chunk.file.content() {
+            return chunk.file.pages(chunk.group, chunk.bound);
+        }
+        let mut read = self.read[column as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = &*read {
+            return Ok(FileBytes::Read(bytes.clone()));
+        }
+        let pages = chunk.file.pages(chunk.group, chunk.bound)?;
+        *read = Some(chunk.file.content().shared(&pages));
+        Ok(pages)
+    }
+
     /// Where a range begins in a column. The first call for a column reads the page headers of its chunk.
     ///
     /// # Errors
     /// A footer that points beyond the file.
-    pub fn start(&self, file: &SourceFile, bound: &FileColumn, column: Column, range: &RowRange) -> Result<PageStart> {
-        let chunk = file.chunk(range.group, bound)?;
-        let at = file.chunk_range(range.group, bound)?.start;
+    pub fn start(
+        &self,
+        ColumnChunk { file, group, bound }: ColumnChunk<'_>,
+        pages: &[u8],
+        column: Column,
+        range: &RowRange,
+    ) -> Result<PageStart> {
+        let chunk = file.chunk(group, bound, pages)?;
+        let at = file.chunk_range(group, bound)?.start;
         let starts = self.starts[column as usize].get_or_init(|| {
             let mut mapped = at..at;
             page_starts(chunk, self.range_rows, |page| {
                 mapped.end = at + page.end;
                 if mapped.len() > RELEASE_BYTES {
-                    file.map().release(mapped.clone());
+                    file.content().release(mapped.clone());
                     mapped.start = mapped.end;
                 }
             })
@@ -83,11 +112,11 @@ impl SharedGroup {
             // The reference reader does not find page starts. The whole chunk is given back; other ranges page it in
             // again.
             let Some(starts) = self.starts[column as usize].get() else {
-                file.map().release(chunk);
+                file.content().release(chunk);
                 continue;
             };
             let offset = |number: usize| starts.get(number).map_or(chunk.end, |start| chunk.start + start.offset);
-            file.map().release(offset(number)..offset(number + 1));
+            file.content().release(offset(number)..offset(number + 1));
         }
         Ok(())
     }
@@ -99,7 +128,7 @@ impl SharedGroup {
 /// A footer that points beyond the file.
 pub(super) fn release_group(file: &SourceFile, group: usize) -> Result<()> {
     for bound in Column::ALL.into_iter().filter_map(|column| file.columns.in_file(column)) {
-        file.map().release(file.chunk_range(group, bound)?);
+        file.content().release(file.chunk_range(group, bound)?);
     }
     Ok(())
 }

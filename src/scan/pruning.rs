@@ -8,6 +8,7 @@ use super::metrics::{SkipReason, Skipped};
 use super::plan::CandidatePlan;
 use crate::error::Result;
 use crate::estate::Column;
+use crate::snapshot::FileContent;
 use crate::snapshot::encoded::{Codec, DataPage, PageKind, PageWalk, is_full};
 use crate::snapshot::footer::{ChunkFooter, ChunkStatistics, DatePages};
 
@@ -45,8 +46,13 @@ impl RangeReader<'_> {
             return Ok(true);
         }
         let end = self.range.rows.end as usize;
-        let start = self.column(column)?.start;
-        let chunk = self.file.unverified_chunk(self.range.group, bound)?;
+        // Bytes that are read are kept for the column's reader. Mapped ones are not verified for this.
+        let pages = match self.file.content() {
+            FileContent::Mapped(_) => self.file.unverified_pages(self.range.group, bound)?,
+            FileContent::Read(_) => self.pages(column)?,
+        };
+        let start = self.start(column, &pages)?;
+        let chunk = self.file.chunk(self.range.group, bound, &pages)?;
         let mut pages = PageWalk::new(chunk.bytes.get(start.offset..).unwrap_or_default());
         let mut row = start.first_row;
         while row < end {

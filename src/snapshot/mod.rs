@@ -3,6 +3,7 @@
 //! Opening a [`Snapshot`] finds its files, maps them, binds their columns to the contract, and verifies the seal if
 //! there is one. [`Snapshot::as_of`] gives the time to judge by. Rows are judged in [`crate::sweep`].
 
+mod content;
 mod contract;
 mod dates;
 mod discover;
@@ -19,9 +20,10 @@ mod tables;
 
 use std::path::PathBuf;
 
+pub use content::{FileBytes, FileContent, Io};
 pub use contract::{ColumnSource, Columns, FileColumn};
 pub use dates::StatusDates;
-use discover::Discovered;
+use discover::{Discovered, FoundFile};
 pub use form::{PhysicalForm, TimestampUnit};
 pub use mapping::install_sigbus_handler;
 pub use moment::{AsOf, AsOfFrom, OwnMoment};
@@ -49,7 +51,25 @@ impl Snapshot {
     /// A path that does not exist, a file that is not a Parquet file or violates the column contract, or a folder that
     /// differs from its seal.
     pub fn open(paths: &[PathBuf], spellings: &Spellings, pool: &Pool, progress: &dyn Progress) -> Result<Self> {
-        Self::open_with(paths, spellings, pool, progress, true)
+        Self::open_by(Io::Mmap, paths, spellings, pool, progress)
+    }
+
+    /// As [`open`](Self::open), with the choice of how files are read.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_by(
+        io: Io,
+        paths: &[PathBuf],
+        spellings: &Spellings,
+        pool: &Pool,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let Discovered { files: found, folders } = discover::discover(paths)?;
+        let mut files = open_files(found, io, spellings, pool, progress)?;
+        let seals = VerifiedSeals::verify(&mut files, folders, pool, progress)?;
+        files.iter_mut().for_each(SourceFile::forget_tail);
+        Ok(Self { files, seals })
     }
 
     /// As [`open`](Self::open), for a snapshot whose seal is about to be replaced: it is not verified.
@@ -62,32 +82,9 @@ impl Snapshot {
         pool: &Pool,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::open_with(paths, spellings, pool, progress, false)
-    }
-
-    fn open_with(
-        paths: &[PathBuf],
-        spellings: &Spellings,
-        pool: &Pool,
-        progress: &dyn Progress,
-        verify: bool,
-    ) -> Result<Self> {
-        let Discovered { files: found, folders } = discover::discover(paths)?;
-        progress.begin(Stage::Open, found.len() as u64);
-        let mut files = pool.map(found, |found| {
-            let file = SourceFile::open(found, spellings);
-            progress.advance(1);
-            file
-        })?;
-        same_columns(&files)?;
-        let mut first_row = 0;
-        for file in &mut files {
-            file.first_row = first_row;
-            first_row += file.rows;
-        }
-        let seals =
-            if verify { VerifiedSeals::verify(&mut files, folders, pool, progress)? } else { VerifiedSeals::default() };
-        Ok(Self { files, seals })
+        let found = discover::discover(paths)?.files;
+        let files = open_files(found, Io::Mmap, spellings, pool, progress)?;
+        Ok(Self { files, seals: VerifiedSeals::default() })
     }
 
     /// The files in path order.
@@ -179,6 +176,29 @@ impl Snapshot {
         let file = self.files.first();
         Place::file(file.map_or_else(PathBuf::new, |file| file.root.clone().unwrap_or_else(|| file.path.clone())))
     }
+}
+
+/// Opens files, and numbers their rows through all of them.
+fn open_files(
+    found: Vec<FoundFile>,
+    io: Io,
+    spellings: &Spellings,
+    pool: &Pool,
+    progress: &dyn Progress,
+) -> Result<Vec<SourceFile>> {
+    progress.begin(Stage::Open, found.len() as u64);
+    let mut files = pool.map(found, |found| {
+        let file = SourceFile::open(found, spellings, io);
+        progress.advance(1);
+        file
+    })?;
+    same_columns(&files)?;
+    let mut first_row = 0;
+    for file in &mut files {
+        file.first_row = first_row;
+        first_row += file.rows;
+    }
+    Ok(files)
 }
 
 /// Refuses a snapshot in which only some files have a role column: the rule for alerts would differ from file to file.

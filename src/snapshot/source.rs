@@ -7,16 +7,20 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use parquet::file::metadata::KeyValue;
 
+use super::content::{FileBytes, FileContent, Io};
 use super::contract::{ColumnSource, Columns, FileColumn};
 use super::dates::StatusDates;
 use super::discover::FoundFile;
 use super::encoded::Chunk;
-use super::footer::{ChunkFooter, DatePages, FooterOutline, ReadAt, RowGroups, WantedColumn, column_bytes};
+use super::footer::{
+    ChunkFooter, ChunkStatistics, DatePages, FooterOutline, ReadAt, RowGroups, TAIL, WantedColumn, column_bytes,
+    start_of,
+};
 use super::form::PhysicalForm;
-use super::mapping::Mapped;
-use super::seal::BlockDigests;
+use super::seal::{BLOCK_BYTES, BlockDigests};
 use super::tables;
 use crate::error::{Error, Fault, Place, Result};
 use crate::estate::{Column, Spellings};
@@ -71,7 +75,12 @@ pub struct SourceFile {
     pub digest: Option<String>,
     /// Pairs of its metadata whose key begins with [`KEYS`].
     pairs: Vec<KeyValue>,
-    map: Mapped,
+    content: FileContent,
+    /// Where the footer is in the file.
+    footer: Range<usize>,
+    /// The end of the file as it was read, from the beginning of a block on, and where that is, until it is verified.
+    /// `None` if the file is mapped.
+    tail: Option<(usize, Bytes)>,
     identity: FileIdentity,
     /// The digests of its blocks, if a seal has them.
     blocks: Option<BlockDigests>,
@@ -90,12 +99,15 @@ impl SourceFile {
     ///
     /// # Errors
     /// A file that cannot be read, is not a Parquet file, or violates the column contract.
-    pub fn open(found: FoundFile, spellings: &Spellings) -> Result<Self> {
+    pub fn open(found: FoundFile, spellings: &Spellings, io: Io) -> Result<Self> {
         let FoundFile { path, name, root, keys } = found;
         let place = Place::file(&path);
-        let (map, metadata) = Mapped::open(&path)?;
-        let passed = |range| map.release(range);
-        let outline = FooterOutline::of(map.as_slice(), &passed).map_err(|fault| place.clone().refuse(fault))?;
+        let (content, metadata) = FileContent::open(&path, io)?;
+        let refuse = |fault| place.clone().refuse(fault);
+        let passed = |range| content.release(range);
+        let FileTail { bytes, start, footer } = tail_of(&content, &place)?;
+        let stored = &bytes[footer.start - start..footer.end - TAIL - start];
+        let outline = FooterOutline::of_footer(stored, footer.start, &passed).map_err(refuse)?;
         tables::check_footer(outline.file.key_value_metadata(), &place)?;
         readable(&outline, spellings, &place)?;
         let columns = Columns::bind(&outline.file, &keys, spellings, &place)?;
@@ -104,8 +116,12 @@ impl SourceFile {
             RowGroups::read(&outline, &WantedColumn::of(&columns), &ReadAt { place: &place, passed: &passed })?;
         let pairs = outline.file.key_value_metadata().into_iter().flatten();
         let pairs = pairs.filter(|pair| pair.key.starts_with(KEYS)).cloned().collect();
+        let tail = match &bytes {
+            FileBytes::Mapped(_) => None,
+            FileBytes::Read(bytes) => Some((start, bytes.clone())),
+        };
         // The pages of the footer that are mapped now would stay in memory as long as the file is open.
-        map.release(0..map.as_slice().len());
+        content.release(0..content.size());
         let identity = FileIdentity::of(&metadata);
         Ok(Self {
             path,
@@ -118,7 +134,9 @@ impl SourceFile {
             first_row: 0,
             digest: None,
             pairs,
-            map,
+            footer,
+            tail,
+            content,
             identity,
             blocks: None,
         })
@@ -171,10 +189,10 @@ impl SourceFile {
         self.identity.bytes
     }
 
-    /// The mapped file.
+    /// The bytes of the file. Nothing here is compared with a seal; see [`read`](Self::read).
     #[must_use]
-    pub const fn map(&self) -> &Mapped {
-        &self.map
+    pub const fn content(&self) -> &FileContent {
+        &self.content
     }
 
     /// When the snapshot was taken, as written in the file's metadata; RFC 3339, not yet parsed.
@@ -194,10 +212,13 @@ impl SourceFile {
     /// # Errors
     /// A footer that was changed since the file was opened.
     pub fn column_bytes(&self) -> Result<BTreeMap<String, u64>> {
-        let passed = |range| self.map.release(range);
-        let outline = FooterOutline::of(self.map.as_slice(), &passed).map_err(|fault| self.place().refuse(fault))?;
+        let FileTail { bytes, start, footer } = tail_of(&self.content, &self.place())?;
+        let passed = |range| self.content.release(range);
+        let stored = &bytes[footer.start - start..footer.end - TAIL - start];
+        let outline =
+            FooterOutline::of_footer(stored, footer.start, &passed).map_err(|fault| self.place().refuse(fault))?;
         let bytes = column_bytes(&outline).map_err(|_| self.place().refuse(Fault::Changed))?;
-        self.map.release(0..self.map.as_slice().len());
+        self.content.release(0..self.content.size());
         Ok(bytes)
     }
 
@@ -224,38 +245,45 @@ impl SourceFile {
     /// # Errors
     /// A footer that points beyond the file.
     pub fn chunk_range(&self, group: usize, bound: &FileColumn) -> Result<Range<usize>> {
-        let range = self.chunk_footer(group, bound).and_then(|chunk| chunk.range(self.map.as_slice().len()));
+        let range = self.chunk_footer(group, bound).and_then(|chunk| chunk.range(self.content.size()));
         range.ok_or_else(|| {
             self.chunk_place(group, bound).refuse(Fault::Corrupt("its pages lie outside of the file".into()))
         })
     }
 
-    /// A column chunk in its encoded form.
+    /// The bytes of the pages of a column chunk, compared with the seal.
     ///
     /// # Errors
-    /// As [`chunk_range`](Self::chunk_range), a codec that is not supported, and bytes that differ from the sealed ones.
-    pub fn chunk(&self, group: usize, bound: &FileColumn) -> Result<Chunk<'_>> {
-        let chunk = self.unverified_chunk(group, bound)?;
-        let at = self.chunk_range(group, bound)?;
-        let pages = self.chunk_footer(group, bound).and_then(|chunk| chunk.range_of_pages(self.map.as_slice().len()));
-        self.verify(&pages.unwrap_or(at), || self.chunk_place(group, bound))?;
-        Ok(chunk)
+    /// As [`chunk_range`](Self::chunk_range) and [`read`](Self::read).
+    pub fn pages(&self, group: usize, bound: &FileColumn) -> Result<FileBytes<'_>> {
+        self.read(self.range_of_pages(group, bound)?, || self.chunk_place(group, bound))
     }
 
-    /// As [`chunk`](Self::chunk), without comparing the bytes with a seal: for decisions that can only keep rows.
+    /// As [`pages`](Self::pages), without comparing the bytes with a seal: for decisions that can only keep rows.
     ///
     /// # Errors
-    /// As [`chunk_range`](Self::chunk_range), and a codec that is not supported.
-    pub fn unverified_chunk(&self, group: usize, bound: &FileColumn) -> Result<Chunk<'_>> {
-        let chunk = self.chunk_footer(group, bound);
-        let codec = chunk.and_then(|chunk| chunk.codec).ok_or_else(|| {
+    /// As [`chunk_range`](Self::chunk_range), and a file that cannot be read.
+    pub fn unverified_pages(&self, group: usize, bound: &FileColumn) -> Result<FileBytes<'_>> {
+        self.content.bytes(self.range_of_pages(group, bound)?)
+    }
+
+    fn range_of_pages(&self, group: usize, bound: &FileColumn) -> Result<Range<usize>> {
+        let at = self.chunk_range(group, bound)?;
+        let pages = self.chunk_footer(group, bound).and_then(|chunk| chunk.range_of_pages(self.content.size()));
+        Ok(pages.unwrap_or(at))
+    }
+
+    /// A column chunk in its encoded form. `pages` are the bytes that [`pages`](Self::pages) returned for it.
+    ///
+    /// # Errors
+    /// A codec that is not supported.
+    pub fn chunk<'p>(&self, group: usize, bound: &FileColumn, pages: &'p [u8]) -> Result<Chunk<'p>> {
+        let codec = self.chunk_footer(group, bound).and_then(|chunk| chunk.codec).ok_or_else(|| {
             let what = "its pages are compressed with a codec that is not supported".into();
             self.chunk_place(group, bound).refuse(Fault::Corrupt(what))
         })?;
-        let at = self.chunk_range(group, bound)?;
-        let pages = chunk.and_then(|chunk| chunk.range_of_pages(self.map.as_slice().len())).unwrap_or(at);
         Ok(Chunk {
-            bytes: &self.map.as_slice()[pages],
+            bytes: pages,
             codec,
             optional: bound.optional,
             rows: self.group_rows(group),
@@ -269,54 +297,73 @@ impl SourceFile {
     /// A footer that differs from its seal.
     pub fn seal(&mut self, digests: BlockDigests) -> Result<()> {
         self.digest = Some(digests.file().to_hex().to_string());
+        let read = self.tail.take().map(|(start, bytes)| digests.verify(start, &bytes));
         self.blocks = Some(digests);
-        let bytes = self.map.as_slice();
-        let end = bytes.len();
-        let length = bytes.split_last_chunk::<8>().and_then(|(_, tail)| tail.first_chunk::<4>());
-        let length = length.map_or(end, |length| u32::from_le_bytes(*length) as usize);
-        self.verify(&(end.saturating_sub(length.saturating_add(8))..end), || self.place())
+        match read {
+            Some(verified) => verified.map_err(|block| broken(self.place(), &block)),
+            None => self.verify(&self.footer, || self.place()),
+        }
     }
 
-    /// Verifies the bytes of a range, if the file is sealed: those that were not verified before. Bytes around it are
-    /// verified with it, up to whole blocks. `place` is the place of the bytes, for errors.
-    ///
-    /// Workers that verify the same bytes at the same time share them out; see [`BlockDigests::verify_once`].
+    /// Forgets the end of a file that no seal covers.
+    pub fn forget_tail(&mut self) {
+        self.tail = None;
+    }
+
+    /// Some bytes of the file. If it is sealed, they are compared with the seal, with the bytes around them up to whole
+    /// blocks. `place` is their place, for errors.
     ///
     /// # Errors
-    /// Bytes that differ from the sealed ones.
-    pub fn verify(&self, range: &Range<usize>, place: impl FnOnce() -> Place) -> Result<()> {
-        let Some(digests) = &self.blocks else { return Ok(()) };
+    /// Bytes that differ from the sealed ones, and a file that cannot be read.
+    pub fn read(&self, range: Range<usize>, place: impl FnOnce() -> Place) -> Result<FileBytes<'_>> {
+        let (FileContent::Read(_), Some(digests)) = (&self.content, &self.blocks) else {
+            self.verify(&range, place)?;
+            return self.content.bytes(range);
+        };
+        let blocks = digests.whole_blocks(&range);
+        let bytes = self.content.bytes(blocks.clone())?;
+        digests.verify(blocks.start, &bytes).map_err(|block| broken(place(), &block))?;
+        let bytes = self.content.shared(&bytes);
+        Ok(FileBytes::Read(bytes.slice(range.start - blocks.start..range.end - blocks.start)))
+    }
+
+    /// Verifies mapped bytes, if the file is sealed: those that were not verified before.
+    ///
+    /// Workers that verify the same bytes at the same time share them out; see [`BlockDigests::verify_once`].
+    fn verify(&self, range: &Range<usize>, place: impl FnOnce() -> Place) -> Result<()> {
+        let (FileContent::Mapped(map), Some(digests)) = (&self.content, &self.blocks) else { return Ok(()) };
         let blocks = digests.whole_blocks(range);
         for start in blocks.clone().step_by(VERIFY_BYTES) {
             let piece = start..blocks.end.min(start + VERIFY_BYTES);
-            match digests.verify_once(self.map.as_slice(), &piece) {
-                Ok(compared) if compared > 0 && range.len() >= LARGE_BYTES => self.map.release(piece),
+            match digests.verify_once(map.as_slice(), &piece) {
+                Ok(compared) if compared > 0 && range.len() >= LARGE_BYTES => map.release(piece),
                 Ok(_) => {}
-                Err(block) => {
-                    let fault = Fault::BlockBroken { first: block.start, last: block.end - 1 };
-                    return Err(place().refuse(fault));
-                }
+                Err(block) => return Err(broken(place(), &block)),
             }
         }
         // What is around the range is not read now.
-        self.map.release(blocks.start..range.start);
-        self.map.release(range.end..blocks.end);
+        map.release(blocks.start..range.start);
+        map.release(range.end..blocks.end);
         Ok(())
     }
 
     /// The page index of a date column in a row group; `None` if there is none that is whole.
     ///
     /// # Errors
-    /// An index that differs from the sealed one.
+    /// An index that differs from the sealed one, and a file that cannot be read.
     pub fn date_pages(&self, group: usize, bound: &FileColumn) -> Result<Option<DatePages>> {
         let statistics = self.chunk_footer(group, bound).and_then(|chunk| chunk.statistics.as_deref());
-        let Some(statistics) = statistics else { return Ok(None) };
-        let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(self.map.as_slice().len());
-        for (start, len) in [statistics.offset_index, statistics.column_index].into_iter().flatten() {
-            let range = within(start)..within(start.saturating_add(u64::from(len)));
-            self.verify(&range, || self.chunk_place(group, bound))?;
-        }
-        Ok(DatePages::read(self.map.as_slice(), statistics))
+        let within = |(start, len): (u64, u32)| {
+            let start = usize::try_from(start).ok()?;
+            Some(start..start.checked_add(len as usize).filter(|&end| end <= self.content.size())?)
+        };
+        let range = |of: fn(&ChunkStatistics) -> Option<(u64, u32)>| statistics.and_then(of).and_then(within);
+        let (Some(offsets), Some(bounds)) = (range(|index| index.offset_index), range(|index| index.column_index))
+        else {
+            return Ok(None);
+        };
+        let place = || self.chunk_place(group, bound);
+        Ok(DatePages::read(&self.read(offsets, place)?, &self.read(bounds, place)?))
     }
 
     /// Whether the file is still the one that was opened.
@@ -333,6 +380,38 @@ impl SourceFile {
             Err(error) => Err(Error::io("inspect", &self.path)(error)),
         }
     }
+}
+
+/// The last bytes of a file, with the footer.
+struct FileTail<'c> {
+    bytes: FileBytes<'c>,
+    /// Where they begin in the file: of a file that is read, with a block.
+    start: usize,
+    /// Where the footer is in the file, with its length and magic number.
+    footer: Range<usize>,
+}
+
+fn tail_of<'c>(content: &'c FileContent, place: &Place) -> Result<FileTail<'c>> {
+    let end = content.size();
+    let block_of = |at: usize| at / BLOCK_BYTES * BLOCK_BYTES;
+    let start = match content {
+        FileContent::Mapped(_) => 0,
+        FileContent::Read(_) => block_of(end.saturating_sub(BLOCK_BYTES)),
+    };
+    let (magic, bytes) = (content.bytes(0..end.min(4))?, content.bytes(start..end)?);
+    let last = &bytes[bytes.len().saturating_sub(TAIL)..];
+    let footer = start_of((&magic, last), end).map_err(|fault| place.clone().refuse(fault))?..end;
+    let first = block_of(footer.start);
+    if first >= start {
+        return Ok(FileTail { bytes, start, footer });
+    }
+    let whole = [&content.bytes(first..start)?[..], &bytes[..]].concat();
+    Ok(FileTail { bytes: FileBytes::Read(whole.into()), start: first, footer })
+}
+
+/// The error of a block that is not the sealed one.
+fn broken(place: Place, block: &Range<usize>) -> Error {
+    place.refuse(Fault::BlockBroken { first: block.start, last: block.end.saturating_sub(1) })
 }
 
 /// Refuses a file in which a column of the contract has a type that cannot be read.

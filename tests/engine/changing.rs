@@ -13,7 +13,7 @@ use smi_sweep::pool::Pool;
 use smi_sweep::progress::{Progress, Stage};
 use smi_sweep::run::{PreviousRun, Publication, SweepRequest, sweep_into};
 use smi_sweep::scan::Reader;
-use smi_sweep::snapshot::{AsOf, install_sigbus_handler};
+use smi_sweep::snapshot::{AsOf, Io, install_sigbus_handler};
 use smi_sweep::sweep::Expected;
 
 /// Does something at one of the steps of a sweep: when a stage begins, and when a row range is done.
@@ -44,7 +44,7 @@ impl Progress for AtStep<'_> {
 }
 
 /// Sweeps `home/estate.parquet` into `home/run`, and acts at a step. Returns the number of steps, too.
-fn sweep_at(home: &Path, step: usize, act: &(dyn Fn() + Sync)) -> (usize, smi_sweep::Result<()>) {
+fn sweep_at(home: &Path, io: Io, step: usize, act: &(dyn Fn() + Sync)) -> (usize, smi_sweep::Result<()>) {
     let mut policies = [unguarded("pre-change")];
     policies[0].guard.max_deletes = 1_000_000;
     policies[0].guard.max_quarantined = 1_000_000;
@@ -58,6 +58,7 @@ fn sweep_at(home: &Path, step: usize, act: &(dyn Fn() + Sync)) -> (usize, smi_sw
         unique: false,
         require_sealed: false,
         accept_unreadable: false,
+        io,
         reader: Reader::Encoded,
         out: &home.join("run"),
     };
@@ -107,11 +108,12 @@ fn content_that_changes_during_a_sweep_is_never_published() {
     };
     let mut steps = 0..1;
     while let Some(step) = steps.next() {
+        let io = if step % 2 == 0 { Io::Mmap } else { Io::Read };
         estate(&path, &rows);
         assert_eq!(fs::metadata(&path).unwrap().len(), new.len() as u64);
         // The clock of the file system has ticks of some milliseconds.
         std::thread::sleep(std::time::Duration::from_millis(20));
-        let (count, outcome) = sweep_at(home.path(), step, &overwrite);
+        let (count, outcome) = sweep_at(home.path(), io, step, &overwrite);
         steps.end = count;
         // The first step is before the file is opened.
         if step == 0 {
@@ -127,7 +129,7 @@ fn content_that_changes_during_a_sweep_is_never_published() {
 }
 
 #[test]
-fn a_file_that_is_replaced_or_removed_during_a_sweep_is_refused() {
+fn a_file_that_is_replaced_removed_or_cut_short_during_a_sweep_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("estate.parquet");
     let rows = mixed_rows(900, &["Acme"]);
@@ -136,12 +138,18 @@ fn a_file_that_is_replaced_or_removed_during_a_sweep_is_refused() {
         fs::copy(&path, home.path().join("new")).unwrap();
         fs::rename(home.path().join("new"), &path).unwrap();
     };
-    let acts: [(&(dyn Fn() + Sync), &str); 2] =
-        [(&remove, "was removed while it was read"), (&replace, "changed while")];
-    for (act, says) in acts {
+    let cut = || OpenOptions::new().write(true).open(&path).unwrap().set_len(64).unwrap();
+    let acts: [(Io, &(dyn Fn() + Sync), &str); 4] = [
+        (Io::Mmap, &remove, "was removed while it was read"),
+        (Io::Mmap, &replace, "changed while it was read"),
+        (Io::Read, &remove, "was removed while it was read"),
+        // A mapped file ends the process; see below.
+        (Io::Read, &cut, "changed while it was read"),
+    ];
+    for (io, act, says) in acts {
         for step in 1..5 {
             estate(&path, &rows);
-            let error = sweep_at(home.path(), step, act).1.expect_err("it was published");
+            let error = sweep_at(home.path(), io, step, act).1.expect_err("it was published");
             assert_eq!(error.exit_code(), ExitCode::Snapshot, "{error}");
             assert!(error.to_string().contains(says), "{error}");
             let left = names(home.path());
@@ -159,7 +167,7 @@ fn cuts_its_own_snapshot_short() {
     let step = std::env::var("STEP").unwrap().parse().unwrap();
     let cut = || OpenOptions::new().write(true).open(home.join("estate.parquet")).unwrap().set_len(64).unwrap();
     // Where every row was read before, nothing fails until the file is inspected.
-    let error = sweep_at(&home, step, &cut).1.expect_err("it was published");
+    let error = sweep_at(&home, Io::Mmap, step, &cut).1.expect_err("it was published");
     eprintln!("{error}");
     std::process::exit(error.exit_code() as i32);
 }

@@ -13,7 +13,7 @@ use smi_sweep::error::ExitCode;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::scan::{Reader, Scan};
-use smi_sweep::snapshot::{SEAL_FILE, Snapshot};
+use smi_sweep::snapshot::{Io, SEAL_FILE, Snapshot};
 use smi_sweep::sweep::{Expected, Findings, SweepOptions, Uniqueness};
 
 /// A sealed folder with two files, and the text of its seal.
@@ -142,14 +142,15 @@ fn a_flipped_bit_is_refused_or_decides_nothing() {
     for path in [wide, estate] {
         let folder = path.parent().unwrap();
         assert_eq!(run(&["check", &text_of(folder), "--seal", "--taken-at", "2026-11-01"]).0, 0);
-        let (whole, rest) = swept(folder, Reader::Encoded).unwrap();
+        let (whole, rest) = swept(folder, Io::Read, Reader::Encoded).unwrap();
         rest.unwrap();
         let bytes = fs::read(&path).unwrap();
         for at in (0..bytes.len()).step_by(bytes.len() / 60).chain([bytes.len() - 1]) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 4;
             fs::write(&path, flipped).unwrap();
-            match swept(folder, if at % 2 == 0 { Reader::Encoded } else { Reader::Reference }) {
+            let io = if at % 3 == 0 { Io::Read } else { Io::Mmap };
+            match swept(folder, io, if at % 2 == 0 { Reader::Encoded } else { Reader::Reference }) {
                 Err(error) => {
                     assert_eq!(error.exit_code(), ExitCode::Snapshot, "{path:?} {at}: {error}");
                     refused += 1;
@@ -166,9 +167,9 @@ fn a_flipped_bit_is_refused_or_decides_nothing() {
 }
 
 /// Sweeps a folder, and then verifies what was not read.
-fn swept(folder: &Path, reader: Reader) -> smi_sweep::Result<(Findings, smi_sweep::Result<()>)> {
+fn swept(folder: &Path, io: Io, reader: Reader) -> smi_sweep::Result<(Findings, smi_sweep::Result<()>)> {
     let (policy, pool) = (unguarded("pre-change"), Pool::new(Some(2)));
-    let snapshot = Snapshot::open(&[folder.to_path_buf()], &policy.spellings, &pool, &NoProgress)?;
+    let snapshot = Snapshot::open_by(io, &[folder.to_path_buf()], &policy.spellings, &pool, &NoProgress)?;
     let (policies, as_of, expected) = (std::slice::from_ref(&policy), at("2026-11-01"), Expected::default());
     let options = SweepOptions { policies, as_of, expected, uniqueness: Uniqueness::Unproven, previous: &[] };
     let scan = Scan::new(&snapshot, &pool, &NoProgress).with_reader(reader);

@@ -1,11 +1,13 @@
 //! The reader of one column chunk, with the choice between the encoded and the reference reader.
 
+use bytes::Bytes;
+
 use super::super::metrics::ScanMetrics;
 use crate::error::{Error, Result};
 use crate::estate::Column;
 use crate::kernel::Kernel;
 use crate::snapshot::encoded::{self, Buffers, Chunk, Damage, Dictionary, PageCursor, PageStart};
-use crate::snapshot::{FileColumn, SourceFile};
+use crate::snapshot::{FileBytes, FileColumn, SourceFile};
 
 /// Which of the two readers reads a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +28,15 @@ pub struct ColumnChunk<'a> {
     pub group: usize,
     /// How the file stores the column.
     pub bound: &'a FileColumn,
+}
+
+/// A column of one row group, with its pages.
+#[derive(Debug, Clone, Copy)]
+pub struct StoredChunk<'a> {
+    /// The column and the row group.
+    pub chunk: ColumnChunk<'a>,
+    /// The bytes of its pages.
+    pub pages: &'a FileBytes<'a>,
 }
 
 impl ColumnChunk<'_> {
@@ -49,15 +60,34 @@ pub struct ColumnBuffers {
     pages: Buffers,
     /// The dictionary of each column, kept while the worker reads ranges of one row group.
     dictionaries: [Dictionary; Column::ALL.len()],
+    /// The pages of each column that were read into memory, kept as long; none if the file is mapped.
+    read: [Option<Bytes>; Column::ALL.len()],
     codes: Vec<u8>,
     /// What was read and skipped since the last [`take_metrics`](Self::take_metrics).
     pub(in super::super) metrics: ScanMetrics,
 }
 
 impl ColumnBuffers {
-    /// Makes the next range decode its dictionaries; to be called before another row group is read.
-    pub(in super::super) fn forget_dictionaries(&mut self) {
+    /// Forgets what is kept of a row group; to be called before another one is read.
+    pub(in super::super) fn forget_row_group(&mut self) {
         self.dictionaries.iter_mut().for_each(Dictionary::forget);
+        self.read.fill(None);
+    }
+
+    /// The pages of a column chunk. They are read into memory once for each row group.
+    ///
+    /// # Errors
+    /// A footer that points beyond the file, bytes that differ from the seal, and a file that cannot be read.
+    pub(in super::super) fn pages<'f>(&mut self, chunk: ColumnChunk<'f>, column: Column) -> Result<FileBytes<'f>> {
+        let read = &mut self.read[column as usize];
+        if let Some(bytes) = read {
+            return Ok(FileBytes::Read(bytes.clone()));
+        }
+        let pages = chunk.file.pages(chunk.group, chunk.bound)?;
+        if let FileBytes::Read(bytes) = &pages {
+            *read = Some(bytes.clone());
+        }
+        Ok(pages)
     }
 
     /// Takes what was read and skipped since the last call.
@@ -73,6 +103,8 @@ impl ColumnBuffers {
 pub struct ColumnReader<'a> {
     /// The chunk that is read.
     pub chunk: ColumnChunk<'a>,
+    /// The bytes of its pages.
+    pub(in super::super) pages: FileBytes<'a>,
     /// The column of the contract.
     pub column: Column,
     /// Which reader is used.
@@ -94,17 +126,20 @@ pub(super) struct OpenChunk<'c> {
 
 impl<'a> ColumnReader<'a> {
     /// A reader of a whole chunk, outside of a scan.
-    #[must_use]
-    pub fn new(chunk: ColumnChunk<'a>, column: Column, buffers: &'a mut ColumnBuffers) -> Self {
-        buffers.forget_dictionaries();
-        Self {
+    ///
+    /// # Errors
+    /// A footer that points beyond the file, bytes that differ from the seal, and a file that cannot be read.
+    pub fn new(chunk: ColumnChunk<'a>, column: Column, buffers: &'a mut ColumnBuffers) -> Result<Self> {
+        buffers.forget_row_group();
+        Ok(Self {
+            pages: chunk.file.pages(chunk.group, chunk.bound)?,
             chunk,
             column,
             reader: Reader::default(),
             kernel: Kernel::default(),
             buffers,
             start: PageStart::default(),
-        }
+        })
     }
 
     /// Opens the pages of the chunk; `None` if the encoded reader is not to be used.
@@ -112,11 +147,10 @@ impl<'a> ColumnReader<'a> {
     /// # Errors
     /// A footer that points beyond the file, or a codec that is not supported.
     pub(super) fn open(&mut self) -> Result<Option<OpenChunk<'_>>> {
-        // Here the chunk is compared with its seal, whichever reader reads it.
-        let chunk = self.chunk.file.chunk(self.chunk.group, self.chunk.bound)?;
         if self.reader == Reader::Reference {
             return Ok(None);
         }
+        let chunk = self.chunk.file.chunk(self.chunk.group, self.chunk.bound, &self.pages)?;
         let ColumnBuffers { pages, dictionaries, codes, .. } = &mut *self.buffers;
         let dictionary = &mut dictionaries[self.column as usize];
         Ok(Some(OpenChunk { chunk, cursor: PageCursor::new(chunk, self.start, pages, dictionary), codes }))
@@ -128,14 +162,14 @@ impl<'a> ColumnReader<'a> {
         &mut self,
         state: &mut T,
         by_pages: impl FnOnce(&mut T, OpenChunk<'_>) -> encoded::Result<()>,
-        by_reference: impl FnOnce(&mut T, ColumnChunk<'a>) -> encoded::Result<()>,
+        by_reference: impl FnOnce(&mut T, StoredChunk<'_>) -> encoded::Result<()>,
     ) -> Result<()> {
         let outcome = match self.open()? {
             Some(open) => by_pages(state, open),
             None => Err(Damage::Unhandled),
         };
         match outcome {
-            Err(Damage::Unhandled) => by_reference(state, self.chunk),
+            Err(Damage::Unhandled) => by_reference(state, StoredChunk { chunk: self.chunk, pages: &self.pages }),
             outcome => outcome,
         }
         .map_err(|damage| self.chunk.refuse(damage))

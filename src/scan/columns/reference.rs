@@ -17,7 +17,7 @@ use parquet::errors::ParquetError;
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor, ColumnPath, Type as SchemaType};
 
 use super::codes::{Classifier, Codes};
-use super::reader::{ColumnChunk, ColumnValue};
+use super::reader::{ColumnValue, StoredChunk};
 use crate::error::contained;
 use crate::snapshot::encoded::checked::CheckedPages;
 use crate::snapshot::encoded::{self, Damage};
@@ -37,13 +37,13 @@ impl From<ParquetError> for Damage {
 /// # Errors
 /// A damaged chunk.
 pub fn codes(
-    chunk: ColumnChunk<'_>,
+    stored: StoredChunk<'_>,
     rows: Range<usize>,
     classify: Classifier<'_>,
     out: &mut Codes,
 ) -> encoded::Result<()> {
     let wanted = rows.end - rows.start;
-    read(chunk, &mut |column| {
+    read(stored, &mut |column| {
         column.skip(rows.start)?;
         let mut done = 0;
         while done < wanted {
@@ -61,11 +61,11 @@ pub fn codes(
 /// # Errors
 /// A damaged chunk.
 pub fn values(
-    chunk: ColumnChunk<'_>,
+    stored: StoredChunk<'_>,
     rows: &[u32],
     mut take: impl FnMut(usize, ColumnValue<'_>),
 ) -> encoded::Result<()> {
-    read(chunk, &mut |column| {
+    read(stored, &mut |column| {
         let (mut at, mut row) = (0, 0);
         while let Some(&first) = rows.get(at) {
             column.skip(first as usize - row)?;
@@ -94,21 +94,21 @@ trait RowSource {
 }
 
 fn read(
-    chunk: ColumnChunk<'_>,
+    stored: StoredChunk<'_>,
     work: &mut dyn FnMut(&mut dyn RowSource) -> encoded::Result<()>,
 ) -> encoded::Result<()> {
-    contained(|| read_chunk(chunk, work))
+    contained(|| read_chunk(stored, work))
         .unwrap_or_else(|| Err(Damage::corrupt("a page whose lengths contradict each other")))
 }
 
 fn read_chunk(
-    chunk: ColumnChunk<'_>,
+    stored: StoredChunk<'_>,
     work: &mut dyn FnMut(&mut dyn RowSource) -> encoded::Result<()>,
 ) -> encoded::Result<()> {
-    let file = chunk.file;
-    let pages = file.chunk(chunk.group, chunk.bound).map_err(|error| Damage::corrupt(error.to_string()))?;
-    let bytes = file.map().bytes().slice_ref(pages.bytes);
-    let pages = CheckedPages::new(pages, bytes);
+    let StoredChunk { chunk, pages } = stored;
+    let encoded = chunk.file.chunk(chunk.group, chunk.bound, pages);
+    let encoded = encoded.map_err(|error| Damage::corrupt(error.to_string()))?;
+    let pages = CheckedPages::new(encoded, chunk.file.content().shared(pages));
     let levels = Levels { optional: chunk.bound.optional, levels: Vec::new() };
     match (get_column_reader(descriptor(chunk.bound)?, Box::new(pages)), chunk.bound.form) {
         (ColumnReader::ByteArrayColumnReader(reader), _) => {

@@ -6,7 +6,6 @@
 
 use super::super::encoded::Result;
 use super::super::encoded::thrift::{Thrift, wire};
-use super::ChunkStatistics;
 
 /// The page index of one column chunk.
 #[derive(Debug, Default)]
@@ -29,16 +28,11 @@ struct ColumnIndex {
 pub type PageValues<'a> = (&'a [u8], &'a [u8]);
 
 impl DatePages {
-    /// Reads the page index of a chunk; `None` if it has none that is whole. `file` has the bytes of the file.
+    /// Reads the page index of a chunk; `None` if it is not whole.
     #[must_use]
-    pub fn read(file: &[u8], statistics: &ChunkStatistics) -> Option<Self> {
-        let bytes = |place: Option<(u64, u32)>| {
-            let (start, len) = place?;
-            let start = usize::try_from(start).ok()?;
-            file.get(start..start.checked_add(len as usize)?)
-        };
-        let places = places(bytes(statistics.offset_index)?).ok()?;
-        let bounds = column_index(bytes(statistics.column_index)?).ok()?;
+    pub fn read(offset_index: &[u8], column_index: &[u8]) -> Option<Self> {
+        let places = places(offset_index).ok()?;
+        let bounds = bounds(column_index).ok()?;
         let pages = places.len();
         let whole =
             [bounds.null_pages.len(), bounds.lowest.len(), bounds.highest.len()].iter().all(|&len| len == pages)
@@ -87,7 +81,7 @@ fn places(bytes: &[u8]) -> Result<Vec<(u64, u64)>> {
     Ok(places)
 }
 
-fn column_index(bytes: &[u8]) -> Result<ColumnIndex> {
+fn bounds(bytes: &[u8]) -> Result<ColumnIndex> {
     let mut found = ColumnIndex::default();
     Thrift::new(bytes, "the column index").fields(|thrift, id, kind| {
         match (id, kind) {

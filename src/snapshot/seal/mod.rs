@@ -14,7 +14,7 @@ mod verified;
 mod verify;
 
 pub use crate::output::SEAL_FILE;
-pub use blocks::BlockDigests;
+pub use blocks::{BLOCK_BYTES, BlockDigests};
 pub use document::{DeviceIds, Seal, SealSchema, SealedFile};
 pub use verified::{VerifiedSeal, VerifiedSeals};
 pub use verify::{SealContent, SealedFolder, verify_rest};

@@ -122,9 +122,9 @@ pub fn verify_rest(files: &[SourceFile], pool: &Pool, progress: &dyn Progress) -
             return Err(Error::Interrupted);
         }
         let file = &files[index];
-        file.verify(&piece, || file.place())?;
+        file.read(piece.clone(), || file.place())?;
         progress.advance(piece.len() as u64);
-        file.map().release(piece);
+        file.content().release(piece);
         Ok(())
     })?;
     Ok(())
@@ -154,7 +154,7 @@ const PIECE_BYTES: usize = 256 * BLOCK_BYTES;
 fn pieces(files: &[&SourceFile]) -> Vec<(usize, Range<usize>)> {
     let mut pieces = Vec::new();
     for (index, file) in files.iter().enumerate() {
-        let bytes = file.map().as_slice().len();
+        let bytes = file.content().size();
         pieces.extend((0..bytes).step_by(PIECE_BYTES).map(|at| (index, at..bytes.min(at + PIECE_BYTES))));
     }
     pieces
@@ -167,16 +167,21 @@ fn digests(files: &[&SourceFile], pool: &Pool, progress: &dyn Progress) -> Resul
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
-        let map = files[index].map();
-        let digests = digests_of(piece.start / BLOCK_BYTES, &map.as_slice()[piece.clone()]);
+        let content = files[index].content();
+        let digests = digests_of(piece.start / BLOCK_BYTES, &content.bytes(piece.clone())?);
         progress.advance(piece.len() as u64);
-        map.release(piece);
+        content.release(piece);
         Ok((index, digests))
     })?;
     let mut blocks: Vec<Vec<_>> = files.iter().map(|_| Vec::new()).collect();
     for (index, digests) in digested {
         blocks[index].extend(digests);
     }
-    let files = files.iter().map(|file| file.map().as_slice()).zip(blocks);
-    Ok(files.map(|(bytes, blocks)| BlockDigests::of(bytes.len(), blocks, bytes)).collect())
+    let digests = files.iter().zip(blocks).map(|(file, blocks)| {
+        let content = file.content();
+        // Only a file of one block is digested as a whole.
+        let whole = if blocks.len() > 1 { content.bytes(0..0)? } else { content.bytes(0..content.size())? };
+        Ok(BlockDigests::of(content.size(), blocks, &whole))
+    });
+    digests.collect()
 }
