@@ -14,6 +14,7 @@ mod keygen;
 mod ledger;
 mod load;
 mod manifest;
+mod phase;
 mod policy;
 mod preflight;
 mod progress;
@@ -71,6 +72,7 @@ enum Command {
     Load(load::Args),
     Ledger(ledger::Args),
     Forecast(forecast::Args),
+    Phase(phase::Args),
     Stock(stock::Args),
     Synth(synth::Args),
     SynthOrders(synth_orders::Args),
@@ -101,6 +103,7 @@ impl Cli {
             Command::Load(args) => load::exec(args, common),
             Command::Ledger(args) => ledger::exec(args, common),
             Command::Forecast(args) => forecast::exec(args, common),
+            Command::Phase(args) => phase::exec(args, common),
             Command::Stock(args) => stock::exec(args, common),
             Command::Synth(args) => synth::exec(args, common),
             Command::SynthOrders(args) => synth_orders::exec(args, common),

@@ -48,7 +48,7 @@ fn hazards(rates: &TypeRates, oldest: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
     }
     hazards.resize(oldest + 1, last);
     if let Some(unobserved) = &rates.unobserved {
-        let deviations: f64 = StandardNormal.sample(rng);
+        let deviations = [StandardNormal.sample(rng), StandardNormal.sample(rng)];
         for (age, hazard) in hazards.iter_mut().enumerate().skip(unobserved.from as usize) {
             *hazard = unobserved.at(age, deviations, last);
         }

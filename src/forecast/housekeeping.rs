@@ -92,19 +92,24 @@ pub fn truncations(ledgers: &[Ledger], history: &[HousekeepingPeriod]) -> Result
         }
         truncations.push(truncation);
     }
-    for [earlier, later] in ledgers.array_windows() {
+    let vanished = all_vanished(ledgers);
+    for ([earlier, later], vanished) in ledgers.array_windows().zip(vanished) {
         let mut truncation = Truncation::stated(later, history, earlier.as_of)?;
         let covered = history.first().is_some_and(|first| first.from <= day_of(earlier.as_of));
-        for (code, months) in vanished(earlier, later) {
+        for (code, own) in vanished {
+            let (Threshold::Shown(months) | Threshold::Likely(months)) = own;
             let name = later.types.name(code);
             let stated = truncation.thresholds(code);
             if stated.iter().any(|stated| (*stated..=stated + 1).contains(&months)) {
                 continue;
             }
-            if covered {
-                return Err(contradicted(earlier, later, name, months, &stated));
+            match own {
+                Threshold::Shown(_) if covered => {
+                    return Err(contradicted((earlier, later), (name, months), &stated));
+                }
+                Threshold::Likely(_) if covered => continue,
+                _ => _ = truncation.derived.insert(code, months),
             }
-            truncation.derived.insert(code, months);
             let days = (day_of(earlier.as_of), day_of(later.as_of));
             let period = derived.entry((months, name.to_owned())).or_insert(days);
             period.1 = days.1;
@@ -120,7 +125,7 @@ pub fn truncations(ledgers: &[Ledger], history: &[HousekeepingPeriod]) -> Result
     Ok((truncations, findings.collect()))
 }
 
-fn contradicted(earlier: &Ledger, later: &Ledger, name: &str, months: u32, stated: &BTreeSet<u32>) -> Error {
+fn contradicted((earlier, later): (&Ledger, &Ledger), (name, months): (&str, u32), stated: &BTreeSet<u32>) -> Error {
     let [from, until] = [earlier, later].map(|ledger| format_day(day_of(ledger.as_of)));
     let stated = match stated.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ") {
         none if none.is_empty() => "no deletion of this type".into(),
@@ -181,26 +186,36 @@ fn without_flaws(ledger: &Ledger) -> ByDay {
     all
 }
 
-/// For each type the age in months at which every device has vanished between two ledgers, where that is no chance.
-fn vanished(earlier: &Ledger, later: &Ledger) -> BTreeMap<u8, u32> {
-    let (was, is) = (without_flaws(earlier), without_flaws(later));
-    let mut found = BTreeMap::new();
-    let mut unsure = Vec::new();
-    for (device_type, _) in later.types.iter() {
-        let code = device_type.code();
-        let ages = AgesBetween::new(&was, &is, code, (earlier, later));
-        match ages.vanished() {
-            Some(months) => _ = found.insert(code, months),
-            None => unsure.push((code, ages.oldest)),
+/// A threshold that ledgers show.
+#[derive(Debug, Clone, Copy)]
+enum Threshold {
+    /// Every device of this age in months has vanished, and they were too many for that to be chance.
+    Shown(u32),
+    /// No device is as old, too few would be, and other intervals or types show this threshold.
+    Likely(u32),
+}
+
+/// The thresholds that each interval shows, by type.
+fn all_vanished(ledgers: &[Ledger]) -> Vec<BTreeMap<u8, Threshold>> {
+    let mut intervals = Vec::new();
+    let mut times: BTreeMap<u32, usize> = BTreeMap::new();
+    for [earlier, later] in ledgers.array_windows() {
+        let (was, is) = (without_flaws(earlier), without_flaws(later));
+        let mut of_interval = Vec::new();
+        for (device_type, _) in later.types.iter() {
+            let ages = AgesBetween::new(&was, &is, device_type.code(), (earlier, later));
+            let shown = ages.vanished();
+            shown.into_iter().for_each(|months| *times.entry(months).or_default() += 1);
+            of_interval.push((device_type.code(), shown, ages.oldest));
         }
+        intervals.push(of_interval);
     }
-    // A type with few devices shows no threshold by itself. It is taken to have that of the others.
-    let thresholds: BTreeSet<u32> = found.values().copied().collect();
-    if let (1, Some(&months)) = (thresholds.len(), thresholds.first()) {
-        let small = unsure.into_iter().filter(|(_, oldest)| oldest.is_some_and(|oldest| oldest < months));
-        found.extend(small.map(|(code, _)| (code, months)));
-    }
-    found
+    let known: Vec<u32> = times.into_iter().filter(|(_, times)| *times > 1).map(|(months, _)| months).collect();
+    let threshold = |(code, shown, oldest): (u8, Option<u32>, Option<u32>)| {
+        let likely = || known.iter().copied().find(|months| oldest.is_some_and(|oldest| oldest < *months));
+        Some((code, shown.map(Threshold::Shown).or_else(|| likely().map(Threshold::Likely))?))
+    };
+    intervals.into_iter().map(|of_interval| of_interval.into_iter().filter_map(threshold).collect()).collect()
 }
 
 /// Devices of a type by the age in months that they have at a later ledger: how many there were, and how many are left.

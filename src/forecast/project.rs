@@ -63,7 +63,8 @@ pub fn forecast(
 }
 
 /// The days of each month from month 1, as a multiple of an average month.
-fn month_widths(ledger: &Ledger, months: u32) -> Vec<f64> {
+#[must_use]
+pub fn month_widths(ledger: &Ledger, months: u32) -> Vec<f64> {
     let today = day_of(ledger.as_of);
     let day = |month: u32| add_months(today, month).unwrap_or(today);
     (0..months).map(|month| f64::from(day(month + 1) - day(month)) / MONTH_DAYS).collect()

@@ -6,6 +6,9 @@ use super::arrivals::ArrivalRate;
 use super::finding::Finding;
 use super::life_table::{AgeBand, assumed, band_of};
 
+/// The standard deviation of the logarithm by which the level of hazards may jump beyond the observed ages.
+const LEVEL_DEVIATION: f64 = 0.3;
+
 /// How a rate was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateBasis {
@@ -47,16 +50,17 @@ pub struct UnobservedAges {
 }
 
 impl UnobservedAges {
-    /// The hazard at an age, so many standard deviations from the median. `last` is the last observed hazard.
+    /// The hazard at an age, so many standard deviations of the exponent and of the level from the median. `last` is the
+    /// last observed hazard.
     #[must_use]
-    pub fn at(&self, age: usize, deviations: f64, last: f64) -> f64 {
+    pub fn at(&self, age: usize, [deviations, level]: [f64; 2], last: f64) -> f64 {
         if let Some(like) = &self.like {
             let own = like.get(age).or(like.last()).copied().unwrap_or_default();
             return (own * (deviations * self.deviation).exp()).clamp(0.0, 0.95);
         }
         #[expect(clippy::cast_precision_loss, reason = "ages are small")]
         let ratio = (age as f64 + 1.0) / (self.anchor + 1.0);
-        (last * ratio.powf(self.slope + deviations * self.deviation)).clamp(0.0, 0.95)
+        (last * (level * LEVEL_DEVIATION).exp() * ratio.powf(self.slope + deviations * self.deviation)).clamp(0.0, 0.95)
     }
 }
 
@@ -99,7 +103,7 @@ impl TypeRates {
     #[must_use]
     pub fn hazard(&self, age: usize) -> f64 {
         match &self.unobserved {
-            Some(unobserved) if age >= unobserved.from as usize => unobserved.at(age, 0.0, unobserved.hazard),
+            Some(unobserved) if age >= unobserved.from as usize => unobserved.at(age, [0.0; 2], unobserved.hazard),
             _ => self.band(age).map_or(0.0, |band| band.hazard),
         }
     }

@@ -125,18 +125,28 @@ impl Policy {
     /// # Errors
     /// A document that [`to_json`](Self::to_json) could not have written.
     pub fn from_json(document: &Value, source: &str) -> Result<Self> {
-        let mut document = document.clone();
-        if let Some(threshold) = document.get_mut("threshold").and_then(Value::as_object_mut)
-            && let Some(Value::Object(by_type)) = threshold.remove("by_type")
-        {
-            threshold.extend(by_type);
-        }
-        if let Some(whole) = document.as_object_mut() {
-            whole.remove("digest");
-        }
-        // A policy has no null, which TOML lacks, and inline tables of TOML can hold nested objects.
-        Self::parse(&inline(&document), source)
+        Self::parse(&toml_of(document.clone()), source)
     }
+
+    /// The whole effective policy as a file.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml_of(self.to_json())
+    }
+}
+
+/// The document of a policy as TOML. A policy has no null, which TOML lacks, and inline tables of TOML can hold nested
+/// objects.
+fn toml_of(mut document: Value) -> String {
+    if let Some(threshold) = document.get_mut("threshold").and_then(Value::as_object_mut)
+        && let Some(Value::Object(by_type)) = threshold.remove("by_type")
+    {
+        threshold.extend(by_type);
+    }
+    if let Some(whole) = document.as_object_mut() {
+        whole.remove("digest");
+    }
+    inline(&document)
 }
 
 /// A JSON object as TOML: one line for each key, nested values inline.

@@ -341,3 +341,68 @@ fn phases_lower_a_threshold_step_by_step() {
     let expected = [old(36, 99), old(29, 36), old(28, 29), old(21, 28), old(20, 21), old(19, 20), old(18, 19)];
     assert_eq!(deleted, expected);
 }
+
+/// A threshold goes from 36 months to 12 in steps: no month has more alerts than the limit, the first day is that of a
+/// tally, and each step is a policy file. A limit that is too low is refused with the least that works.
+#[test]
+fn a_threshold_is_lowered_in_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let truth = Truth::new(World { housekeeping: &[(240, 36)], ..world("stationary") }, 6);
+    let ledgers: Vec<String> = truth
+        .ledgers()
+        .iter()
+        .enumerate()
+        .skip(12)
+        .map(|(index, ledger)| {
+            let path = folder.path().join(format!("{index}.ledger"));
+            ledger.write(&path).unwrap();
+            path.to_str().unwrap().to_owned()
+        })
+        .collect();
+    let ledgers: Vec<&str> = ledgers.iter().map(String::as_str).collect();
+    let plan = folder.path().join("plan.toml");
+    std::fs::write(&plan, "name = \"p\"\nmonths = 36\npolicies = [\"secmp0060\"]\nsimulations = 20\n").unwrap();
+    let phase = |limit: &str, out: &str| {
+        let out = folder.path().join(out);
+        let tail = [
+            "--from",
+            "36",
+            "--to",
+            "12",
+            "--scenario",
+            plan.to_str().unwrap(),
+            "--max-alerts-per-month",
+            limit,
+            "--json",
+            "--out",
+            out.to_str().unwrap(),
+        ];
+        crate::common::run(&[&["phase"], &ledgers[..], &tail].concat())
+    };
+    let (code, document, err) = phase("60", "phases");
+    assert_eq!(code, 0, "{err}");
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert!(document["alerts_at_once"].as_f64().unwrap() > 200.0, "{document}");
+    assert!(document["peak_alerts"].as_f64().unwrap() <= 60.0);
+    let months = document["months"].as_array().unwrap();
+    assert_eq!(months[months.len() - 1]["threshold"], 12);
+    let policies = document["policies"].as_array().unwrap();
+    let mut files: Vec<_> = std::fs::read_dir(folder.path().join("phases"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|own| own == "toml"))
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), policies.len());
+    let first = smi_sweep::policy::Policy::load(files[0].to_str().unwrap()).unwrap();
+    assert_eq!(u64::from(first.thresholds.default), policies[0]["months"].as_u64().unwrap());
+    let tally = truth.ledgers().last().unwrap().tally(&first).unwrap();
+    assert_eq!(tally.by_type.total().alerts as f64, months[0]["alerts"].as_f64().unwrap());
+
+    let (code, _, err) = phase("5", "none");
+    assert_eq!(code, 2, "{err}");
+    let least = err.split("--max-alerts-per-month ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert_eq!(phase(&least, "least").0, 0);
+    let lower = (least.parse::<u32>().unwrap() - 1).to_string();
+    assert_eq!(phase(&lower, "lower").0, 2);
+}
