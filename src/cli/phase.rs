@@ -12,6 +12,9 @@ use crate::policy::Policy;
 ///
 /// The figures are expectations, from the same rates as those of `smi-sweep forecast`; the band is printed beside them.
 #[derive(clap::Args, Debug)]
+#[command(
+    override_usage = "smi-sweep phase [OPTIONS] --from <MONTHS>\n                       --to <MONTHS> <LEDGER>..."
+)]
 pub struct Args {
     /// Ledgers of one estate, made by `smi-sweep ledger`
     #[arg(required = true, value_name = "LEDGER")]
