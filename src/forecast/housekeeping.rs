@@ -205,7 +205,9 @@ fn all_vanished(ledgers: &[Ledger]) -> Vec<BTreeMap<u8, Threshold>> {
         for (device_type, _) in later.types.iter() {
             let ages = AgesBetween::new(&was, &is, device_type.code(), (earlier, later));
             let shown = ages.vanished();
-            shown.into_iter().for_each(|months| *times.entry(months).or_default() += 1);
+            if let Some(months) = shown {
+                *times.entry(months).or_default() += 1;
+            }
             of_interval.push((device_type.code(), shown, ages.oldest));
         }
         intervals.push(of_interval);
