@@ -69,6 +69,7 @@ pub mod approval;
 
 pub mod handover;
 
+pub mod cluster;
 pub mod forecast;
 
 pub mod regress;

@@ -4,6 +4,7 @@
 
 mod approve;
 mod check;
+mod cluster;
 mod diff;
 mod ending;
 mod explain;
@@ -58,6 +59,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Sweep(sweep::Args),
+    Cluster(cluster::Args),
     Check(check::Args),
     Explain(explain::Args),
     Policy(policy::Args),
@@ -89,6 +91,7 @@ impl Cli {
         check_kernel()?;
         match &self.command {
             Command::Sweep(args) => sweep::exec(args, common),
+            Command::Cluster(args) => cluster::exec(args, common),
             Command::Check(args) => check::exec(args, common),
             Command::Explain(args) => explain::exec(args, common),
             Command::Policy(args) => policy::exec(args, common),

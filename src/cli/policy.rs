@@ -40,7 +40,9 @@ enum Command {
     ///
     /// The query gives each row of the relation its disposition, with reason, alert and due date. Its Device IDs and
     /// parties must be text, its times UTC.
-    #[command(override_usage = "smi-sweep policy sql [OPTIONS] --as-of <T> --dialect <DIALECT> <FILE_OR_NAME>")]
+    #[command(
+        override_usage = "smi-sweep policy sql [OPTIONS] --as-of <T>\n                       --dialect <DIALECT> <FILE_OR_NAME>"
+    )]
     Sql(SqlArgs),
     /// Describe what changes from one policy to another, for a change-control record
     Diff {

@@ -22,6 +22,18 @@ pub enum ExitCode {
     Interrupted = 130,
 }
 
+/// What is at fault where a sweep on a cluster ends with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterFault {
+    /// The command line, or what is installed on this machine.
+    Usage,
+    /// The snapshot.
+    Snapshot,
+    /// The cluster.
+    Cluster,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::shown;
 
 pub use document::{DocumentKind, DocumentPlace, Position, did_you_mean, nearest};
-pub use exit::ExitCode;
+pub use exit::{ClusterFault, ExitCode};
 pub use fault::{Fault, Place};
 pub use panic::{contained, expecting_panic};
 pub use stopped::{GuardTrip, Stopped};
@@ -90,6 +90,16 @@ pub enum Error {
     #[error("{what}")]
     Inventory {
         /// What differs, or the answer of the server.
+        what: String,
+        /// What to do about it.
+        remedy: String,
+    },
+    /// A sweep on a cluster is refused, or the cluster stopped.
+    #[error("{what}")]
+    Cluster {
+        /// What is at fault.
+        kind: ClusterFault,
+        /// What happened.
         what: String,
         /// What to do about it.
         remedy: String,
@@ -215,7 +225,8 @@ impl Error {
             Self::Usage { remedy, .. }
             | Self::Document { remedy, .. }
             | Self::Approval { remedy, .. }
-            | Self::Inventory { remedy, .. } => remedy.clone(),
+            | Self::Inventory { remedy, .. }
+            | Self::Cluster { remedy, .. } => remedy.clone(),
             Self::Snapshot { fault, .. } => fault.remedy().into(),
             Self::Guard(stopped) => stopped.remedy(),
             Self::NoRun(_) => "name a directory that `smi-sweep sweep --out` wrote".into(),
@@ -247,14 +258,15 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Usage { .. } => ExitCode::Usage,
-            Self::Snapshot { .. } => ExitCode::Snapshot,
+            Self::Usage { .. } | Self::Cluster { kind: ClusterFault::Usage, .. } => ExitCode::Usage,
+            Self::Snapshot { .. } | Self::Cluster { kind: ClusterFault::Snapshot, .. } => ExitCode::Snapshot,
             Self::Document { place, .. } => place.kind.exit_code(),
             Self::Guard(_) => ExitCode::Guard,
             Self::NoRun(_) | Self::Verification { .. } | Self::Approval { .. } | Self::Regression { .. } => {
                 ExitCode::Verification
             }
             Self::Inventory { .. }
+            | Self::Cluster { kind: ClusterFault::Cluster, .. }
             | Self::Io { .. }
             | Self::Aside { .. }
             | Self::Write { .. }

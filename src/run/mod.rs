@@ -15,7 +15,8 @@ pub mod verify;
 
 pub use diff::diff;
 pub use page::PAGE;
-pub use previous::PreviousRun;
+pub use previous::{PreviousRun, must_be_earlier, previous};
+pub use publish::write_record;
 pub use publish::{Publication, PublishedRun, SweepOutcome, SweepRequest, sweep_into};
 pub use record::Record;
 pub use verify::verify;

@@ -27,7 +27,7 @@ pub enum PreviousRun<'a> {
 /// # Errors
 /// [`Error::Usage`] for a policy that limits growth and has no previous run, and for a folder without a run of the
 /// policy; those of [`verify`].
-pub(super) fn previous(asked: PreviousRun<'_>, policy: &Policy, pool: &Pool) -> Result<Option<PreviousRecord>> {
+pub fn previous(asked: PreviousRun<'_>, policy: &Policy, pool: &Pool) -> Result<Option<PreviousRecord>> {
     let folder = match (asked, &policy.guard.previous) {
         (PreviousRun::Run(folder), _) => folder,
         (PreviousRun::OfPolicy, Some(folder)) => Path::new(folder),
@@ -51,7 +51,10 @@ pub(super) fn previous(asked: PreviousRun<'_>, policy: &Policy, pool: &Pool) -> 
 }
 
 /// Refuses a previous run that is of a later moment.
-pub(super) fn must_be_earlier(previous: &PreviousRecord, as_of: i64) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Usage`] where it is.
+pub fn must_be_earlier(previous: &PreviousRecord, as_of: i64) -> Result<()> {
     match time::parse(&previous.as_of) {
         Some(earlier) if earlier <= as_of => Ok(()),
         _ => Err(Error::Usage {

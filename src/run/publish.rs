@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::manifest::{self, ManifestFile, Manifests};
 use super::page;
 use super::previous::{PreviousRun, must_be_earlier, previous};
-use super::record::{EngineRecord, OptionsRecord, Record, SweepContext};
+use super::record::{EngineRecord, OptionsRecord, Record, SnapshotRecord, SweepContext};
 use super::required::required;
 use crate::error::{Error, Result, Stopped};
 use crate::kernel::Kernel;
@@ -116,9 +116,11 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     for (policy, swept) in policies.iter().zip(&swept) {
         let folder = folder_in(directory.path(), policy);
         std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-        written.push(manifest::write(&folder, &Manifests::new(&snapshot, policy, swept), pool)?);
+        let locate = |row| snapshot.locate(row).map_or(("", row), |(file, row)| (file.name.as_str(), row));
+        written.push(manifest::write(&folder, &Manifests::new(policy, swept, locate), pool)?);
     }
-    let context = SweepContext { snapshot: &snapshot, as_of_from, options: options_record(request), uniqueness };
+    let read = SnapshotRecord::new(&snapshot, as_of_from);
+    let context = SweepContext { snapshot: &read, options: options_record(request), uniqueness };
     let mut before = before.into_iter();
     let engine = engine_record(&swept, pool, progress);
     let mut runs = Vec::new();
@@ -126,9 +128,7 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
         let folder = folder_in(directory.path(), policy);
         let previous = before.next().flatten();
         let record = Record { previous, ..Record::new(&context, policy, swept, outputs, engine.clone()) };
-        let record = Record { page: Some(page::write(&folder, &record)?), ..record };
-        let record = Record { digest: Some(record.content_digest()), ..record };
-        record.write(&folder)?;
+        let record = write_record(&folder, record)?;
         runs.push(PublishedRun { path: folder_in(request.out, policy), record });
     }
     if progress.interrupted() {
@@ -137,6 +137,18 @@ pub fn sweep_into(request: &SweepRequest<'_>, pool: &Pool, progress: &dyn Progre
     snapshot.unchanged()?;
     directory.publish(pool)?;
     Ok(SweepOutcome { snapshot, swept, publication: Publication::Published(runs) })
+}
+
+/// Writes page and record of a run whose manifests are in the folder. Returns the record with the digests of the page and
+/// of its own content.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub fn write_record(folder: &Path, record: Record) -> Result<Record> {
+    let record = Record { page: Some(page::write(folder, &record)?), ..record };
+    let record = Record { digest: Some(record.content_digest()), ..record };
+    record.write(folder)?;
+    Ok(record)
 }
 
 /// Refuses two policies of the same name, whose runs would have the same directory, and an exact number for several

@@ -157,6 +157,35 @@ pub struct SnapshotRecord {
     pub files: Vec<FileRecord>,
 }
 
+impl SnapshotRecord {
+    /// The record of a snapshot that was swept.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, as_of_from: AsOfFrom) -> Self {
+        Self {
+            as_of_from,
+            // Where seals or files contradict each other, the sweep needs the as-of moment from the user.
+            taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
+            own_moment: Some(snapshot.own_moment()),
+            seals: snapshot.seals().iter().map(SealRecord::from).collect(),
+            assumed_zone: snapshot.assumed_zone().map(str::to_owned),
+            rows: snapshot.rows(),
+            bytes: snapshot.bytes(),
+            files: snapshot
+                .files()
+                .iter()
+                .map(|file| FileRecord {
+                    path: file.name.clone(),
+                    rows: file.rows,
+                    bytes: file.bytes(),
+                    role_column: file.columns.get(Column::NotifyingRole).is_some(),
+                    folder_columns: file.columns.folder_texts(),
+                    blake3: file.digest.clone(),
+                })
+                .collect(),
+        }
+    }
+}
+
 /// A seal that was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -333,9 +362,7 @@ pub struct EngineRecord {
 #[derive(Debug, Clone, Copy)]
 pub struct SweepContext<'a> {
     /// What was read.
-    pub snapshot: &'a Snapshot,
-    /// Where the as-of moment comes from.
-    pub as_of_from: AsOfFrom,
+    pub snapshot: &'a SnapshotRecord,
     /// Options of a sweep, in addition to policy and as-of moment.
     pub options: OptionsRecord,
     /// Whether due rows may share a Device ID with rows that are not due.
@@ -352,7 +379,7 @@ impl Record {
         outputs: &[ManifestFile],
         engine: EngineRecord,
     ) -> Self {
-        let SweepContext { snapshot, as_of_from, options, uniqueness } = *context;
+        let SweepContext { snapshot, options, uniqueness } = *context;
         let Swept { rules, findings, .. } = swept;
         let mut policy_record = policy.to_json();
         policy_record["digest"] = policy.digest().into();
@@ -365,28 +392,7 @@ impl Record {
             previous: None,
             policy: policy_record,
             cutoffs: cutoffs(policy, rules),
-            snapshot: SnapshotRecord {
-                as_of_from,
-                // Where seals or files contradict each other, the sweep needs the as-of moment from the user.
-                taken_at: snapshot.taken_at().ok().flatten().map(|(taken_at, _)| time::format_instant(taken_at)),
-                own_moment: Some(snapshot.own_moment()),
-                seals: snapshot.seals().iter().map(SealRecord::from).collect(),
-                assumed_zone: snapshot.assumed_zone().map(str::to_owned),
-                rows: snapshot.rows(),
-                bytes: snapshot.bytes(),
-                files: snapshot
-                    .files()
-                    .iter()
-                    .map(|file| FileRecord {
-                        path: file.name.clone(),
-                        rows: file.rows,
-                        bytes: file.bytes(),
-                        role_column: file.columns.get(Column::NotifyingRole).is_some(),
-                        folder_columns: file.columns.folder_texts(),
-                        blake3: file.digest.clone(),
-                    })
-                    .collect(),
-            },
+            snapshot: snapshot.clone(),
             tally: (&findings.by_type.total()).into(),
             by_type: by_type(findings, &policy.types),
             by_party: by_party(findings),

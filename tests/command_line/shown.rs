@@ -160,7 +160,7 @@ fn the_help_of_every_command() {
     let mut commands: Vec<String> =
         listed.lines().filter(begins).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
     commands.retain(|command| command != "help");
-    commands.extend(["policy check", "policy show", "policy diff"].map(str::to_owned));
+    commands.extend(["policy check", "policy show", "policy sql", "policy diff"].map(str::to_owned));
     assert!(commands.len() > 10, "{commands:?}");
     for command in &commands {
         terminal.shown(60, &format!("{command} --help"));

@@ -67,7 +67,8 @@ fn layout(codec: u8, dictionary: bool) -> Layout {
 /// The results of all consumers of a scan, and the bytes of the manifests.
 fn all_results(scan: &Scan<'_>, policy: &Policy, folder: &Path) -> (String, Vec<Vec<u8>>) {
     let swept = sweep_by(scan, policy, at(AS_OF));
-    let manifests = Manifests::new(scan.snapshot, policy, &swept);
+    let locate = |row| scan.snapshot.locate(row).map_or(("", row), |(file, row)| (file.name.as_str(), row));
+    let manifests = Manifests::new(policy, &swept, locate);
     fs::create_dir(folder).unwrap();
     manifest::write(folder, &manifests, scan.pool).unwrap();
     let names = [manifest::DELETE, manifest::ALERTS, manifest::QUARANTINE];

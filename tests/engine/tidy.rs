@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["sweep", "check", "explain", "recluster", "ledger"],
     &["run"],
     &["approval"],
-    &["report", "synth", "regress", "smi", "stock", "forecast"],
+    &["report", "synth", "regress", "smi", "stock", "forecast", "cluster"],
     &["handover"],
     &["cli"],
 ];

@@ -5,7 +5,6 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use crate::estate::TypeNames;
 use crate::output::parquet::writer_properties;
 use crate::policy::Policy;
-use crate::snapshot::Snapshot;
 use crate::sweep::{Findings, Swept};
 
 /// Name of the delete manifest.
@@ -34,15 +33,15 @@ pub struct Manifests<'a> {
 }
 
 impl<'a> Manifests<'a> {
-    /// The manifests of what one policy found in a snapshot.
+    /// The manifests of what one policy found in a snapshot, whose rows `locate` finds.
     #[must_use]
-    pub fn new(snapshot: &'a Snapshot, policy: &'a Policy, swept: &'a Swept) -> Self {
+    pub fn new(policy: &'a Policy, swept: &'a Swept, locate: impl Fn(u64) -> (&'a str, u64) + 'a) -> Self {
         Self {
             findings: &swept.findings,
             types: &policy.types,
             alert_code: &policy.alerts.code,
             due_on: Box::new(|type_code, day| swept.rules.due_on(type_code, day).unwrap_or(day)),
-            locate: Box::new(|row| snapshot.locate(row).map_or(("", row), |(file, row)| (file.name.as_str(), row))),
+            locate: Box::new(locate),
         }
     }
 }
