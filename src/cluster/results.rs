@@ -17,7 +17,7 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::run::read::text;
 use crate::scan::{Parties, PartyCode, PartyRegister};
-use crate::sweep::{Due, Findings, Quarantined, settle};
+use crate::sweep::{Due, Findings, Quarantined, SettleRules, settle};
 
 /// Adds up what was counted, by type.
 pub(super) fn tally(counted: &Counted, types: &TypeNames) -> Result<TallyByType> {
@@ -67,7 +67,8 @@ pub(super) fn findings(
     }
     let Listed { parties, due, mut quarantined, .. } = listed;
     let (parties, rank) = Parties::sorted(parties.into_names());
-    let settled = settle(&due, &rank, &[], pool)?;
+    // The query has found the duplicates, so that no row is left to quarantine.
+    let settled = settle(&due, &SettleRules { rank: &rank, duplicates: &[], room: 0 }, pool)?;
     let total = counted.total();
     let deletes = settled.by_type.total();
     if (deletes.alerts, deletes.silent_deletes) != (total.alerts, total.silent_deletes) || deletes.quarantined() > 0 {

@@ -14,5 +14,5 @@ mod uniqueness;
 pub use engine::{SweepOptions, Swept, sweep};
 pub use findings::{Due, DueRows, Findings, Quarantined, Spot};
 pub use guard::{Expected, GuardFigures, GuardTerms, Guarded, Headroom};
-pub use settle::{Settled, settle};
+pub use settle::{SettleRules, Settled, settle};
 pub use uniqueness::Uniqueness;
