@@ -7,7 +7,7 @@ use crate::run::record::FileRecord;
 
 /// The files, in the order of their names. Their rows are numbered through all of them.
 pub(super) struct Files {
-    /// As Spark names them, with their place in the list.
+    /// As Spark names them, [`plain`], with their place in the list.
     places: BTreeMap<String, usize>,
     list: Vec<NumberedFile>,
     has_role: bool,
@@ -24,18 +24,18 @@ struct NumberedFile {
 impl Files {
     /// The files that were counted. A name begins after the folder that the user named, as Spark writes it.
     pub fn of(counted: &Counted, snapshot: &[String]) -> Self {
-        let mut rows: BTreeMap<&str, u64> = counted.files.iter().map(|file| (file.path.as_str(), 0)).collect();
+        let bytes: BTreeMap<String, u64> = counted.files.iter().map(|file| (plain(&file.path), file.bytes)).collect();
+        let mut rows: BTreeMap<String, u64> = bytes.keys().map(|path| (path.clone(), 0)).collect();
         for count in &counted.counts {
-            *rows.entry(&count.source_file).or_default() += count.rows;
+            *rows.entry(plain(&count.source_file)).or_default() += count.rows;
         }
-        let bytes: BTreeMap<&str, u64> = counted.files.iter().map(|file| (file.path.as_str(), file.bytes)).collect();
-        let mut named: Vec<(String, &str, u64)> =
-            rows.into_iter().map(|(path, rows)| (name(path, snapshot), path, rows)).collect();
+        let mut named: Vec<(String, String, u64)> =
+            rows.into_iter().map(|(path, rows)| (name(&path, snapshot), path, rows)).collect();
         named.sort();
         let (mut places, mut list, mut first_row) = (BTreeMap::new(), Vec::new(), 0);
         for (place, (name, path, rows)) in named.into_iter().enumerate() {
-            places.insert(path.to_owned(), place);
-            list.push(NumberedFile { name, first_row, rows, bytes: bytes.get(path).copied().unwrap_or_default() });
+            list.push(NumberedFile { name, first_row, rows, bytes: bytes.get(&path).copied().unwrap_or_default() });
+            places.insert(path, place);
             first_row += rows;
         }
         Self { places, list, has_role: counted.has_role }
@@ -44,7 +44,7 @@ impl Files {
     /// The number of a row in the snapshot, from its file as Spark names it and its number there; `None` if there is no such
     /// row. All numbers are from 0.
     pub fn row(&self, path: &str, row_in_file: u64) -> Option<u64> {
-        let file = self.list.get(*self.places.get(path)?)?;
+        let file = self.list.get(*self.places.get(&plain(path))?)?;
         (row_in_file < file.rows).then_some(file.first_row + row_in_file)
     }
 
@@ -68,9 +68,13 @@ impl Files {
     }
 }
 
+/// A path without the scheme of local files, which Spark writes with one slash or with three.
+fn plain(path: &str) -> String {
+    path.trim_start_matches("file:").trim_matches('/').to_owned()
+}
+
 /// The name of a file below the folder that was named; the file's own name if the file itself was named.
 fn name(path: &str, snapshot: &[String]) -> String {
-    let plain = |path: &str| path.trim_start_matches("file:").trim_start_matches('/').trim_end_matches('/').to_owned();
     let whole = plain(path);
     let below = snapshot.iter().find_map(|root| whole.strip_prefix(&plain(root))?.strip_prefix('/').map(str::to_owned));
     below.unwrap_or_else(|| whole.rsplit('/').next().unwrap_or_default().to_owned())
