@@ -11,6 +11,7 @@ use crate::cluster::{ClusterRequest, sweep_on_cluster};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
 use crate::run::{PreviousRun, Publication, Record};
+use crate::shown;
 use crate::sweep::Expected;
 
 /// Judge a snapshot on Apache Spark by a policy, and write delete and alert manifests here
@@ -129,7 +130,7 @@ pub fn exec(args: &Args, common: &Common) -> Result<()> {
             let engine = &run.record.engine;
             let rows = figures::counted(run.record.snapshot.rows, "row");
             remark(common, &format!("as of {}, {rows} by {} in {seconds:.1} s", run.record.as_of, engine.kernel));
-            print(&format!("{}\n", args.out.display()))
+            print(&format!("{}\n", shown::path(&args.out)))
         }
     }
 }

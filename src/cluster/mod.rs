@@ -86,7 +86,7 @@ pub fn sweep_on_cluster(request: &ClusterRequest<'_>, pool: &Pool, progress: &dy
         snapshot: request.snapshot,
         columns: Column::READ_BY_SWEEP.into_iter().map(|column| (column.name(), name(column))).collect(),
         sql: &compile(policy, request.as_of, &options)?,
-        staging: &format!("file://{}", listed.display()),
+        staging: &format!("file://{}", listed.to_string_lossy()),
         remedy: "check that all machines reach the snapshot and the staging folder, and have room there",
     };
     progress.begin(Stage::Scan, 0);

@@ -1,13 +1,11 @@
 //! The rows that the cluster lists, as the findings of a sweep.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, BooleanArray, Int64Array, RecordBatch, StringArray};
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::files::Files;
 use super::runner::Counted;
@@ -17,7 +15,13 @@ use crate::policy::Policy;
 use crate::pool::Pool;
 use crate::run::read::text;
 use crate::scan::{Parties, PartyCode, PartyRegister};
+use crate::shown;
+use crate::snapshot::flat_file::FlatFile;
 use crate::sweep::{Due, Findings, Quarantined, SettleRules, settle};
+use crate::system::input;
+
+/// Rows of a batch at most.
+const BATCH_ROWS: usize = 16 * 1024;
 
 /// Adds up what was counted, by type.
 pub(super) fn tally(counted: &Counted, types: &TypeNames) -> Result<TallyByType> {
@@ -106,17 +110,13 @@ struct Listed<'a> {
 
 impl Listed<'_> {
     fn read(&mut self, path: &Path) -> Result<()> {
-        let refuse = |error: parquet::errors::ParquetError| unexpected(format!("{}: {error}", path.display()));
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .and_then(ParquetRecordBatchReaderBuilder::build)
-            .map_err(refuse)?;
+        let refuse = |what: String| unexpected(format!("{}: {what}", shown::path(path)));
+        let file = input::open(path).map_err(Error::io("open", path))?;
+        let batches = FlatFile::of(file).and_then(|file| file.batches(BATCH_ROWS)).map_err(refuse)?;
         let mut due = Vec::new();
-        for batch in reader {
-            let batch = batch.map_err(|error| unexpected(format!("{}: {error}", path.display())))?;
-            let rows =
-                ListedRows::of(&batch).ok_or_else(|| unexpected(format!("{}: other columns", path.display())))?;
+        for batch in batches {
+            let batch = batch.map_err(refuse)?;
+            let rows = ListedRows::of(&batch).ok_or_else(|| refuse("other columns".into()))?;
             for row in 0..batch.num_rows() {
                 self.take(&rows, row, &mut due)?;
             }

@@ -1,6 +1,6 @@
 //! The Python process that runs the query on Spark, and what is said to it and by it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ClusterFault, Error, Result};
+use crate::output::OutputFile;
 use crate::progress::Progress;
+use crate::system::input;
 
 /// The program, which is part of the binary.
 const PROGRAM: &str = include_str!("runner.py");
@@ -45,7 +47,7 @@ enum Answer {
 #[derive(Deserialize)]
 pub(super) struct Counted {
     pub counts: Vec<Count>,
-    pub files: Vec<InputFile>,
+    pub files: Vec<CountedFile>,
     /// Whether the snapshot has a column of roles.
     pub has_role: bool,
     /// Whether its times have no zone, and are read as UTC.
@@ -70,7 +72,7 @@ pub(super) struct Count {
 
 /// A file of the snapshot.
 #[derive(Deserialize)]
-pub(super) struct InputFile {
+pub(super) struct CountedFile {
     /// As Spark names it.
     pub path: String,
     pub bytes: u64,
@@ -89,8 +91,8 @@ impl Runner {
     /// Starts the process. Its program, answers and log are in `folder`.
     pub fn start(python: &str, folder: &Path, task: &Task<'_>) -> Result<Self> {
         let [program, answers, log] = ["runner.py", "answers", "log"].map(|name| folder.join(name));
-        fs::write(&program, PROGRAM).map_err(Error::io("write", &program))?;
-        fs::write(&answers, "").map_err(Error::io("write", &answers))?;
+        OutputFile::create(&program)?.finish_with(PROGRAM.as_bytes())?;
+        OutputFile::create(&answers)?.finish_with(b"")?;
         let log_file = || File::options().create(true).append(true).open(&log).map_err(Error::io("write", &log));
         let child = Command::new(python)
             .arg(&program)
@@ -145,7 +147,7 @@ impl Runner {
             }
             // In this order: what a process says before it ends is read.
             let ended = self.child.try_wait().map_err(Error::io("wait for", &self.answers))?.is_some();
-            let text = fs::read_to_string(&self.answers).map_err(Error::io("read", &self.answers))?;
+            let text = input::read_to_string(&self.answers).map_err(Error::io("read", &self.answers))?;
             if let Some((line, _)) = text.get(self.read..).and_then(|rest| rest.split_once('\n')) {
                 self.read += line.len() + 1;
                 return match serde_json::from_str(line) {
@@ -163,7 +165,7 @@ impl Runner {
 
     /// The error of a process that ended without an answer: the last line of its log.
     fn stopped(&self) -> Error {
-        let log = fs::read(&self.log).unwrap_or_default();
+        let log = input::read(&self.log).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it printed nothing");
         Error::Cluster {

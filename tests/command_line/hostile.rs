@@ -65,8 +65,15 @@ fn sweep(file: &str, reader: &str) -> End {
 /// two gigabytes.
 #[test]
 fn claims_without_bytes_are_refused_in_little_memory() {
-    let names =
-        ["claim-2g-zstd", "deep-schema", "dict-values-reference", "hang-footer-4", "hang-thrift-list", "num-children"];
+    let names = [
+        "bomb-brotli-100-bytes",
+        "claim-2g-zstd",
+        "deep-schema",
+        "dict-values-reference",
+        "hang-footer-4",
+        "hang-thrift-list",
+        "num-children",
+    ];
     for name in names {
         let file = text_of(&fixtures().join(format!("faults/hostile/{name}.parquet")));
         for reader in ["encoded", "reference"] {

@@ -3,6 +3,7 @@
 //! Its page reader is given a column chunk of one page: a header that we write, and the body. So only the codec of the
 //! crate is used. Page headers of a file are never read by it.
 
+use std::io::Read;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -21,10 +22,30 @@ use crate::error::contained;
 /// # Errors
 /// Bytes that do not decompress, or not to exactly `expected` bytes.
 pub fn unpack(codec: Codec, packed: &[u8], expected: usize) -> Result<Bytes> {
+    // The crate reads these two to their end, whatever the page claims.
+    match codec {
+        Codec::Gzip => return read_bounded(flate2::read::MultiGzDecoder::new(packed), expected),
+        Codec::Brotli => return read_bounded(brotli::Decompressor::new(packed, BROTLI_BUFFER), expected),
+        _ => {}
+    }
     let unpacked = contained(|| page_body(codec, packed, expected));
     unpacked
         .ok_or_else(|| Damage::corrupt("a compressed page contradicts itself"))?
         .map_err(|error| Damage::corrupt(error.to_string()))
+}
+
+/// Bytes of the input buffer of the brotli decoder.
+const BROTLI_BUFFER: usize = 32 << 10;
+
+/// Reads at most `expected` bytes; the buffer grows as they are decoded.
+fn read_bounded(reader: impl Read, expected: usize) -> Result<Bytes> {
+    let mut bytes = Vec::new();
+    let read = reader.take(expected as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Damage::corrupt(error.to_string()))?;
+    if bytes.len() > expected {
+        return Err(Damage::corrupt(format!("a page unpacks to more than the {expected} bytes of its header")));
+    }
+    Ok(bytes.into())
 }
 
 fn page_body(codec: Codec, packed: &[u8], expected: usize) -> Result<Bytes, ParquetError> {
