@@ -24,7 +24,7 @@ const BLANKS: [char; 5] = ['\u{115F}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{F
 
 /// Whether a character is shown as it is. Not so: control and format characters (they include all that change the
 /// direction of text), line and paragraph separators, spaces other than U+0020, combining marks, code points without a
-/// character, and [`BLANKS`].
+/// character, and `BLANKS`.
 #[must_use]
 pub fn is_plain(c: char) -> bool {
     match c {

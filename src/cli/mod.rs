@@ -1,6 +1,6 @@
 //! The command line: a file for each subcommand, with its arguments, a call of the library, and what is printed.
 //!
-//! Data goes to standard output, all else to standard error. No other module prints (only [`terminal`]) or reads the clock.
+//! Data goes to standard output, all else to standard error. No other module prints (only `terminal`) or reads the clock.
 
 mod approve;
 mod check;

@@ -140,7 +140,7 @@ impl Policy {
         parse::parse(text, source)
     }
 
-    /// Code of a status as the estate spells it; [`SmiStatus::UNKNOWN`] for an unknown spelling.
+    /// Code of a status as the estate spells it; [`UNKNOWN`](crate::estate::SmiStatus::UNKNOWN) for an unknown spelling.
     #[must_use]
     pub fn status_code(&self, spelling: &[u8]) -> u8 {
         self.spellings.status_code(spelling)
