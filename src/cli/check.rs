@@ -154,7 +154,7 @@ fn show(common: &Common, outcome: &CheckOutcome) -> Result<()> {
             });
             vec![
                 finding.kind.name().to_owned(),
-                finding.value.clone().unwrap_or_default(),
+                finding.value.as_deref().map_or_else(String::new, |value| shown::quoted(value).to_string()),
                 figures::count(finding.rows),
                 first,
             ]

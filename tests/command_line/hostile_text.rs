@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
 
-use crate::common::{Workspace, binary, fixtures};
+use crate::common::{Workspace, binary, fixtures, run};
 use arrow_array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use parquet::arrow::ArrowWriter;
 use smi_sweep::shown;
@@ -346,4 +346,14 @@ fn usage(walk: &mut Walk) {
     walk.run(&[2], &args!["explain", hostile, "x"]);
     walk.run(&[2], &args!["synth", "--layout", hostile]);
     walk.run(&[2], &args!["check", walk.folder(), "--nonsense"]);
+}
+
+/// Blanks at the end, a NUL and a character without width: `Pending` is not what these estates have.
+#[test]
+fn spellings_that_look_alike_are_shown_apart() {
+    for (name, shown) in [("blank", "\"Pending  \""), ("nul", "\"Pending\\0\""), ("zwsp", "\"Pending\\u{200b}\"")] {
+        let file = fixtures().join(format!("faults/unseen-spellings/{name}.parquet"));
+        let (_, out, err) = run(&["check", file.to_str().unwrap()]);
+        assert!(out.contains(shown) || err.contains(shown), "{shown}\n{out}{err}");
+    }
 }

@@ -25,9 +25,6 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The largest file of the corpus, in bytes.
 const LARGEST: u64 = 24 * 1024;
 
-/// Targets with a known panic of the `parquet` crate, which their reader does not contain yet.
-const NOT_YET: [&str; 2] = ["run", "ledger"];
-
 /// The small files below a folder whose names have one of these endings, sorted.
 fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_path_buf()]);
@@ -130,7 +127,7 @@ fn no_past_crash_and_no_mutation_stops_a_reader() {
         }
     }));
     let rounds = std::env::var("FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
-    for (index, target) in TARGETS.into_iter().enumerate().filter(|(_, target)| !NOT_YET.contains(&target.0)) {
+    for (index, target) in TARGETS.into_iter().enumerate() {
         let corpus = corpus(target.0);
         assert!(!corpus.is_empty(), "{}", target.0);
         for (number, bytes) in corpus.iter().enumerate() {
