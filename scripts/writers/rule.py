@@ -14,7 +14,8 @@ STATUSES = {
     "Pending", "Whitelisted", "InstalledNotCommissioned", "Commissioned", "Decommissioned", "Withdrawn", "Suspended",
     "Recovery", "Recovered",
 }  # fmt: skip
-EUI = re.compile("[0-9A-F]{2}(-[0-9A-F]{2}){7}")
+# With dashes, with colons, or with nothing between the pairs.
+EUI = re.compile("[0-9A-F]{2}(?:(?:-[0-9A-F]{2}){7}|(?::[0-9A-F]{2}){7}|[0-9A-F]{14})")
 
 
 def add_months(date, months):
@@ -24,9 +25,12 @@ def add_months(date, months):
 
 
 def canonical(device_id):
-    """The id in upper case; None where it is null or malformed."""
+    """The id in upper case with dashes; None where it is null or malformed."""
     upper = (device_id or "").upper()
-    return upper if EUI.fullmatch(upper) else None
+    if not EUI.fullmatch(upper):
+        return None
+    digits = upper.replace("-", "").replace(":", "")
+    return "-".join(digits[at : at + 2] for at in range(0, 16, 2))
 
 
 def first_look(row):

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{at, fixtures, open, run, sweep, unguarded};
+use smi_sweep::estate::DeviceId;
 use smi_sweep::pool::Pool;
 use smi_sweep::progress::NoProgress;
 use smi_sweep::recluster::{fingerprint_of, recluster};
@@ -23,13 +24,14 @@ fn copy_of(source: &Path, to: &Path, policy: &smi_sweep::policy::Policy) -> (Sna
     (source, copy)
 }
 
-/// The findings of a sweep, without row numbers, and with Device IDs in one case, because the copy stores them as bytes.
+/// The findings of a sweep, without row numbers, and with Device IDs in canonical form, because the copy stores them as bytes.
 fn judged(snapshot: &Snapshot, policy: &str) -> String {
     let policy = unguarded(policy);
     let swept = sweep(snapshot, &policy, at(AS_OF), Reader::Encoded, 2);
     let findings = &swept.findings;
     let due: Vec<_> = findings.due.iter().map(|due| (due.id, due.since, due.party, due.type_code, due.alert)).collect();
-    let as_found = |id: &Option<String>| id.as_ref().map(|id| id.to_uppercase());
+    let as_found =
+        |id: &Option<String>| id.as_ref().map(|id| id.parse::<DeviceId>().map_or(id.clone(), |id| id.to_string()));
     let quarantined = findings.quarantined.iter();
     let mut bad: Vec<_> =
         quarantined.map(|row| (row.reason.name(), as_found(&row.device_id), &row.device_type, row.since)).collect();
