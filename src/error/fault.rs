@@ -101,7 +101,7 @@ pub enum Fault {
         nearest: Option<String>,
     },
     /// An optional column has a name that differs in case or in the characters between its words.
-    #[error("is not spelled `{0}`; if it were ignored, other parties would be alerted")]
+    #[error("is not spelled `{0}`; if it were ignored, rows would be judged without it")]
     Misspelt(&'static str),
     /// Some files of a snapshot have an optional column, and some do not.
     #[error("no such column, and {} has it; if it were ignored, other parties would be alerted", shown::path(.0))]

@@ -142,7 +142,7 @@ impl<'a> Names<'a> {
 
     fn in_folders(&self, place: &Place) -> Result<Option<FolderColumn>> {
         let mut found = self.keys.iter().filter(|key| key.name == self.wanted());
-        let Some(key) = found.next() else { return Ok(None) };
+        let Some(key) = found.next() else { return self.none_alike(place) };
         if let Some(other) = found.next() {
             let fault = Fault::InTwoFolders(key.folder.clone(), other.folder.clone());
             return Err(place.clone().column(&key.name).refuse(fault));
@@ -152,6 +152,20 @@ impl<'a> Names<'a> {
             return Err(place.clone().column(field.name()).refuse(Fault::InFolderToo(key.folder.clone())));
         }
         key.column(self.column, &self.spellings.dates, place).map(Some)
+    }
+
+    /// Refuses a folder whose name is nearly that of the column, or is the contract's name of a column that the policy maps:
+    /// the column in the file may contradict it.
+    fn none_alike(&self, place: &Place) -> Result<Option<FolderColumn>> {
+        let names = [self.wanted(), self.column.name()];
+        let alike = self.keys.iter().find(|key| names.iter().any(|name| same_letters(&key.name, name)));
+        match alike {
+            // No rule reads the region, and another column may have a similar name.
+            Some(key) if self.column != Column::CspRegion => {
+                Err(place.clone().column(&key.name).refuse(Fault::Misspelt(self.column.name())))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// `None` if the column may be missing; else an error that says which name is meant.

@@ -49,7 +49,7 @@ impl StatusDates {
     /// A date whose meaning depends on what the policy declares.
     fn declared(&self, bytes: &[u8]) -> i64 {
         if matches!(self.form, PhysicalForm::Text | PhysicalForm::Raw) {
-            return self.spelling.read(bytes).unwrap_or(Self::NULL);
+            return self.spelling.read(bytes).filter(|&micros| !is_no_date(micros)).unwrap_or(Self::NULL);
         }
         let local = stored(self.form, bytes);
         match &self.spelling.zone {

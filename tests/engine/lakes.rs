@@ -249,7 +249,9 @@ fn the_name_of_a_folder_is_decoded_and_checked() {
 fn a_folder_whose_name_is_not_certain_is_refused() {
     for (folders, left_out, words) in [
         ("smi_status=Pending", &[][..], ["`smi_status`", "is in the file, and the folder"]),
-        ("SMI_STATUS=Pending", &["smi_status"], ["`smi_status`: no such column", "did you mean `SMI_STATUS`?"]),
+        ("SMI_STATUS=Pending", &["smi_status"], ["`SMI_STATUS`", "is not spelled `smi_status`"]),
+        ("SMI_STATUS=Commissioned", &[], ["`SMI_STATUS`", "is not spelled `smi_status`"]),
+        ("Device_Type=CHF", &[], ["`Device_Type`", "is not spelled `device_type`"]),
         ("Notifying_Role=CSP", &[], ["`Notifying_Role`", "is not spelled `notifying_role`"]),
         ("smi_status=Pending/x/smi_status=Withdrawn", &["smi_status"], ["is given twice", "smi_status=Withdrawn"]),
         ("smi_status=", &["smi_status"], ["smi_status= gives no value", "null"]),

@@ -104,3 +104,14 @@ fn a_column_of_ours_without_repetition_is_refused() {
     let said = Snapshot::open(&[file], &spellings, &Pool::new(Some(1)), &NoProgress).unwrap_err().to_string();
     assert!(said.contains("`loose`") && said.contains("whether its rows may be null"), "{said}");
 }
+
+/// A page of another kind before the dictionary, or values before it: codes that were not mapped were read as the first
+/// status and the first type, so that every device was deleted.
+#[test]
+fn codes_are_mapped_wherever_the_dictionary_is() {
+    for file in files("dictionary-behind") {
+        for reader in [Reader::Encoded, Reader::Reference] {
+            assert_eq!(ends(&file, reader), (Vec::new(), Vec::new()), "{} {reader:?}", file.display());
+        }
+    }
+}

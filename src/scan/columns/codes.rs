@@ -2,6 +2,8 @@
 //!
 //! Where a file is clustered by status, a million equal rows are one [`CodeSpan`].
 
+use crate::kernel::NO_ENTRY;
+
 /// Consecutive rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodeSpan {
@@ -71,7 +73,7 @@ impl Codes {
         }
     }
 
-    /// Adds `len` rows and returns their codes, all 0, for the caller to write.
+    /// Adds `len` rows and returns their codes, which the caller must write: until then they are none.
     pub fn push_mixed(&mut self, len: usize) -> &mut [u8] {
         if let Some(CodeSpan::Mixed { len: total }) = self.spans.last_mut() {
             *total += len;
@@ -79,7 +81,7 @@ impl Codes {
             self.spans.push(CodeSpan::Mixed { len });
         }
         let start = self.bytes.len();
-        self.bytes.resize(start + len, 0);
+        self.bytes.resize(start + len, NO_ENTRY);
         &mut self.bytes[start..]
     }
 
@@ -154,7 +156,7 @@ impl CodeWriter<'_> {
     fn ready(&mut self, len: usize) -> &mut [u8] {
         let end = self.at + len;
         if self.codes.bytes.len() < end {
-            self.codes.bytes.resize(end + self.rows.saturating_sub(len) + SHORTEST_RUN, 0);
+            self.codes.bytes.resize(end + self.rows.saturating_sub(len) + SHORTEST_RUN, NO_ENTRY);
         }
         &mut self.codes.bytes[self.at..end]
     }

@@ -90,6 +90,10 @@ fn by_pages(
         let head = cursor.find(row)?;
         let page = cursor.open(&head, |_| false)?;
         let end = page.end().min(rows.end);
+        // Other pages may be before the dictionary, which the cursor then finds on its way.
+        if let (Values::Codes(_, dictionary), true) = (&page.body, mapping.table.codes.is_empty()) {
+            mapping.table.fill(dictionary, mapping.classify);
+        }
         mapping.read(&page, row - page.first_row..end - page.first_row, codes, out)?;
         row = end;
     }
@@ -168,7 +172,10 @@ impl<'a> CodeMapping<'a> {
         for (index, code) in singles.iter_mut().enumerate() {
             *code = self.table.code(code_at(bytes, width, start + index))?;
         }
-        let Some(table) = self.table.codes.first_chunk().filter(|_| !rest.is_empty()) else { return Ok(()) };
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let table = self.table.codes.first_chunk().ok_or_else(beyond)?;
         let packed = bytes.get(start.div_ceil(8) * usize::from(width)..).unwrap_or_default();
         if self.kernel.map_packed(packed, width, table, rest) { Ok(()) } else { Err(beyond()) }
     }
