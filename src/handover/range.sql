@@ -34,6 +34,10 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(1397573971, device::oid::bigint::integer) THEN
     RAISE EXCEPTION 'another load of table % is running', device;
   END IF;
+  IF entry.inventory <> (SELECT n.nspname || '.' || c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                         WHERE c.oid = device) THEN
+    RAISE EXCEPTION 'the load of run % is of table %, and this is %', run, entry.inventory, device;
+  END IF;
   EXECUTE format('SELECT max(as_of) FROM %s.sweep_load WHERE inventory = $1 AND state <> ''staged'' AND run_id <> $2', tables)
     INTO later USING entry.inventory, run;
   IF later > entry.as_of THEN
@@ -52,7 +56,10 @@ BEGIN
   EXECUTE format('LOCK TABLE %s, %s IN ROW EXCLUSIVE MODE', device, archive);
   EXECUTE replace($columns$SELECT @columns_of_device@, @columns_of_archive@$columns$, '@@schema@@', tables)
     INTO wanted, kept_columns;
-  IF NOT kept_columns @> wanted THEN
+  IF wanted ?| ARRAY['load_id', 'load_ord', 'removed_at', 'restored_at'] THEN
+    RAISE EXCEPTION 'table % has a column with the name of one of the archive', device
+      USING HINT = 'rename the column of the inventory';
+  ELSIF NOT kept_columns @> wanted THEN
     RAISE EXCEPTION 'column % of table % has not the same type in %, or is missing there',
       (SELECT w.key FROM jsonb_each(wanted) AS w WHERE kept_columns -> w.key IS DISTINCT FROM w.value LIMIT 1), device, archive
       USING HINT = 'run `smi-sweep load --init`';

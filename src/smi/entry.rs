@@ -70,17 +70,33 @@ pub(super) struct LoadEntry {
 }
 
 impl LoadEntry {
-    /// The row of a run; `None` where it has none.
-    pub(super) fn find(client: &mut Client, names: &LoadTables, plan: &Plan) -> Result<Option<Self>> {
+    /// The row of a run; `None` where it has none. A run that was loaded into another table is refused: its rows are neither
+    /// deleted from this one nor restored to it.
+    pub(super) fn find(
+        client: &mut Client,
+        names: &LoadTables,
+        table: &DeviceTable,
+        plan: &Plan,
+    ) -> Result<Option<Self>> {
         const MICROS: &str = "(extract(epoch FROM started_at) * 1000000)::bigint, \
                               (extract(epoch FROM finished_at) * 1000000)::bigint, \
                               (extract(epoch FROM undone_at) * 1000000)::bigint";
         let sql = format!(
-            "SELECT load_id, state, planned, done, deleted, alerts, {MICROS}, columns::text FROM {} WHERE run_id = $1",
+            "SELECT load_id, state, planned, done, deleted, alerts, {MICROS}, columns::text, inventory FROM {} WHERE run_id = $1",
             names.loads
         );
         let row = client.query_opt(&sql, &[&plan.id]).map_err(failed("cannot read earlier loads"))?;
         let Some(row) = row else { return Ok(None) };
+        let inventory: &str = row.get(10);
+        if inventory != table.shown {
+            return Err(Error::Inventory {
+                what: format!(
+                    "the load of this run is of table {inventory}, and the configuration names {}",
+                    table.shown
+                ),
+                remedy: "name the table that the run was loaded into under [inventory]".into(),
+            });
+        }
         let time = |micros: Option<i64>| micros.map(time::format_instant);
         Ok(Some(Self {
             load_id: row.get(0),
@@ -107,7 +123,7 @@ impl LoadEntry {
         client
             .execute(&sql, &[&plan.id, &table.shown, &plan.as_of, &planned])
             .map_err(failed("cannot begin a load"))?;
-        Self::find(client, names, plan)?
+        Self::find(client, names, table, plan)?
             .ok_or_else(|| Error::Unbalanced("the load that was begun is not in sweep_load".into()))
     }
 

@@ -48,7 +48,7 @@ impl<'a> Session<'a> {
 
     /// What the database records of the run's load; `None` where it has none.
     pub(super) fn entry(&mut self) -> Result<Option<LoadEntry>> {
-        LoadEntry::find(&mut self.client, &self.names, self.options.plan)
+        LoadEntry::find(&mut self.client, &self.names, &self.table, self.options.plan)
     }
 
     /// The same, made where there is none.

@@ -35,6 +35,9 @@ pub(super) struct ArchiveShape {
     mark: String,
 }
 
+/// The columns that the archive has besides those of the device table.
+const ARCHIVE_COLUMNS: [&str; 4] = ["load_id", "load_ord", "removed_at", "restored_at"];
+
 const COMPARING: &str = "cannot compare the inventory with the archive";
 
 impl ArchiveShape {
@@ -47,6 +50,15 @@ impl ArchiveShape {
         must_be_durable(client, names)?;
         must_archive_plainly(client, table, names)?;
         let columns = columns_of(client, &table.name)?;
+        if let Some(taken) = ARCHIVE_COLUMNS.into_iter().find(|own| columns.contains_key(*own)) {
+            return Err(Error::Inventory {
+                what: format!(
+                    "table {} has a column `{taken}`, and the archive has one of its own with this name",
+                    table.shown
+                ),
+                remedy: "rename the column of the inventory".into(),
+            });
+        }
         let archived = columns_of(client, &names.removed)?;
         for (name, type_name) in &columns {
             match archived.get(name) {

@@ -171,3 +171,30 @@ fn an_archive_that_does_not_keep_rows_is_refused() {
     }
     prepared.is_exact(&prepared.loaded(&["--execute", "--confirm", &confirm]));
 }
+
+/// The archive took the column for its own: every row counted as restored before it was.
+#[test]
+fn a_column_with_a_name_of_the_archive_is_refused() {
+    let prepared = Prepared::new("bookkeeping", 600);
+    let confirm = prepared.confirm();
+    prepared.database.sql("ALTER TABLE device ADD COLUMN restored_at timestamptz DEFAULT now()");
+    prepared.is_refused(&confirm, "table public.device has a column `restored_at`");
+}
+
+/// With the same tables of a load, a run was loaded into one table and undone into another.
+#[test]
+fn a_run_goes_on_and_is_undone_in_the_table_that_it_was_loaded_into() {
+    let prepared = Prepared::new("another_table", 600);
+    let confirm = prepared.confirm();
+    prepared.database.well(&prepared.load(&["--execute", "--confirm", &confirm]));
+    prepared.database.sql("CREATE SCHEMA old; CREATE TABLE old.device (LIKE device INCLUDING ALL)");
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("old.toml");
+    fs::write(&config, "[inventory]\nschema = \"old\"\n").unwrap();
+    let config = config.to_str().unwrap();
+    let says = "the load of this run is of table public.device, and the configuration names old.device";
+    for more in [&["--undo", "--config", config][..], &["--config", config]] {
+        failed(&prepared.database.command(&prepared.load(more)).output().unwrap(), 1, says);
+    }
+    assert_eq!(prepared.number("SELECT count(*) FROM old.device"), 0);
+}
