@@ -17,11 +17,12 @@ use std::path::Path;
 use super::export_file::{ExportFile, ExportedFile};
 use super::source::ExportSource;
 use super::table::{day, instant, without_nul};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::estate::{Column, time};
 use crate::policy::Policy;
 use crate::run::read::{Deletes, Manifest, text};
 use crate::run::record::RECORD;
+use crate::shown;
 use crate::smi::guarded_delete::{
     DeleteParameters, DeviceSql, GuardSpellings, GuardedDelete, KEY, LoadTables, LockedRows, literal, literals,
 };
@@ -98,6 +99,13 @@ struct Script {
 impl Script {
     fn of(source: &ExportSource<'_>) -> Result<Self> {
         let policy = Policy::from_json(&source.record.policy, RECORD)?;
+        // Within the dollar quotes of the block an identifier could end them.
+        if let Some(name) = policy.spellings.columns.keys().find(|name| name.contains(['$', '@'])) {
+            return Err(Error::Usage {
+                what: format!("the policy maps column {}, whose name a script cannot quote", shown::quoted(name)),
+                remedy: "load the run with `smi-sweep load`".into(),
+            });
+        }
         let (devices, tables) = (DeviceSql::at_run_time(&policy), LoadTables::in_schema("@@schema@@"));
         let run = literal(&source.record.id());
         Ok(Self {
