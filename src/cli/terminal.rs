@@ -83,8 +83,8 @@ pub fn can_ask() -> bool {
 /// # Errors
 /// Where standard input cannot be read.
 pub fn ask(question: &str) -> Result<String> {
-    let mut err = io::stderr().lock();
-    let _ = write!(err, "{} ", shown::lines(question)).and_then(|()| err.flush());
+    // Not locked while it waits: a signal is reported meanwhile.
+    let _ = write!(io::stderr(), "{} ", shown::lines(question)).and_then(|()| io::stderr().flush());
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).map_err(Error::io("read", "standard input"))?;
     Ok(line)
