@@ -290,7 +290,7 @@ impl RunningLoad<'_, '_> {
         }
         let mut end = self.batch.delete(&mut work, attempt)?;
         if matches!(end, BatchEnd::Done(_))
-            && let Some(refused) = self.trial.rehearse(&mut work, &attempt.range)?
+            && let Some(refused) = self.trial.run(&mut work, &attempt.range)?
         {
             end = refused;
         }

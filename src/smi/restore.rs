@@ -1,4 +1,4 @@
-//! Puts removed rows back into the device table: the statements of an undo, which a load rehearses before it commits.
+//! Puts removed rows back into the device table: the statements of an undo, which a load tries out before it commits.
 //!
 //! Every statement finds its rows by the archive's key and the device table's index, row by row, whatever the statistics of
 //! the server say: `OFFSET 0` keeps a subquery from becoming a join (PostgreSQL, `convert_EXISTS_sublink_to_join`). The
@@ -74,7 +74,7 @@ impl RestoreRefusal {
     }
 }
 
-/// The error of an undo, or of a load that rehearses one, where no row can be restored.
+/// The error of an undo, or of a load that tries one out, where no row can be restored.
 pub(super) fn impossible(what: &str, reason: &str) -> Error {
     Error::Inventory {
         what: format!("{what}: {reason}"),

@@ -36,7 +36,7 @@ impl UndoTrial {
     }
 
     /// Restores a range whose rows this transaction has deleted, and takes it back. `None` where all of it can be undone.
-    pub(super) fn rehearse(
+    pub(super) fn run(
         &mut self,
         work: &mut Transaction<'_>,
         range: &Range<i64>,

@@ -192,6 +192,15 @@ fn dates_as_text_are_read_in_the_declared_format_only() {
     assert_eq!(results(&path, &policy), ["delete"; 2]);
 }
 
+/// An exporter that converts a NaT to text writes the day in which the lowest number of nanoseconds lies.
+#[test]
+fn a_text_that_stands_for_no_date_is_none() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("a.parquet");
+    dated(&path, text([Some("1677-09-21"), Some("2025-10-01")]));
+    assert_eq!(results(&path, &with_format("%Y-%m-%d")), ["missing_date", "delete"]);
+}
+
 fn in_zone(name: &str) -> Policy {
     let mut policy = unguarded("pre-change");
     policy.spellings.dates.zone = Zone::named(name);

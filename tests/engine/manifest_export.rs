@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use crate::common::columns;
 use crate::common::estates::{Layout, Row, mixed_rows, write};
 use crate::common::{Workspace, run};
 use arrow_array::cast::AsArray;
@@ -349,6 +350,24 @@ fn a_refused_export_leaves_no_file() {
     fs::write(&path, whole).unwrap();
     fs::rename(scratch.path("run"), scratch.path("elsewhere")).unwrap();
     scratch.refused("csv", &[], 6, "run.json");
+}
+
+/// The names of columns are within dollar quotes of the script, which such a name would end.
+#[test]
+fn a_column_that_a_script_cannot_quote_is_refused() {
+    let scratch = ExportedRun { home: tempfile::tempdir().unwrap() };
+    let named = columns::with(
+        columns::without(columns::meters(0), "notifying_party"),
+        vec![("party$delete$x", columns::text([Some("Acme"); 2]))],
+    );
+    columns::write(&scratch.path("snapshot.parquet"), named);
+    let mapped = "[threshold]\ndefault = 12\n[snapshot.columns]\n\"party$delete$x\" = \"notifying_party\"";
+    let policy = scratch.policy("p", mapped);
+    let (snapshot, out) = (scratch.text("snapshot.parquet"), scratch.text("run"));
+    let (code, _, err) = run(&["sweep", &snapshot, "--policy", &policy, "--as-of", AS_OF, "--out", &out]);
+    assert_eq!(code, 0, "{err}");
+    scratch.refused("sql", &[], 2, "\"party$delete$x\", whose name a script cannot quote");
+    scratch.exported("csv", "csv", &[]);
 }
 
 #[test]
