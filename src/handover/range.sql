@@ -68,6 +68,9 @@ BEGIN
   ELSIF EXISTS (SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
                 WHERE i.inhparent = device AND NOT c.relispartition) THEN
     RAISE EXCEPTION 'a table inherits from table %: the archive cannot keep its rows', device;
+  ELSIF EXISTS (SELECT FROM pg_constraint AS c WHERE c.contype = 'f' AND c.confdeltype IN ('c', 'n', 'd')
+                AND c.conrelid = device AND c.confrelid = device) THEN
+    RAISE EXCEPTION 'a foreign key of table % refers to the table itself: a deletion deletes or changes others', device;
   ELSIF EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = archive AND NOT t.tgisinternal AND t.tgtype & 7 = 7) THEN
     RAISE EXCEPTION 'a trigger of % can change what is archived', archive;
   END IF;

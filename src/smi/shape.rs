@@ -47,6 +47,7 @@ impl ArchiveShape {
     /// The first difference because of which a row could not be archived whole.
     pub(super) fn of(client: &mut impl GenericClient, table: &DeviceTable, names: &LoadTables) -> Result<Self> {
         must_have_no_children(client, table)?;
+        must_not_follow_itself(client, table)?;
         must_be_durable(client, names)?;
         must_archive_plainly(client, table, names)?;
         let columns = columns_of(client, &table.name)?;
@@ -169,6 +170,25 @@ fn must_have_no_children(client: &mut impl GenericClient, table: &DeviceTable) -
         )
     };
     Err(Error::Inventory { what, remedy: "detach it, or load into a table without it".into() })
+}
+
+/// Refuses a foreign key from the device table to itself that deletes or changes rows: a deletion would take other devices with
+/// it, which are neither planned, nor archived, nor counted.
+fn must_not_follow_itself(client: &mut impl GenericClient, table: &DeviceTable) -> Result<()> {
+    let sql = format!(
+        "WITH o AS ({}) SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint WHERE contype = 'f' \
+         AND confdeltype IN ('c', 'n', 'd') AND conrelid IN (SELECT oid FROM o) AND confrelid IN (SELECT oid FROM o) \
+         ORDER BY 1 LIMIT 1",
+        tree(&table.name)
+    );
+    let Some(row) = client.query_opt(&sql, &[]).map_err(failed(COMPARING))? else { return Ok(()) };
+    let (name, shown): (&str, _) = (row.get(0), &table.shown);
+    Err(Error::Inventory {
+        what: format!(
+            "the foreign key {name} of table {shown} refers to the table itself: a deletion deletes or changes others"
+        ),
+        remedy: "drop the key, or make it one without ON DELETE CASCADE, SET NULL and SET DEFAULT".into(),
+    })
 }
 
 /// Refuses a table of the load that is not an ordinary table, or that a crash of the server would empty.

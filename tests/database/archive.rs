@@ -172,6 +172,20 @@ fn an_archive_that_does_not_keep_rows_is_refused() {
     prepared.is_exact(&prepared.loaded(&["--execute", "--confirm", &confirm]));
 }
 
+/// Devices that were not planned were deleted with those that were, neither archived nor counted.
+#[test]
+fn a_table_whose_rows_follow_each_other_is_refused() {
+    for (number, action) in ["CASCADE", "SET NULL", "SET DEFAULT"].into_iter().enumerate() {
+        let prepared = Prepared::new(&format!("follows{number}"), 600);
+        let confirm = prepared.confirm();
+        prepared.database.sql(&format!(
+            "ALTER TABLE device ADD COLUMN hub text CONSTRAINT of_hub REFERENCES device ON DELETE {action}; \
+             ALTER TABLE device_removed ADD COLUMN hub text"
+        ));
+        prepared.is_refused(&confirm, "the foreign key of_hub of table public.device refers to the table itself");
+    }
+}
+
 /// The archive took the column for its own: every row counted as restored before it was.
 #[test]
 fn a_column_with_a_name_of_the_archive_is_refused() {

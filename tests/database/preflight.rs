@@ -100,8 +100,7 @@ fn keys_of_other_forms_are_counted() {
         1_500,
         &format!(
             "ALTER TABLE device ADD UNIQUE (device_id, device_type); \
-             ALTER TABLE device ADD COLUMN hub text REFERENCES device ON DELETE CASCADE; \
-             UPDATE device SET hub = (SELECT max(device_id) FROM ({PLANNED}) AS p) WHERE smi_status = 'Commissioned' AND device_type = 'PPMID'; \
+             ALTER TABLE device ADD COLUMN hub text REFERENCES device; \
              CREATE TABLE pair (kind text, device text, FOREIGN KEY (device, kind) REFERENCES device (device_id, device_type) \
              ON DELETE SET DEFAULT) PARTITION BY LIST (kind); \
              CREATE TABLE pair_esme PARTITION OF pair FOR VALUES IN ('ESME'); CREATE INDEX ON pair (kind, device); \
@@ -111,9 +110,7 @@ fn keys_of_other_forms_are_counted() {
     let found = preflight(&prepared);
     let keys = found["foreign_keys"].as_array().unwrap();
     let of = |table: &str| keys.iter().filter(|key| key["table"] == table).collect::<Vec<_>>();
-    let devices = prepared.number("SELECT count(*) FROM device WHERE hub IS NOT NULL");
-    assert!(devices > 100);
-    assert_eq!((of("public.device").len(), &of("public.device")[0]["rows"]), (1, &json!(devices)), "{found}");
+    assert_eq!((of("public.device").len(), &of("public.device")[0]["rows"]), (1, &Value::Null), "{found}");
     assert_eq!(
         (keys.len(), &of("public.pair")[0]["rows"], &of("public.pair")[0]["indexed"]),
         (2, &json!(3), &json!(true))
